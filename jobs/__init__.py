@@ -1,0 +1,1 @@
+"""What a job is, and what it does when it runs on the cluster."""
