@@ -4,6 +4,7 @@ Every field of the design parses here; what the works does not act on yet is ref
 never ignored. Models are frozen; durations are seconds, counts and bytes whole numbers.
 """
 
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -305,7 +306,8 @@ def parse(document: dict[str, Any]) -> AnyJob:
     kind = document.get("kind")
     if kind not in KINDS:
         raise ValueError(f"kind: unknown {kind!r}; choices: {', '.join(KINDS)}")
-    return KINDS[kind].model_validate(document)
+    # Through JSON: strict there still takes lists for tuples, and refuses "64" or true for a number.
+    return KINDS[kind].model_validate_json(json.dumps(document), strict=True)
 
 
 def upstream(spec: AnyJob) -> tuple[Need, ...]:
