@@ -6,7 +6,6 @@ from importlib import resources
 from typing import Any
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError as SchemaError
 
 from jobs.errors import Problem, did_you_mean
 from jobs.spec import AnyJob, GenerateJob, TrainJob
@@ -42,7 +41,7 @@ def _family(spec: TrainJob) -> list[Problem]:
     return [problem for error in errors for problem in _schema_problems(error)]
 
 
-def _schema_problems(error: SchemaError) -> list[Problem]:
+def _schema_problems(error: Any) -> list[Problem]:
     path = ".".join(["model.params", *map(str, error.absolute_path)])
     if error.validator == "additionalProperties":
         known = error.schema.get("properties", {})
@@ -56,8 +55,8 @@ def _schema_problems(error: SchemaError) -> list[Problem]:
     return [Problem(path=path, message=error.message)]
 
 
-def _choices(error: SchemaError) -> str:
-    return "or ".join(sorted({context.message for context in error.context or ()}))
+def _choices(error: Any) -> str:
+    return " or ".join(sorted({context.message for context in error.context or ()}))
 
 
 def _split(spec: TrainJob) -> list[Problem]:

@@ -96,7 +96,8 @@ def _explain(error: ValidationError, model: type[BaseModel], value: dict[str, An
         path = _real_path(detail["loc"], value, missing=detail["type"] == "missing")
         dotted = ".".join(map(str, path))
         found.setdefault(dotted, Problem(path=dotted, message=_message(dict(detail), path, model)))
-    return list(found.values())
+    # A union complains once for each of its members: the deepest complaint is the one about what was meant.
+    return [p for dotted, p in found.items() if not any(other.startswith(f"{dotted}.") for other in found)]
 
 
 def _real_path(loc: tuple[str | int, ...], value: Any, missing: bool) -> tuple[str | int, ...]:
@@ -124,7 +125,7 @@ def _message(detail: dict[str, Any], path: tuple[str | int, ...], model: type[Ba
         return f"{_plain(detail['msg'])} (got {_show(got)})"
     if kind == "string_pattern_mismatch" and path[-1] in ("name", "from", "queue"):
         return f"a name is 1 to 50 of a-z, 0-9 and - (got {_show(got)})"
-    return f"{detail['msg'][0].lower()}{detail['msg'][1:]} (got {_show(got)})"
+    return f"{detail['msg'].removeprefix('Input ')} (got {_show(got)})"
 
 
 def _plain(message: str) -> str:

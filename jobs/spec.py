@@ -193,15 +193,6 @@ class Job(Part):
     matrix: dict[str, tuple[Scalar, ...]] = {}
     schedule: Schedule | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def plain_needs(cls, value: Any) -> Any:
-        """`needs: [a]` is short for `needs: [{name: a}]`."""
-        if isinstance(value, dict) and isinstance(value.get("needs"), list | tuple):
-            needs = [{"name": need} if isinstance(need, str) else need for need in value["needs"]]
-            return {**value, "needs": needs}
-        return value
-
 
 class TrainJob(Job):
     kind: Literal["train"]
@@ -306,6 +297,8 @@ def parse(document: dict[str, Any]) -> AnyJob:
     kind = document.get("kind")
     if kind not in KINDS:
         raise ValueError(f"kind: unknown {kind!r}; choices: {', '.join(KINDS)}")
+    if isinstance(needs := document.get("needs"), list):  # `needs: [a]` is short for `needs: [{name: a}]`
+        document = {**document, "needs": [{"name": n} if isinstance(n, str) else n for n in needs]}
     # Through JSON: strict there still takes lists for tuples, and refuses "64" or true for a number.
     return KINDS[kind].model_validate_json(json.dumps(document), strict=True)
 

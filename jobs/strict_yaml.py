@@ -85,7 +85,7 @@ def read(text: str, file: str) -> list[Document]:
     try:
         loader = _Loader(text)
         while loader.check_node():
-            node = loader.get_node()
+            node: Any = loader.get_node()
             document = Document(value=None)
             document.value = _build(node, (), document, file)
             documents.append(document)
@@ -100,7 +100,7 @@ def read(text: str, file: str) -> list[Document]:
     return [document for document in documents if document.value is not None]
 
 
-def _build(node: yaml.Node, path: Path, document: Document, file: str) -> Any:
+def _build(node: Any, path: Path, document: Document, file: str) -> Any:
     document.lines[path] = node.start_mark.line + 1
     if isinstance(node, yaml.MappingNode):
         return _mapping(node, path, document, file)

@@ -39,7 +39,7 @@ NOT_YET_VALUES: dict[str, dict[Any, str]] = {
         "rollback": "a diverged run fails; leave it out or say fail",
     },
     "model.checkpoint": {"best": "use latest, or a number of examples"},
-    "output.format": {f: "use webdataset or png" for f in ("parquet", "webp", "jpeg", "npz")},
+    "output.format": dict.fromkeys(("parquet", "webp", "jpeg", "npz"), "use webdataset or png"),
 }
 
 

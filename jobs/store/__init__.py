@@ -1,0 +1,44 @@
+"""Object storage: one protocol; a directory, or S3 through boto3."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from jobs.store.directory import DirectoryStore
+from jobs.store.protocol import (
+    AccessRefused,
+    AlreadyExists,
+    BucketMissing,
+    Capabilities,
+    NotFound,
+    ObjectInfo,
+    Store,
+    StoreError,
+    StoreFull,
+    StoreUnreachable,
+)
+
+__all__ = [
+    "AccessRefused",
+    "AlreadyExists",
+    "BucketMissing",
+    "Capabilities",
+    "NotFound",
+    "ObjectInfo",
+    "Store",
+    "StoreError",
+    "StoreFull",
+    "StoreUnreachable",
+    "open_store",
+]
+
+
+def open_store(uri: str, *, env: Mapping[str, str] | None = None) -> Store:
+    """The store at `s3://bucket/prefix`, `file:///path` or a path. `env` holds AWS_* settings; None: the process's own."""
+    if uri.startswith("s3://"):
+        from jobs.store.s3 import S3Store  # boto3 costs half a second; a directory does not need it
+
+        return S3Store(uri, os.environ if env is None else env)
+    if "://" in uri and not uri.startswith("file://"):
+        raise StoreError(f"store {uri!r}: unknown kind; choices: s3://bucket/prefix, file:///path, a path")
+    return DirectoryStore(Path(uri.removeprefix("file://")).expanduser())

@@ -1,0 +1,162 @@
+"""A directory as an object store: for one machine, or a file system that all of them mount."""
+
+import errno
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from jobs.store.probe import probe
+from jobs.store.protocol import (
+    AccessRefused,
+    AlreadyExists,
+    Capabilities,
+    NotFound,
+    ObjectInfo,
+    Progress,
+    StoreError,
+    StoreFull,
+)
+
+_UPLOADS = ".uploads"  # half-written files live here, and never appear in a listing
+
+
+class DirectoryStore:
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.uri = str(self.root)
+
+    def put(self, key: str, data: bytes, *, if_absent: bool = False) -> None:
+        with self._explained(key), self._half_written() as half:
+            with half.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            if if_absent:
+                self._link(half, key, data)
+            else:
+                os.replace(half, self._target(key))
+
+    def _link(self, half: Path, key: str, data: bytes) -> None:
+        try:
+            os.link(half, self._target(key))  # atomic, and fails if the name is taken
+        except FileExistsError:
+            if self.get(key) != data:
+                raise AlreadyExists(f"{self.locate(key)}: already there with another content") from None
+
+    def put_file(self, key: str, path: Path, *, progress: Progress | None = None) -> None:
+        with self._explained(key), self._half_written() as half:
+            _copy(path, half, progress)
+            os.replace(half, self._target(key))
+
+    def get(self, key: str, *, start: int = 0, stop: int | None = None) -> bytes:
+        with self._explained(key), self._path(key).open("rb") as file:
+            file.seek(start)
+            return file.read() if stop is None else file.read(stop - start)
+
+    def get_file(self, key: str, path: Path, *, progress: Progress | None = None) -> None:
+        half = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        with self._explained(key):
+            try:
+                _copy(self._path(key), half, progress)
+                os.replace(half, path)
+            finally:
+                half.unlink(missing_ok=True)
+
+    def head(self, key: str) -> ObjectInfo | None:
+        try:
+            return self._info(self._path(key))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def sha256(self, key: str) -> str:
+        with self._explained(key), self._path(key).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        folder = self.root / prefix.rpartition("/")[0]
+        keys = (p for p in folder.rglob("*") if p.is_file() and _UPLOADS not in p.relative_to(self.root).parts)
+        infos = {path.relative_to(self.root).as_posix(): path for path in keys}
+        for key in sorted(infos):
+            info = self.head(key) if key.startswith(prefix) else None
+            if info:
+                yield info
+
+    def delete(self, key: str) -> None:
+        path = self._path(key)
+        with self._explained(key):
+            path.unlink(missing_ok=True)
+        for folder in path.parents:  # a directory without objects is nothing in an object store
+            if folder == self.root or not _remove_if_empty(folder):
+                break
+
+    def probe(self) -> Capabilities:
+        return probe(self)
+
+    def locate(self, key: str) -> str:
+        return str(self.root / key)
+
+    def _path(self, key: str) -> Path:
+        path = self.root / key
+        if not key or ".." in Path(key).parts or Path(key).is_absolute():
+            raise StoreError(f"{key!r} is not a key")
+        return path
+
+    def _target(self, key: str) -> Path:
+        path = self._path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def _info(self, path: Path) -> ObjectInfo:
+        stat = path.stat()
+        return ObjectInfo(key=path.relative_to(self.root).as_posix(), size=stat.st_size, modified=stat.st_mtime)
+
+    @contextmanager
+    def _half_written(self) -> Iterator[Path]:
+        folder = self.root / _UPLOADS
+        folder.mkdir(parents=True, exist_ok=True)
+        half = folder / secrets.token_hex(8)
+        try:
+            yield half
+        finally:
+            half.unlink(missing_ok=True)
+
+    @contextmanager
+    def _explained(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            raise NotFound(f"{self.root / key}: not found") from None
+        except PermissionError as error:
+            raise AccessRefused(
+                f"{error.filename or self.root / key}: permission denied; check who owns the store"
+            ) from None
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise StoreFull(
+                    f"{self.root}: no room left; free some space, or set GANWORKS_STORE to another place"
+                ) from None
+            raise StoreError(f"{self.root / key}: {error.strerror or error}") from error
+
+
+def _copy(source: Path, target: Path, progress: Progress | None) -> None:
+    with source.open("rb") as reader, target.open("wb") as writer:
+        if progress is None:
+            shutil.copyfileobj(reader, writer, 1 << 20)
+        else:
+            while block := reader.read(1 << 20):
+                writer.write(block)
+                progress(len(block))
+        writer.flush()
+        os.fsync(writer.fileno())
+
+
+def _remove_if_empty(folder: Path) -> bool:
+    try:
+        folder.rmdir()
+    except OSError:
+        return False
+    return True

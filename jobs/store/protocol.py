@@ -1,0 +1,90 @@
+"""What an object store promises, whichever it is. tests/contract/test_store.py holds every store to it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+Progress = Callable[[int], None]  # called with the bytes moved since the last call
+
+
+class StoreError(RuntimeError):
+    """A store did not do what was asked; the message names the store and the way out."""
+
+
+class NotFound(StoreError):
+    """No object has this key."""
+
+
+class AlreadyExists(StoreError):
+    """Another content already has this key, and was to be left alone."""
+
+
+class StoreUnreachable(StoreError):
+    """No answer; it may come back."""
+
+
+class AccessRefused(StoreError):
+    """The credentials are wrong, or do not allow this."""
+
+
+class BucketMissing(StoreError):
+    """The bucket is not there."""
+
+
+class StoreFull(StoreError):
+    """No room is left."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectInfo:
+    key: str
+    size: int  # bytes
+    modified: float  # seconds since the epoch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capabilities:
+    """What this store can do, found by trying."""
+
+    put_if_absent: bool
+
+
+class Store(Protocol):
+    """Keys are relative to the store's root, with forward slashes."""
+
+    uri: str
+
+    def put(self, key: str, data: bytes, *, if_absent: bool = False) -> None:
+        """Write one object, whole or not at all.
+
+        With `if_absent` the first writer wins: the same bytes again are fine (they may be one's own
+        timed-out try), others raise AlreadyExists.
+        """
+
+    def put_file(self, key: str, path: Path, *, progress: Progress | None = None) -> None:
+        """Upload a file of any size, whole or not at all; large ones in parts."""
+
+    def get(self, key: str, *, start: int = 0, stop: int | None = None) -> bytes:
+        """The bytes [start, stop) of an object; None: to its end. Raises NotFound."""
+
+    def get_file(self, key: str, path: Path, *, progress: Progress | None = None) -> None:
+        """Download an object; the file appears whole or not at all. Raises NotFound."""
+
+    def head(self, key: str) -> ObjectInfo | None:
+        """Size and age, or None."""
+
+    def sha256(self, key: str) -> str:
+        """The hex digest of an object as it was put. Raises NotFound."""
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Every object whose key begins with `prefix`, in the order of keys."""
+
+    def delete(self, key: str) -> None:
+        """Remove an object; fine if it is not there."""
+
+    def probe(self) -> Capabilities:
+        """Try the store for real: write, read, list, delete. Raises a StoreError that says what is wrong."""
+
+    def locate(self, key: str) -> str:
+        """Where people find it: a path or an s3:// URI."""
