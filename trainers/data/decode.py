@@ -1,0 +1,81 @@
+"""One encoded picture to an array, as people have pictures.
+
+What is read: 1-bit, grey, RGB, palette, 16-bit grey (scaled to 8 bits, not clipped), CMYK, YCbCr, Lab; turned by
+its EXIF orientation; transparency is laid on white. A palette of greys is a grey picture.
+What is refused, with the reason: cut-off files, several frames, 32-bit and floating-point pixels (they have no
+agreed range), pictures large enough to be a decompression bomb.
+"""
+
+import io
+import warnings
+
+import numpy as np
+from PIL import Image, ImageOps
+
+WIDE = ("I;16", "I;16L", "I;16B", "I;16N")
+WITH_ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
+
+
+class UnreadableImage(ValueError):
+    """The reason why one picture cannot be used."""
+
+
+def decode(data: bytes) -> np.ndarray:
+    """uint8 [height, width, 1 or 3]; UnreadableImage with the reason."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            return _to_array(_opened(data))
+    except UnreadableImage:
+        raise
+    except Exception as error:  # Pillow's plug-ins raise whatever they meet: OSError, SyntaxError, struct.error …
+        raise UnreadableImage(str(error) or type(error).__name__) from None
+
+
+def _opened(data: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(data))
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1 and image.format != "MPO":  # phones put a preview beside the picture (MPO)
+        raise UnreadableImage(f"has {frames} frames; save the wanted one as a picture of its own")
+    image.load()
+    return ImageOps.exif_transpose(image)
+
+
+def _to_array(image: Image.Image) -> np.ndarray:
+    if image.mode in WIDE or image.mode == "I":
+        return _from_wide(np.asarray(image))
+    if image.mode == "F":
+        raise UnreadableImage("has floating-point pixels, which have no agreed range; pack them as .npz")
+    if image.mode in WITH_ALPHA or "transparency" in image.info:
+        image = _on_white(image)
+    if image.mode == "P":
+        image = image.convert("RGB")
+        return _without_equal_channels(np.asarray(image))
+    if image.mode not in ("L", "RGB"):
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    return np.asarray(image).reshape(image.height, image.width, -1)
+
+
+def _from_wide(pixels: np.ndarray) -> np.ndarray:
+    """16 bits to 8: 65535 becomes 255."""
+    if pixels.min() < 0 or pixels.max() > 65535:
+        raise UnreadableImage("has 32-bit pixels, which have no agreed range; pack them as .npz")
+    return wide_to_bytes(pixels)[:, :, None]
+
+
+def wide_to_bytes(pixels: np.ndarray) -> np.ndarray:
+    """0..65535 to 0..255, rounded to the nearest."""
+    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    grey = image.mode in ("L", "LA", "La", "1")
+    image = image.convert("RGBA")
+    white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+    flat = Image.alpha_composite(white, image).convert("RGB")
+    return flat.getchannel(0) if grey else flat
+
+
+def _without_equal_channels(pixels: np.ndarray) -> np.ndarray:
+    equal = (pixels[:, :, 0] == pixels[:, :, 1]).all() and (pixels[:, :, 1] == pixels[:, :, 2]).all()
+    return pixels[:, :, :1] if equal else pixels

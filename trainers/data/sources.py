@@ -1,0 +1,79 @@
+"""What the packer reads: a source is a count and its items in a fixed order, each read only when its turn comes."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from trainers.data.shapes import ProceduralSource
+
+
+class BadSource(ValueError):
+    """The source as a whole cannot be packed; the message says what it is and what would do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    name: str
+    label: int | None
+    read: Callable[[], np.ndarray]  # [height, width, channels], uint8 or float32 in -1..1; UnreadableImage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    name: str
+    count: int
+    items: Callable[[], Iterator[Item]]
+    class_names: tuple[str, ...] | None  # None: no labels
+    ignored: tuple[tuple[str, str], ...] = field(default=())  # (name, reason) of what is no picture
+
+
+def find_source(source: Path | ProceduralSource, split: str | None, resolution: int | None) -> Source:
+    """Recognises the source by what it is; BadSource names what was found and what is read."""
+    if not isinstance(source, Path):
+        return procedural(source, resolution)
+    if not source.exists():
+        raise BadSource(f"no data at {source}")
+    from trainers.data import arrays, idx, pictures
+
+    if source.suffix == ".npz":
+        return arrays.npz_source(source, split)
+    if idx.holds_idx(source):
+        return idx.idx_source(source, split)
+    if source.is_dir():
+        return pictures.folder_source(source, split)
+    if source.suffix == ".zip":
+        return pictures.zip_source(source, split)
+    raise BadSource(f"{source} is none of: a folder of pictures, a .zip of one, IDX files, an .npz")
+
+
+def ready(picture: np.ndarray) -> Callable[[], np.ndarray]:
+    """What an item reads whose picture is at hand."""
+    return lambda: picture
+
+
+def procedural(source: ProceduralSource, resolution: int | None) -> Source:
+    def items() -> Iterator[Item]:
+        for index in range(source.count):
+            picture, label = source.picture(index, resolution)
+            yield Item(name=str(index), label=label, read=ready(picture))
+
+    return Source(name=source.name, count=source.count, items=items, class_names=source.class_names)
+
+
+def natural(name: str | PurePosixPath) -> list[tuple[int, int, str]]:
+    """Sort key in which 2 stands before 10."""
+    parts = re.findall(r"\d+|\D+", str(name))
+    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]
+
+
+def choose_split(split: str | None, found: dict[str, str], where: Path) -> str:
+    """The asked-for one of the splits found; `train` where none is asked for; BadSource names the choices."""
+    wanted = split or "train"
+    if wanted in found:
+        return found[wanted]
+    if split is None and len(found) == 1:
+        return next(iter(found.values()))
+    raise BadSource(f"{where} has no split {wanted!r}; it has {', '.join(sorted(found)) or 'none'}")
