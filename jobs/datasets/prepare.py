@@ -1,0 +1,133 @@
+"""Find, pack and cache: what every rank calls before it trains. One process of a machine works, the others wait."""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from jobs.datasets import cifar, remote
+from jobs.datasets.builtin import BUILTINS, NAMES
+from jobs.datasets.find import NotToBeHad, Report, find_idx
+from jobs.errors import did_you_mean
+from jobs.load import is_local
+from jobs.spec import Data
+from trainers.data.decode import UnreadableImage
+from trainers.data.pack import UnreadableImages, pack, pack_arrays
+from trainers.data.packed import DamagedData, PackedData, open_packed
+from trainers.data.shapes import Shapes
+from trainers.data.sources import BadSource
+
+PACKER = 1  # raise it when the same source would pack to other bytes
+
+
+class BadData(ValueError):
+    """The data cannot be had or used; the message names the source and the way out."""
+
+
+def prepare(data: Data, home: Path, report: Report) -> PackedData:
+    """The packed data set of a `data:` entry, from the cache below `home` or made now. Raises BadData."""
+    if not data.source:
+        raise BadData("data: only `source` is supported yet")
+    try:
+        folder = home / "packed" / _key(data)
+        with _only_one(folder):
+            return _cached(folder) or _pack(data, folder, home / "sources", report)
+    except (NotToBeHad, BadSource, UnreadableImage, UnreadableImages) as error:
+        raise BadData(str(error)) from error
+
+
+def _cached(folder: Path) -> PackedData | None:
+    try:
+        return open_packed(folder) if folder.exists() else None
+    except DamagedData:
+        return None  # packed again, over it
+
+
+def _pack(data: Data, out: Path, cache: Path, report: Report) -> PackedData:
+    source = str(data.source)
+    split = data.split or "train"
+    options = {"resolution": data.resolution, "channels": data.channels}
+
+    def progress(done: int, total: int) -> None:
+        report(f"packing {source}", done, total)
+
+    if source == "shapes":
+        return pack(Shapes(), out, labels=data.labels, progress=progress, **options)
+    if source in BUILTINS:
+        return _pack_builtin(data, split, out, cache, report)
+    path = remote.fetch(source, cache, report) if source.startswith("s3://") else _path(source)
+    return pack(
+        path,
+        out,
+        labels=data.labels,
+        split=data.split,
+        max_corrupt_share=data.max_corrupt,
+        progress=progress,
+        **options,
+    )
+
+
+def _pack_builtin(data: Data, split: str, out: Path, cache: Path, report: Report) -> PackedData:
+    builtin = BUILTINS[str(data.source)]
+    if split not in builtin.splits:
+        raise BadData(f"data.split: {builtin.name} has no {split!r}{did_you_mean(split, builtin.splits)}")
+
+    def progress(done: int, total: int) -> None:
+        report(f"packing {builtin.name}", done, total)
+
+    if builtin.layout == "cifar":
+        pictures, labels = cifar.read(builtin, split, cache, report)
+    else:
+        from trainers.data.idx import read_idx
+
+        folder = find_idx(builtin, split, cache, report)
+        pictures, labels = (read_idx(folder / file.name.removesuffix(".gz")) for file in builtin.splits[split])
+        pictures = pictures[..., None]
+    wanted = data.labels != "none"
+    return pack_arrays(
+        pictures,
+        labels.tolist() if wanted else None,
+        out,
+        count=len(pictures),
+        source=builtin.name,
+        class_names=builtin.class_names if wanted else None,
+        resolution=data.resolution,
+        channels=data.channels,
+        progress=progress,
+    )
+
+
+def _path(source: str) -> Path:
+    if not is_local(source):
+        raise BadData(f"data.source: unknown {source!r}{did_you_mean(source, NAMES)}; a path begins with ./ or /")
+    path = Path(source)
+    if not path.exists():
+        raise BadData(f"data.source: {source}: no such file or folder on {os.uname().nodename}, where the worker runs")
+    return path
+
+
+def _key(data: Data) -> str:
+    """Names a packed data set in the cache: what it is made from, and how."""
+    made_from = {"packer": PACKER, "data": data.model_dump(mode="json"), "files": _fingerprint(str(data.source))}
+    return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _fingerprint(source: str) -> list[list[str | int]] | None:
+    """Names, sizes and ages of a local source's files: a changed folder is packed again."""
+    if not is_local(source):
+        return None
+    root = _path(source)
+    files = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]
+    return [[str(file.relative_to(root)), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """Held by one process of the machine; the lock goes with the process, however it ends."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
