@@ -1,0 +1,1 @@
+"""GAN families: one file, one family, which bears the file's name. They do not know each other."""

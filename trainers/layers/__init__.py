@@ -1,0 +1,1 @@
+"""Layers that families share. Whatever couples samples of a batch does so within groups."""

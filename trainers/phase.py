@@ -1,0 +1,39 @@
+"""A phase: one player's turn in a training step."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from trainers.draws import Draws
+
+Networks = Mapping[str, nn.Module]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """This rank's part of a batch of real examples."""
+
+    samples: Tensor  # [n, channels, height, width] in -1..1
+    labels: Tensor | None  # [n] int64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    value: Tensor  # scalar: the mean over this rank's samples
+    stats: Mapping[str, Tensor] = field(default_factory=dict)  # detached scalars, averaged until the next tick
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    name: str
+    trains: tuple[str, ...]  # names of the networks whose weights it moves; all others are frozen meanwhile
+    optimizer: str  # name of the player whose optimizer steps; several phases may share one
+    loss: Callable[[Networks, Batch, Draws], Loss]
+    interval: int = 1  # it has its turn in every so-many-th step
+    turns: int = 1  # within a step
+    fresh: bool = False  # each turn takes new real examples; else it sees those of the turn before
+    differentiates_twice: bool = False  # then it runs in full precision and is never compiled
+
+    def is_due(self, step: int) -> bool:
+        return step % self.interval == 0
