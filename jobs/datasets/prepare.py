@@ -49,24 +49,26 @@ def _cached(folder: Path) -> PackedData | None:
 def _pack(data: Data, out: Path, cache: Path, report: Report) -> PackedData:
     source = str(data.source)
     split = data.split or "train"
-    options = {"resolution": data.resolution, "channels": data.channels}
 
     def progress(done: int, total: int) -> None:
         report(f"packing {source}", done, total)
 
     if source == "shapes":
-        return pack(Shapes(), out, labels=data.labels, progress=progress, **options)
+        return pack(
+            Shapes(), out, resolution=data.resolution, channels=data.channels, labels=data.labels, progress=progress
+        )
     if source in BUILTINS:
         return _pack_builtin(data, split, out, cache, report)
     path = remote.fetch(source, cache, report) if source.startswith("s3://") else _path(source)
     return pack(
         path,
         out,
+        resolution=data.resolution,
+        channels=data.channels,
         labels=data.labels,
         split=data.split,
         max_corrupt_share=data.max_corrupt,
         progress=progress,
-        **options,
     )
 
 

@@ -1,0 +1,45 @@
+"""Exceptions -> the named failures that the orchestrator's retry table knows."""
+
+from jobs.store import StoreError
+
+# Exception class name -> failure. By name: the classes come from libraries that not every process has,
+# and cross process borders pickled. The first match along the class's ancestry counts.
+FAILURES = {
+    "BadData": "bad_data",
+    "DamagedData": "bad_data",
+    "Diverged": "diverged",
+    "StoreError": "storage",
+    "OutOfMemoryError": "out_of_memory",
+    "MemoryError": "out_of_memory",
+    "Stale": "stale",
+}
+
+
+class Failed(RuntimeError):
+    """A named failure, able to cross process borders: the name and the message."""
+
+    def __init__(self, failure: str, message: str) -> None:
+        super().__init__(failure, message)
+        self.failure = failure
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.failure}: {self.message}"
+
+
+def failure_of(error: BaseException) -> str:
+    """The failure's name; `user_code` for what no table knows."""
+    for ancestor in type(error).__mro__:
+        if ancestor.__name__ in FAILURES:
+            return FAILURES[ancestor.__name__]
+    return "user_code"
+
+
+def named(error: BaseException) -> Failed:
+    """Any exception as a named failure."""
+    if isinstance(error, Failed):
+        return error
+    message = str(error) or type(error).__name__
+    if not isinstance(error, ValueError | StoreError):
+        message = f"{type(error).__name__}: {message}"
+    return Failed(failure_of(error), message)

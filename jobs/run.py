@@ -1,0 +1,76 @@
+"""Entry point of every Ray job: claim the attempt, dispatch on the job's kind, tell how it ended."""
+
+import os
+import shutil
+import signal
+import sys
+import traceback
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from jobs import progress
+from jobs.failures import named
+from jobs.progress import Claim, ClaimRefused, Line, Stale
+
+
+def main() -> int:
+    url, attempt = os.environ["GANWORKS_URL"], os.environ["GANWORKS_ATTEMPT"]
+    try:
+        claim = progress.claim(url, attempt, os.environ.pop("GANWORKS_CLAIM"))
+    except ClaimRefused as refused:
+        print(f"leaving: {refused}", flush=True)
+        return 0
+    line = Line(url, attempt, claim.token, heartbeat_seconds=claim.heartbeat_seconds)
+    home = Path(os.environ.get("GANWORKS_HOME") or Path.home() / ".ganworks")
+    try:
+        return _run(claim, line, home)
+    except Stale as stale:
+        print(f"leaving: {stale}", flush=True)
+        return 0
+    finally:
+        line.close()
+        shutil.rmtree(home / "attempts" / attempt, ignore_errors=True)
+
+
+def _run(claim: Claim, line: Line, home: Path) -> int:
+    print(f"attempt {claim.number} of {claim.kind} job {claim.job_name} ({claim.job_id})", flush=True)
+    try:
+        _connect(line)
+        outcome, data = _work(claim, line, home)
+    except Stale:
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        failed = named(error)
+        line.result("failed", failure=failed.failure, message=failed.message)
+        return 1
+    line.result(outcome, data=data)
+    return 0
+
+
+def _work(claim: Claim, line: Line, home: Path) -> tuple[str, dict[str, Any]]:
+    if claim.kind == "train":
+        from jobs import train
+
+        return train.run(claim, line, home)
+    from jobs import generate
+
+    return generate.run(claim, line, home)
+
+
+def _connect(line: Line) -> None:
+    """Join the cluster, then take SIGTERM back: ray.init() sets a handler of its own."""
+    import ray
+
+    ray.init(log_to_driver=True)
+
+    def stopped(number: int, frame: FrameType | None) -> NoReturn:
+        line.result("stopped", message="stopped through Ray")
+        os._exit(0)
+
+    signal.signal(signal.SIGTERM, stopped)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""A TrainJob on Ray Train: one TorchTrainer a attempt, one process a worker, gang-placed.
+
+Every worker group is one attempt: Ray restarts and resizes nothing by itself. Progress and checkpoints go
+their own way (jobs.rank); Ray's report() is called once, at the end, with the outcome.
+"""
+
+import logging
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.train
+from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
+from ray.train.torch import TorchConfig, TorchTrainer
+
+from jobs import checkpoints
+from jobs.failures import Failed, named
+from jobs.layout import Layout
+from jobs.progress import Claim, Line
+from jobs.publish import card, publish, published, stored_files
+from jobs.rank import Work, run_rank
+from jobs.spec import TrainJob, parse
+from jobs.store import Store, open_store
+
+# Ray's own words for a worker that went away; any of them beats the errors that its peers then raise.
+_GONE = ("ActorDiedError", "ActorUnavailableError", "WorkerHealthCheckFailedError", "NodeDiedError", "OwnerDiedError",
+         "WorkerHealthCheckTimeoutError", "RayActorError", "WorkerCrashedError")  # fmt: skip
+
+
+def run(claim: Claim, line: Line, home: Path) -> tuple[str, dict[str, Any]]:
+    """One attempt; returns (outcome, data). Raises Failed, StoreError or Stale."""
+    spec = parse(claim.spec)
+    assert isinstance(spec, TrainJob)
+    store = open_store(claim.store["uri"], env=claim.store.get("env"))
+    job = Layout(project=claim.project, job_name=claim.job_name, job_id=claim.job_id)
+    if manifest := published(store, job, line):
+        return "succeeded", summary(store, job, manifest)
+    resume = checkpoints.newest(store, job, home / "attempts" / claim.attempt_id / "resume", line.event)
+    if resume:
+        line.event("resumed", f"from the checkpoint at {resume[0].examples} examples, of attempt {resume[0].attempt}")
+    work = Work(claim=claim, home=str(home), resume=resume[0] if resume else None)
+    outcome = _fit(work)
+    if outcome["status"] != "finished":
+        return outcome["status"], {"examples": outcome["examples"]}
+    return "succeeded", summary(store, job, _publish(spec, store, job, line, outcome))
+
+
+def _fit(work: Work) -> dict[str, Any]:
+    claim = work.claim
+    gpus = claim.gpus_per_worker
+    device = "cuda" if gpus else "cpu"
+    trainer = TorchTrainer(
+        lambda: _worker(work, device),
+        scaling_config=ScalingConfig(
+            num_workers=claim.workers,
+            use_gpu=bool(gpus),
+            resources_per_worker={"CPU": claim.cpus_per_worker, **({"GPU": gpus} if gpus else {})},
+        ),
+        torch_config=TorchConfig(backend="nccl" if gpus else "gloo", timeout_s=1800),
+        run_config=RunConfig(
+            name=claim.attempt_id,  # a name that was used before would resume that run
+            storage_path=tempfile.mkdtemp(prefix="ganworks-train-"),
+            failure_config=FailureConfig(max_failures=0, controller_failure_limit=3),
+        ),
+    )
+    try:
+        return dict(trainer.fit().metrics or {})
+    except WorkerGroupError as error:
+        raise _cause(error.worker_failures) from error
+
+
+def _worker(work: Work, device: str) -> None:
+    """In a rank's process. Exceptions become named failures that survive the way back."""
+    logging.getLogger("ray.train").setLevel(logging.WARNING)
+    try:
+        outcome = run_rank(work, rank=ray.train.get_context().get_world_rank(), device=device)
+    except Exception as error:
+        raise named(error) from error
+    ray.train.report(outcome)
+
+
+def _cause(failures: dict[int, Exception]) -> Failed:
+    """Which of several workers' errors is the cause: a lost one, then a named one, then the first."""
+    errors = [_unwrap(failures[rank]) for rank in sorted(failures)]
+    for rank, error in zip(sorted(failures), errors, strict=True):
+        if type(error).__name__ in _GONE:
+            return Failed("lost", f"worker {rank} is gone: {str(error).splitlines()[0][:300]}")
+    known = [error for error in errors if isinstance(error, Failed)]
+    return next((error for error in known if error.failure != "user_code"), None) or (
+        known[0] if known else named(errors[0])
+    )
+
+
+def _unwrap(error: BaseException) -> BaseException:
+    """Ray wraps what user code raises, once or twice."""
+    for attribute in ("_base_exc", "cause", "__cause__"):
+        inner = getattr(error, attribute, None)
+        if isinstance(inner, BaseException) and not isinstance(error, Failed):
+            return _unwrap(inner)
+    return error
+
+
+def _publish(spec: TrainJob, store: Store, job: Layout, line: Line, outcome: dict[str, Any]) -> dict[str, Any]:
+    files = stored_files(store, job, job.model_prefix, job.grids_prefix, job.merged_stats, job.loss_curves)
+    about = {
+        "kind": "train",
+        "family": spec.model.family,
+        "examples": outcome["examples"],
+        "steps": outcome["steps"],
+        "seed": spec.train.seed,
+    }
+    text = (
+        f"A `{spec.model.family}` generator, trained by ganworks on {outcome['examples']:,} examples of "
+        f"`{spec.data.source}`.\n\n- `model/generator.safetensors`, `model/config.json`: the generator (averaged weights)\n"
+        f"- `grids/`: samples of fixed latents during training\n- `report/losses.png`, `stats.jsonl`: the curves\n"
+        f"- `checkpoints/`: to go on from\n- `MANIFEST.json`, `SHA256SUMS`: every file's digest"
+    )
+    readme = card({"library_name": "ganworks", "tags": ["gan", spec.model.family]}, job.job_name, text)
+    return publish(store, job, line, files=files, about=about, readme=readme)
+
+
+def summary(store: Store, job: Layout, manifest: dict[str, Any]) -> dict[str, Any]:
+    """What the job's result says."""
+    grids = [file["key"] for file in manifest["files"] if file["key"].startswith("grids/")]
+    return {
+        "output": store.locate(job.prefix),
+        "model": store.locate(job.model_prefix),
+        "grid": store.locate(job.prefix + grids[-1]) if grids else None,
+        "curves": store.locate(job.loss_curves),
+        "examples": manifest["examples"],
+        "steps": manifest["steps"],
+        "bytes": sum(file["size"] for file in manifest["files"]),
+    }
