@@ -1,0 +1,25 @@
+"""Named places between two side effects where a test can make the process die, as kill -9 would."""
+
+import os
+
+VARIABLE = "GANWORKS_CRASH_AT"
+
+POINTS = (
+    "start: before the attempt's row",
+    "start: after the attempt's row",
+    "start: after Ray took it",
+    "start: after the note of it",
+    "finish: before the result",
+    "finish: after the result",
+    "lose: before Ray stops it",
+    "lose: after Ray stopped it",
+    "lose: after the note of it",
+    "archive: after the log",
+    "archive: after the events",
+)
+
+
+def crash_point(name: str) -> None:
+    assert name in POINTS, name
+    if os.environ.get(VARIABLE) == name:
+        os._exit(137)

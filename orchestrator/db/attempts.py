@@ -1,0 +1,70 @@
+"""Statements over attempts."""
+
+from collections import defaultdict
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from orchestrator.db.tables import attempts, jobs
+from orchestrator.records import Attempt
+from orchestrator.states import ATTEMPT_LIVE
+
+
+def add(connection: Connection, attempt: Attempt) -> None:
+    """A new attempt. IntegrityError when its job has one of that number."""
+    connection.execute(insert(attempts).values(**vars(attempt)))
+
+
+def by_id(connection: Connection, attempt_id: str) -> Attempt | None:
+    row = connection.execute(select(attempts).where(attempts.c.id == attempt_id)).one_or_none()
+    return Attempt(**row._mapping) if row else None
+
+
+def of_job(connection: Connection, job_id: str) -> list[Attempt]:
+    query = select(attempts).where(attempts.c.job_id == job_id).order_by(attempts.c.number)
+    return [Attempt(**row._mapping) for row in connection.execute(query)]
+
+
+def of_unfinished(connection: Connection) -> dict[str, list[Attempt]]:
+    """Every attempt of every unfinished job, by job: what retry budgets are counted from."""
+    query = select(attempts).join(jobs).where(jobs.c.ended.is_(None)).order_by(attempts.c.number)
+    found = defaultdict(list)
+    for row in connection.execute(query):
+        found[row.job_id].append(Attempt(**row._mapping))
+    return dict(found)
+
+
+def unreleased(connection: Connection) -> list[Attempt]:
+    """Those that hold their place on the cluster, the living and those whose end Ray has not confirmed."""
+    query = select(attempts).where(attempts.c.released.is_(None)).order_by(attempts.c.created)
+    return [Attempt(**row._mapping) for row in connection.execute(query)]
+
+
+def to_archive(connection: Connection) -> list[Attempt]:
+    """Those whose driver is gone and whose log is not in the bucket yet."""
+    query = select(attempts).where(attempts.c.released.is_not(None), attempts.c.archived.is_(False))
+    return [Attempt(**row._mapping) for row in connection.execute(query.order_by(attempts.c.ended).limit(50))]
+
+
+def claim(connection: Connection, attempt_id: str, **changes: Any) -> bool:
+    """The first claim, and only the first."""
+    unclaimed = (attempts.c.id == attempt_id) & attempts.c.nonce_hash.is_(None) & attempts.c.status.in_(ATTEMPT_LIVE)
+    return connection.execute(update(attempts).where(unclaimed).values(**changes)).rowcount == 1
+
+
+def end(connection: Connection, attempt_id: str, **changes: Any) -> bool:
+    """The first end, and only the first."""
+    live = (attempts.c.id == attempt_id) & attempts.c.status.in_(ATTEMPT_LIVE)
+    return connection.execute(update(attempts).where(live).values(**changes)).rowcount == 1
+
+
+def commit(connection: Connection, attempt_id: str, digest: str) -> bool:
+    """Accept a manifest's digest from a living attempt; the same one again is fine, another is not."""
+    open_ = (attempts.c.id == attempt_id) & attempts.c.status.in_(ATTEMPT_LIVE)
+    open_ &= attempts.c.commit_sha256.is_(None) | (attempts.c.commit_sha256 == digest)
+    return connection.execute(update(attempts).where(open_).values(commit_sha256=digest)).rowcount == 1
+
+
+def change(connection: Connection, attempt_id: str, **changes: Any) -> None:
+    """What is no step of its life: heartbeats, what was asked of it, its release."""
+    connection.execute(update(attempts).where(attempts.c.id == attempt_id).values(**changes))

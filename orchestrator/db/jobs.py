@@ -1,0 +1,88 @@
+"""Statements over jobs."""
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from orchestrator.db.tables import jobs
+from orchestrator.records import Job
+from orchestrator.states import ENDED, TRANSITIONS, Status
+
+
+def add(connection: Connection, job: Job) -> None:
+    """A new job. IntegrityError when its name has an unfinished one."""
+    connection.execute(insert(jobs).values(**vars(job)))
+
+
+def by_id(connection: Connection, job_id: str) -> Job | None:
+    row = connection.execute(select(jobs).where(jobs.c.id == job_id)).one_or_none()
+    return Job(**row._mapping) if row else None
+
+
+def find(connection: Connection, project: str, id_or_name: str) -> Job | None:
+    """A job of the project by its id, or the newest of that name."""
+    matching = (jobs.c.id == id_or_name) | (jobs.c.name == id_or_name)
+    query = select(jobs).where(jobs.c.project == project, matching).order_by(jobs.c.submitted.desc(), jobs.c.id.desc())
+    row = connection.execute(query.limit(1)).one_or_none()
+    return Job(**row._mapping) if row else None
+
+
+def unfinished_of_name(connection: Connection, project: str, name: str) -> Job | None:
+    """There is one at most: an index says so."""
+    query = select(jobs).where(jobs.c.project == project, jobs.c.name == name, jobs.c.ended.is_(None))
+    row = connection.execute(query).one_or_none()
+    return Job(**row._mapping) if row else None
+
+
+def newest_ended(connection: Connection, project: str, name: str, statuses: Collection[str]) -> Job | None:
+    """The newest job of that name that ended in one of these ways."""
+    query = select(jobs).where(jobs.c.project == project, jobs.c.name == name, jobs.c.status.in_(statuses))
+    row = connection.execute(query.order_by(jobs.c.ended.desc()).limit(1)).one_or_none()
+    return Job(**row._mapping) if row else None
+
+
+def unfinished(connection: Connection) -> list[Job]:
+    """All that the supervisor has to think of, in the order of submission."""
+    query = select(jobs).where(jobs.c.ended.is_(None)).order_by(jobs.c.submitted, jobs.c.id)
+    return [Job(**row._mapping) for row in connection.execute(query)]
+
+
+def to_archive(connection: Connection) -> list[Job]:
+    """Ended jobs whose events are not in the bucket yet."""
+    query = select(jobs).where(jobs.c.status.in_(ENDED), jobs.c.archived.is_(False)).order_by(jobs.c.ended)
+    return [Job(**row._mapping) for row in connection.execute(query.limit(50))]
+
+
+def page(connection: Connection, project: str, limit: int, **equal: str | None) -> list[Job]:
+    """Jobs, newest first; `equal` narrows by status, name, kind."""
+    query = select(jobs).where(jobs.c.project == project)
+    for column, value in equal.items():
+        if value is not None:
+            query = query.where(jobs.c[column].in_(value.split(",")))
+    query = query.order_by(jobs.c.submitted.desc(), jobs.c.id.desc()).limit(limit)
+    return [Job(**row._mapping) for row in connection.execute(query)]
+
+
+def move(connection: Connection, job_id: str, transition: str, **changes: Any) -> bool:
+    """The guarded step along the table of states; False when the job is not where the step begins."""
+    step = TRANSITIONS[transition]
+    statement = update(jobs).where(jobs.c.id == job_id, jobs.c.status.in_(step.sources))
+    return connection.execute(statement.values(status=step.target, **changes)).rowcount == 1
+
+
+def change(connection: Connection, job_id: str, **changes: Any) -> None:
+    """What is no step: reason, what is desired, what is pinned."""
+    connection.execute(update(jobs).where(jobs.c.id == job_id).values(**changes))
+
+
+def tally(connection: Connection) -> list[tuple[str, str, str, str, int]]:
+    """How many jobs there are by project, queue, kind and status."""
+    keys = (jobs.c.project, jobs.c.queue, jobs.c.kind, jobs.c.status)
+    return [tuple(row) for row in connection.execute(select(*keys, func.count()).group_by(*keys))]  # type: ignore[misc]
+
+
+def active(connection: Connection) -> list[Job]:
+    """Jobs that have an attempt alive."""
+    query = select(jobs).where(jobs.c.status.in_((Status.STARTING, Status.RUNNING, Status.STOPPING)))
+    return [Job(**row._mapping) for row in connection.execute(query.order_by(jobs.c.submitted))]

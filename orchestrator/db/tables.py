@@ -1,0 +1,158 @@
+"""The tables. Times are seconds since the epoch; JSON holds what is shown and never searched."""
+
+from sqlalchemy import (
+    JSON as AnyJSON,
+)
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+JSON = AnyJSON(none_as_null=True)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("project", String(50), nullable=False),
+    Column("owner", String(100), nullable=False),
+    Column("role", String(20), nullable=False),  # user | scrape
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("project", String(50), nullable=False),
+    Column("name", String(50), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("queue", String(50), nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("owner", String(100), nullable=False),
+    Column("spec", JSON, nullable=False),
+    Column("spec_digest", String(64), nullable=False),
+    Column("source", Text),  # the text that was submitted, if the client gave it
+    Column("pinned", JSON),  # references as URI and sha256; null: not pinned yet
+    Column("status", String(20), nullable=False),
+    Column("desired", String(20), nullable=False),
+    Column("reason", Text),  # why it waits, or how it ended
+    Column("failure", String(40)),
+    Column("attempt", Integer, nullable=False),  # number of the newest attempt; 0: none yet
+    Column("submitted", Float, nullable=False),
+    Column("scheduled_time", Float),
+    Column("queued", Float),  # when it last entered the queue
+    Column("not_before", Float),  # end of its back-off
+    Column("started", Float),  # when its first driver claimed it
+    Column("ended", Float),
+    Column("described", Boolean, nullable=False),  # job.yaml is in the bucket
+    Column("archived", Boolean, nullable=False),  # events.jsonl is in the bucket
+    Index("jobs_by_status", "status"),
+    Index("jobs_by_name", "project", "name", "submitted"),
+)
+# One unfinished job of a name: what makes two racing submits one job.
+Index(
+    "one_unfinished_job",
+    jobs.c.project,
+    jobs.c.name,
+    unique=True,
+    sqlite_where=jobs.c.ended.is_(None),
+    postgresql_where=jobs.c.ended.is_(None),
+)
+
+needs = Table(
+    "needs",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id"), primary_key=True),
+    Column("upstream_id", ForeignKey("jobs.id"), primary_key=True),
+    Column("when", String(20), nullable=False),  # succeeded | failed | finished
+    Index("needs_by_upstream", "upstream_id"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", String(60), primary_key=True),  # <job id>-<number>, and its submission id in Ray
+    Column("job_id", ForeignKey("jobs.id"), nullable=False),
+    Column("number", Integer, nullable=False),  # the fencing token
+    Column("workers", Integer, nullable=False),
+    Column("cpus_per_worker", Float, nullable=False),
+    Column("gpus_per_worker", Float, nullable=False),
+    Column("placement", JSON, nullable=False),  # node id -> workers, as planned
+    Column("status", String(20), nullable=False),
+    Column("failure", String(40)),
+    Column("message", Text),
+    Column("claim_hash", String(64), nullable=False),
+    Column("nonce_hash", String(64)),
+    Column("token_hash", String(64)),
+    Column("host", String(200)),
+    Column("pid", Integer),
+    Column("created", Float, nullable=False),
+    Column("submitted", Float),  # Ray has it
+    Column("started", Float),  # its driver claimed it
+    Column("heartbeat", Float),
+    Column("progressed", Float),
+    Column("position", Text),  # what progress was last seen; a change of it is progress
+    Column("stop_asked", Float),  # the driver is told to stop
+    Column("kill_asked", Float),  # Ray is told to stop it
+    Column("driver_ended", Float),  # first seen that Ray calls its driver ended
+    Column("ended", Float),
+    Column("reserved_until", Float),  # holds its place until Ray confirms its end, or this moment
+    Column("released", Float),
+    Column("commit_sha256", String(64)),
+    Column("result", JSON),
+    Column("archived", Boolean, nullable=False),  # its log is in the bucket
+    UniqueConstraint("job_id", "number"),
+    Index("attempts_by_release", "released"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("job_id", ForeignKey("jobs.id"), nullable=False),
+    Column("attempt", Integer),
+    Column("time", Float, nullable=False),
+    Column("type", String(40), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("data", JSON),
+    Index("events_by_job", "job_id", "seq"),
+)
+
+ticks = Table(
+    "ticks",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("job_id", ForeignKey("jobs.id"), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("time", Float, nullable=False),
+    Column("data", JSON, nullable=False),
+    Index("ticks_by_job", "job_id", "seq"),
+)
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("labels", String(500), primary_key=True),  # JSON with sorted keys
+    Column("value", Float, nullable=False),
+)
+
+answers = Table(  # what a keyed POST was answered, so that its repetition is answered alike
+    "answers",
+    metadata,
+    Column("project", String(50), primary_key=True),
+    Column("key", String(200), primary_key=True),
+    Column("body_digest", String(64), nullable=False),
+    Column("answer", JSON, nullable=False),
+    Column("time", Float, nullable=False),
+)

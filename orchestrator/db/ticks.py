@@ -1,0 +1,37 @@
+"""Statements over ticks. Each job keeps a bounded history: the older half thins out, the newest always stays."""
+
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select
+
+from orchestrator.db.tables import jobs, ticks
+from orchestrator.records import Tick
+
+
+def add(connection: Connection, job_id: str, attempt: int, time: float, data: dict[str, Any]) -> None:
+    connection.execute(insert(ticks).values(job_id=job_id, attempt=attempt, time=time, data=data))
+
+
+def newest(connection: Connection, job_id: str) -> Tick | None:
+    query = select(ticks).where(ticks.c.job_id == job_id).order_by(ticks.c.seq.desc()).limit(1)
+    row = connection.execute(query).one_or_none()
+    return Tick(**row._mapping) if row else None
+
+
+def newest_of_unfinished(connection: Connection) -> dict[str, Tick]:
+    """The newest tick of every unfinished job, by job."""
+    newest = select(func.max(ticks.c.seq)).join(jobs).where(jobs.c.ended.is_(None)).group_by(ticks.c.job_id)
+    rows = connection.execute(select(ticks).where(ticks.c.seq.in_(newest)))
+    return {row.job_id: Tick(**row._mapping) for row in rows}
+
+
+def after(connection: Connection, job_id: str, seq: int = 0, limit: int = 1000) -> list[Tick]:
+    query = select(ticks).where(ticks.c.job_id == job_id, ticks.c.seq > seq).order_by(ticks.c.seq).limit(limit)
+    return [Tick(**row._mapping) for row in connection.execute(query)]
+
+
+def thin_out(connection: Connection, job_id: str, kept: int) -> None:
+    """When a job has more than `kept`, drop every second one but the newest: the curve keeps its whole span."""
+    rows = connection.execute(select(ticks.c.seq).where(ticks.c.job_id == job_id).order_by(ticks.c.seq)).scalars().all()
+    if len(rows) > kept:
+        connection.execute(delete(ticks).where(ticks.c.seq.in_(rows[:-1:2])))

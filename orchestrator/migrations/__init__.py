@@ -1,0 +1,1 @@
+"""Database migrations, one file a step. A step that was released is never edited."""

@@ -1,0 +1,143 @@
+"""Rows of the database as frozen values, field for field as in db/tables.py."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from jobs import spec as job_spec
+from jobs.layout import Layout
+from orchestrator.states import ACTIVE, ATTEMPT_LIVE, ENDED, Status
+
+_parsed: dict[str, job_spec.AnyJob] = {}  # a spec never changes under its id
+_PARSED_KEPT = 20_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    id: str
+    project: str
+    name: str
+    kind: str
+    queue: str
+    priority: int
+    owner: str
+    spec: dict[str, Any]
+    spec_digest: str
+    source: str | None = None
+    pinned: dict[str, Any] | None = None
+    status: str
+    desired: str
+    reason: str | None = None
+    failure: str | None = None
+    attempt: int = 0
+    submitted: float
+    scheduled_time: float | None = None
+    queued: float | None = None
+    not_before: float | None = None
+    started: float | None = None
+    ended: float | None = None
+    described: bool = False
+    archived: bool = False
+
+    @property
+    def parsed(self) -> job_spec.AnyJob:
+        if self.id not in _parsed:
+            if len(_parsed) >= _PARSED_KEPT:
+                _parsed.clear()
+            _parsed[self.id] = job_spec.parse(self.spec)
+        return _parsed[self.id]
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(project=self.project, job_name=self.name, job_id=self.id)
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status in ENDED
+
+    @property
+    def is_active(self) -> bool:
+        return self.status in ACTIVE
+
+    @property
+    def is_queued(self) -> bool:
+        return self.status == Status.QUEUED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    id: str
+    job_id: str
+    number: int
+    workers: int
+    cpus_per_worker: float
+    gpus_per_worker: float
+    placement: dict[str, int]
+    status: str
+    failure: str | None = None
+    message: str | None = None
+    claim_hash: str = ""
+    nonce_hash: str | None = None
+    token_hash: str | None = None
+    host: str | None = None
+    pid: int | None = None
+    created: float
+    submitted: float | None = None
+    started: float | None = None
+    heartbeat: float | None = None
+    progressed: float | None = None
+    position: str | None = None
+    stop_asked: float | None = None
+    kill_asked: float | None = None
+    driver_ended: float | None = None
+    ended: float | None = None
+    reserved_until: float | None = None
+    released: float | None = None
+    commit_sha256: str | None = None
+    result: dict[str, Any] | None = None
+    archived: bool = False
+
+    @property
+    def is_live(self) -> bool:
+        return self.status in ATTEMPT_LIVE
+
+    def seconds(self, now: float) -> float:
+        """How long its driver has run."""
+        return (self.ended or now) - self.started if self.started else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    job_id: str
+    upstream_id: str
+    when: str
+    upstream_name: str
+    upstream_status: str
+    upstream_failure: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    seq: int
+    job_id: str
+    attempt: int | None
+    time: float
+    type: str
+    message: str
+    data: dict[str, Any] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tick:
+    seq: int
+    job_id: str
+    attempt: int
+    time: float
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Token:
+    hash: str
+    project: str
+    owner: str
+    role: str
