@@ -1,0 +1,36 @@
+"""What a sink is: it encodes one sample at a time (in threads), then puts a shard's objects together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from jobs.shards import Shard
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One encoded sample."""
+
+    index: int
+    label: int | None
+    png: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """One object of a shard; `key` is relative to the job's data prefix."""
+
+    key: str
+    content: bytes
+
+
+class Sink(Protocol):
+    data_files: str  # glob below the job's prefix, for the data card
+
+    def encode(self, index: int, picture: np.ndarray, label: int | None) -> Record:
+        """One sample, (C, H, W) uint8. Called from several threads."""
+
+    def assemble(self, shard: Shard, records: Sequence[Record]) -> list[Written]:
+        """The objects of a whole shard. Equal records give equal bytes."""
