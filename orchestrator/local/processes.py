@@ -1,0 +1,81 @@
+"""The stack's processes: found by a mark in their environment, so that none is missed and no other is touched.
+
+Ray starts a dozen processes that outlive their parents; all inherit the mark.
+"""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+
+import psutil
+
+MARK = "GANWORKS_STACK"
+
+
+def marked(stack: str) -> Iterator[psutil.Process]:
+    """Every process of a stack that is alive."""
+    own = os.getpid()
+    for process in psutil.process_iter():
+        try:
+            if process.pid != own and process.environ().get(MARK) == stack and process.status() != psutil.STATUS_ZOMBIE:
+                yield process
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess, OSError):
+            continue
+
+
+def end(stack: str, *, grace: float = 3.0) -> int:
+    """Ask, wait, then kill; returns how many there were. A busy Ray head takes half a minute to go by itself."""
+    first = list(marked(stack))
+    for process in first:
+        _signal(process, signal.SIGTERM)
+    deadline = time.monotonic() + grace
+    while any(marked(stack)):
+        if time.monotonic() > deadline:
+            for process in marked(stack):
+                _signal(process, signal.SIGKILL)
+        time.sleep(0.1)
+    return len(first)
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    try:
+        process.send_signal(number)
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        pass
+
+
+def is_alive(pid: int, created: float) -> bool:
+    """Whether this very process runs; a pid alone may have been given away again."""
+    try:
+        process = psutil.Process(pid)
+        return abs(process.create_time() - created) < 1 and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def created(pid: int) -> float:
+    return psutil.Process(pid).create_time()
+
+
+def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
+    """Ports that nobody listens on now, all different."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind((host, 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def is_taken(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return True
+    return False
