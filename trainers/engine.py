@@ -1,0 +1,212 @@
+"""One training step: for each phase that is due, forward, backward, optimizer; then the average."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from trainers.data.stream import Stream
+from trainers.devices import autocast, dtype_of
+from trainers.draws import Draws
+from trainers.ema import Average
+from trainers.family import Family
+from trainers.groups import Share
+from trainers.keys import seed_everything, seeded
+from trainers.layers.grouped import set_group
+from trainers.meter import Clock, Meter
+from trainers.parallel import shared
+from trainers.phase import Batch, Phase
+from trainers.settings import Settings
+from trainers.snapshot import Snapshot, on_host, read_ranks, read_state, restore_rank
+
+WARM_UPS = 2  # DDP rebuilds its buckets after its first backward
+
+
+class UntouchedWeights(ValueError):
+    """A phase trains weights that its loss does not reach."""
+
+    def __init__(self, phase: str, names: list[str]) -> None:
+        super().__init__(f"phase {phase!r} trains weights that its loss does not reach: {', '.join(names)}")
+
+
+class PhaseLoss(nn.Module):
+    """A phase's loss as one module, in which only the networks that it trains are registered: one backward for each
+    forward, and nothing else for DistributedDataParallel to wait for."""
+
+    def __init__(self, phase: Phase, networks: Mapping[str, nn.Module], precision: str, device: torch.device) -> None:
+        super().__init__()
+        self.trained = nn.ModuleDict({name: networks[name] for name in phase.trains})
+        self._phase, self._all = phase, dict(networks)
+        self._precision, self._device = precision, device
+
+    def forward(self, batch: Batch, draws: Draws) -> tuple[Tensor, Mapping[str, Tensor]]:
+        # Half precision loses the gradient of a gradient.
+        precision = "fp32" if self._phase.differentiates_twice else self._precision
+        with autocast(precision, self._device):
+            loss = self._phase.loss(self._all, batch, draws)
+        return loss.value, loss.stats
+
+
+class Engine:
+    """Networks, optimizers and average of one rank. A new one is warmed up and stands at step 0."""
+
+    def __init__(self, family: Family, settings: Settings, share: Share, device: torch.device) -> None:
+        self._settings, self._share, self._device = settings, share, device
+        self._dtype = dtype_of(settings.precision)
+        self.phases = family.phases()
+        self.networks = self._fresh_networks(family)
+        self._losses = {phase.name: self._shared_loss(phase) for phase in self.phases}
+        self._players = family.players()
+        self.optimizers = self._fresh_optimizers()
+        self._warm_up(family)
+        self.average = Average(self.networks[family.averaged], family.config.ema)
+
+    @property
+    def examples_per_step(self) -> int:
+        return self._share.batch_size * sum(phase.turns for phase in self.phases if phase.fresh)
+
+    def step(self, step: int, stream: Stream, meter: Meter, clock: Clock, *, measure: bool) -> None:
+        """measure: also take what is too costly for every step."""
+        self._set_rates(step)
+        position = step * self.examples_per_step
+        batch: Batch | None = None
+        for phase in self.phases:
+            if not phase.is_due(step):
+                continue
+            for turn in range(phase.turns):
+                if phase.fresh or batch is None:
+                    with clock("data"):
+                        batch = stream.batch(position)
+                    position += self._share.batch_size if phase.fresh else 0
+                with clock(phase.name):
+                    self._turn(phase, turn, step, batch, meter, measure)
+        self.average.update((step + 1) * self.examples_per_step, self.examples_per_step)
+
+    def rates(self) -> dict[str, float]:
+        """Learning rates."""
+        return {f"lr/{name}": float(optimizer.param_groups[0]["lr"]) for name, optimizer in self.optimizers.items()}
+
+    def snapshot(self, progress: dict) -> Snapshot:
+        """Every rank must call it."""
+        return Snapshot(
+            networks={name: read_state(network) for name, network in self.networks.items()},
+            average=read_state(self.average.network),
+            ranks=read_ranks({**self.networks, "average": self.average.network}),
+            optimizers={name: on_host(optimizer.state_dict()) for name, optimizer in self.optimizers.items()},
+            progress=progress,
+        )
+
+    def restore(self, snapshot: Snapshot) -> None:
+        for name, network in self.networks.items():
+            network.load_state_dict(snapshot.networks[name])
+        self.average.network.load_state_dict(dict(snapshot.average))
+        restore_rank({**self.networks, "average": self.average.network}, snapshot.ranks)
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(snapshot.optimizers[name])
+            _match_memory_format(optimizer)
+
+    def _turn(self, phase: Phase, turn: int, step: int, batch: Batch, meter: Meter, measure: bool) -> None:
+        seed_everything(self._settings.seed, step, phase.name, turn, self._share.rank)
+        stats = self._backward(phase, batch, self._draws(phase, turn, step))
+        meter.add(stats)
+        if measure and phase.interval == 1:
+            meter.add({f"grad_norm/{name}": _gradient_norm(self.networks[name]) for name in phase.trains})
+        optimizer = self.optimizers[phase.optimizer]
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    def _backward(self, phase: Phase, batch: Batch, draws: Draws) -> dict[str, Tensor]:
+        for name, network in self.networks.items():
+            network.requires_grad_(name in phase.trains)
+        value, stats = self._losses[phase.name](batch, draws)
+        value.backward()
+        return {f"loss/{phase.name}": value.detach(), **stats}
+
+    def _draws(self, phase: Phase, turn: int, step: int) -> Draws:
+        return Draws(
+            seed=self._settings.seed,
+            step=step,
+            phase=f"{phase.name}/{turn}",
+            share=self._share,
+            device=self._device,
+            dtype=self._dtype,
+        )
+
+    def _set_rates(self, step: int) -> None:
+        progress = step * self.examples_per_step / self._settings.examples
+        for name, optimizer in self.optimizers.items():
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * self._players[name].factor(progress)
+
+    def _fresh_networks(self, family: Family) -> dict[str, nn.Module]:
+        with seeded(self._settings.seed, "weights"):
+            networks = family.networks()
+        for network in networks.values():
+            network.to(self._device, self._dtype).train()
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            set_group(network, self._share.group)
+        return networks
+
+    def _shared_loss(self, phase: Phase) -> Callable[[Batch, Draws], tuple[Tensor, Mapping[str, Tensor]]]:
+        for name, network in self.networks.items():
+            network.requires_grad_(name in phase.trains)
+        return shared(PhaseLoss(phase, self.networks, self._settings.precision, self._device), self._device)
+
+    def _fresh_optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        optimizers = {}
+        for name, player in self._players.items():
+            phases = [phase for phase in self.phases if phase.optimizer == name]
+            trained = dict.fromkeys(network for phase in phases for network in phase.trains)
+            lazy = min((phase.interval for phase in phases if phase.interval > 1), default=None)
+            parameters = [p for network in trained for p in self.networks[network].requires_grad_(True).parameters()]
+            optimizers[name] = player.build(parameters, lazy)
+            for group in optimizers[name].param_groups:
+                group["initial_lr"] = group["lr"]
+        return optimizers
+
+    def _warm_up(self, family: Family) -> None:
+        """Every phase forward and backward on synthetic data, before any state counts.
+
+        Without it a resumed run would sum its gradients in another order for one step, and an out-of-memory would
+        come in the middle of the training.
+        """
+        kept = {name: on_host(network.state_dict()) for name, network in self.networks.items()}
+        batch = self._synthetic(family)
+        for _ in range(WARM_UPS):
+            for phase in self.phases:
+                self._backward(phase, batch, self._draws(phase, 0, -1))
+                self._refuse_untouched(phase)
+                for network in self.networks.values():
+                    network.zero_grad(set_to_none=True)
+        for name, network in self.networks.items():
+            network.load_state_dict(kept[name])
+
+    def _synthetic(self, family: Family) -> Batch:
+        count = len(self._share.samples)
+        samples = self._draws(self.phases[0], 0, -1).uniform("samples", *family.shape) * 2 - 1
+        labels = torch.arange(count, device=self._device) % family.classes if family.classes else None
+        return Batch(samples=samples.contiguous(memory_format=torch.channels_last), labels=labels)
+
+    def _refuse_untouched(self, phase: Phase) -> None:
+        """A None gradient makes Adam skip a weight, a zero does not, and DDP waits for each: none may be None."""
+        untouched = [
+            f"{name}.{key}"
+            for name in phase.trains
+            for key, p in self.networks[name].named_parameters()
+            if p.grad is None
+        ]
+        if untouched:
+            raise UntouchedWeights(phase.name, untouched)
+
+
+def _gradient_norm(network: nn.Module) -> Tensor:
+    norms = torch._foreach_norm([p.grad for p in network.parameters() if p.grad is not None])
+    return torch.linalg.vector_norm(torch.stack(norms))
+
+
+def _match_memory_format(optimizer: torch.optim.Optimizer) -> None:
+    """Moments get their weight's strides again: fused kernels walk both as they lie in memory."""
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter).copy_(value)

@@ -1,0 +1,258 @@
+"""The one training loop: steps until the next tick, the tick, then what is due."""
+
+import json
+import time
+from dataclasses import asdict
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from trainers import checkpoint
+from trainers.background import Background
+from trainers.data.packed import PackedData
+from trainers.data.stream import Stream
+from trainers.devices import dtype_of, prepare
+from trainers.engine import Engine
+from trainers.grids import save_grid
+from trainers.groups import Share
+from trainers.health import Diverged, not_finite
+from trainers.hooks import COMMANDS, Hooks, NoHooks, Outcome, Tick
+from trainers.meter import Clock, Meter
+from trainers.parallel import from_first, world
+from trainers.plan import next_pace, passed_multiple, steps_to_multiple
+from trainers.plots import loss_curves
+from trainers.sampling import Sampler, save_model
+from trainers.settings import Settings
+from trainers.snapshot import State, read_state
+
+__all__ = ["Diverged", "Hooks", "NoHooks", "Outcome", "Settings", "Tick", "train"]
+
+Stats = dict[str, float]
+
+CONTINUE, FAILED = 0, len(COMMANDS)
+STATUS = {"continue": "finished", "checkpoint_and_stop": "stopped", "cancel": "cancelled"}
+MUST_AGREE = ("family", "params", "data", "shape", "classes", "batch_size", "group", "seed", "precision")
+
+
+class WrongCheckpoint(ValueError):
+    """A checkpoint belongs to another training; the message names what differs."""
+
+
+def train(settings: Settings, data: PackedData, *, workspace: Path, resume: Path | None, hooks: Hooks) -> Outcome:
+    """Trains to settings.examples, or until a hook says otherwise. Every rank calls it with the same arguments.
+
+    The caller has initialised torch.distributed, or there is one rank. Rank 0 writes into `workspace`
+    checkpoints/<examples>/, grids/<examples>.png, stats.jsonl, and at the end model/ and losses.png.
+    Raises Diverged, checkpoint.DamagedCheckpoint, WrongCheckpoint, BadSplit and what building the family raises.
+    """
+    with Background() as background:
+        run = _Run(settings, data, Path(workspace), hooks, background)
+        if resume is not None:
+            run.resume(Path(resume))
+        command = CONTINUE
+        while not run.finished and command == CONTINUE:
+            before = run.examples
+            command = run.tick(run.advance())
+            ends = run.finished or command != CONTINUE
+            if not ends and passed_multiple(before, run.examples, settings.grid_every):
+                run.draw_grid()
+            if not ends and passed_multiple(before, run.examples, settings.checkpoint_every):
+                run.save()
+        return run.end(command)
+
+
+class _Run:
+    """One rank's training: what the loop's verbs act on."""
+
+    def __init__(
+        self, settings: Settings, data: PackedData, workspace: Path, hooks: Hooks, background: Background
+    ) -> None:
+        self._settings, self._data, self._workspace, self._hooks = settings, data, workspace, hooks
+        self._background, self._world = background, world()
+        self._device = prepare(settings.device, settings.threads)
+        self._family = settings.build_family(data.shape, data.classes)
+        share = Share(
+            batch_size=settings.batch_size, group=settings.group, rank=self._world.rank, world=self._world.size
+        )
+        self._engine = Engine(self._family, settings, share, self._device)
+        self._stream = Stream(data, share, seed=settings.seed, device=self._device, dtype=dtype_of(settings.precision))
+        self._meter, self._clock = Meter(self._device), Clock()
+        self._steps, self._pace = 0, 1
+        self._begun = self._last_tick = time.perf_counter()
+        self._last_examples = 0
+        self._stalled = 0.0
+        self._checkpoint: Path | None = None
+        self._workspace.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def examples(self) -> int:
+        return self._steps * self._engine.examples_per_step
+
+    @property
+    def finished(self) -> bool:
+        return self.examples >= self._settings.examples
+
+    def resume(self, folder: Path) -> None:
+        snapshot = checkpoint.load(folder)
+        _check_agreement(folder, dict(snapshot.progress), self._progress())
+        self._engine.restore(snapshot)
+        self._steps = int(snapshot.progress["steps"])
+        self._last_examples = self.examples
+
+    def advance(self) -> Stats:
+        """As many steps as were agreed at the last tick, or fewer if something is due before; their mean stats."""
+        steps = min(self._pace, *(self._steps_to(every) for every in self._borders()))
+        begun = time.perf_counter()
+        for left in reversed(range(steps)):
+            self._engine.step(self._steps, self._stream, self._meter, self._clock, measure=left == 0)
+            self._steps += 1
+        stats = self._meter.read()
+        self._pace = next_pace(steps, time.perf_counter() - begun, self._settings.tick_seconds)
+        return stats
+
+    def tick(self, stats: Stats) -> int:
+        """Reports, and returns the command's number; raises on every rank if the training is none any more."""
+        if not_finite(stats) and self._settings.health.get("on_divergence") != "warn":
+            raise Diverged(stats, examples=self.examples, steps=self._steps)
+        command, failure = CONTINUE, None
+        if self._world.is_first:
+            try:
+                self._background.raise_failures()
+                command = COMMANDS.index(self._report(stats))
+            except Exception as error:  # every other rank must learn of it, or it would wait for ever
+                command, failure = FAILED, error
+        command, self._pace = from_first([command, self._pace], self._device)
+        if command == FAILED:
+            raise failure or RuntimeError("rank 0 failed between two steps; its own error says why")
+        return command
+
+    def save(self) -> None:
+        """Copies the state; the rest happens in the background."""
+        begun = time.perf_counter()
+        with self._clock("checkpoint"):
+            self._background.wait()
+            snapshot = self._engine.snapshot(self._progress())
+            folder = self._workspace / "checkpoints" / f"{self.examples:012d}"
+            if self._world.is_first:
+                examples = self.examples
+                self._background.submit(lambda: self._write(folder, snapshot, examples))
+                self._checkpoint = folder
+        self._stalled += time.perf_counter() - begun
+
+    def draw_grid(self) -> Path | None:
+        with self._clock("grid"):
+            return self._draw(read_state(self._engine.average.network))
+
+    def end(self, command: int) -> Outcome:
+        """The last checkpoint, and what a finished training leaves."""
+        self.save()
+        finished = command == CONTINUE
+        weights = read_state(self._engine.average.network)
+        model = grid = None
+        if self._world.is_first:
+            if finished:
+                grid, model = self._draw(weights), self._save_model(weights)
+            self._background.wait()
+            self._draw_curves()
+        return Outcome(
+            status=STATUS[COMMANDS[command]],  # type: ignore[arg-type]
+            examples=self.examples,
+            steps=self._steps,
+            checkpoint=self._checkpoint,
+            model=model,
+            grid=grid,
+        )
+
+    def _borders(self) -> tuple[int, ...]:
+        return self._settings.checkpoint_every, self._settings.grid_every
+
+    def _steps_to(self, every: int) -> int:
+        per_step = self._engine.examples_per_step
+        left = -(-(self._settings.examples - self.examples) // per_step)
+        return min(left, steps_to_multiple(self.examples, every, per_step))
+
+    def _report(self, stats: Stats) -> str:
+        now = time.perf_counter()
+        tick = Tick(
+            examples=self.examples,
+            steps=self._steps,
+            total_examples=self._settings.examples,
+            seconds=now - self._begun,
+            examples_per_second=(self.examples - self._last_examples) / (now - self._last_tick),
+            stats={**stats, **self._engine.rates()},
+            activity_seconds=self._clock.read(),
+            checkpoint_stall_seconds=self._stalled,
+        )
+        self._last_tick, self._last_examples, self._stalled = now, self.examples, 0.0
+        with open(self._workspace / "stats.jsonl", "a", encoding="utf-8") as file:
+            file.write(_as_line(tick))
+        return self._hooks.tick(tick)
+
+    def _progress(self) -> dict[str, Any]:
+        return {
+            "examples": self.examples,
+            "steps": self._steps,
+            "family": self._settings.family,
+            "params": self._family.config.model_dump(mode="json"),
+            "data": self._data.digest,
+            "shape": list(self._data.shape),
+            "classes": self._data.classes,
+            "batch_size": self._settings.batch_size,
+            "group": self._settings.group,
+            "seed": self._settings.seed,
+            "precision": self._settings.precision,
+        }
+
+    def _write(self, folder: Path, snapshot: Any, examples: int) -> None:
+        checkpoint.write(
+            folder,
+            snapshot,
+            world_size=self._world.size,
+            threads=self._settings.threads,
+            processor=checkpoint.processor_kind(self._device),
+        )
+        self._hooks.checkpoint(folder, examples)
+        checkpoint.prune(folder.parent)
+
+    def _draw(self, weights: State) -> Path | None:
+        """The same latents at every time, so that grids show one thing becoming another."""
+        if not self._world.is_first:
+            return None
+        network = self._family.networks()[self._family.averaged]
+        network.load_state_dict(weights)
+        sampler = Sampler(self._family, network, device=self._device)
+        samples, _ = sampler.samples(0, self._settings.grid_count, seed=self._settings.seed)
+        path, examples = self._workspace / "grids" / f"{self.examples:012d}.png", self.examples
+        save_grid(samples, path)
+        self._background.submit(lambda: self._hooks.grid(path, examples))
+        return path
+
+    def _save_model(self, weights: State) -> Path:
+        config = {
+            "family": self._settings.family,
+            "params": self._family.config.model_dump(mode="json"),
+            "shape": list(self._family.shape),
+            "classes": self._family.classes,
+            "class_names": self._data.class_names if self._family.classes else None,
+            "latent": self._family.config.latent.model_dump(mode="json"),
+            "examples": self.examples,
+        }
+        save_model(self._workspace / "model", weights, config)
+        return self._workspace / "model"
+
+    def _draw_curves(self) -> None:
+        stats = self._workspace / "stats.jsonl"
+        if stats.exists():
+            loss_curves(stats, self._workspace / "losses.png")
+
+
+def _as_line(tick: Tick) -> str:
+    """JSON has no NaN: what is not finite becomes null."""
+    finite = {name: value if isfinite(value) else None for name, value in tick.stats.items()}
+    return json.dumps({**asdict(tick), "stats": finite}) + "\n"
+
+
+def _check_agreement(folder: Path, saved: dict[str, Any], own: dict[str, Any]) -> None:
+    for name in MUST_AGREE:
+        if saved.get(name) != own[name]:
+            raise WrongCheckpoint(f"{folder} was trained with {name} {saved.get(name)!r}, not {own[name]!r}")

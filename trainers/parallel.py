@@ -1,0 +1,66 @@
+"""What the ranks do together. Without a process group there is one rank, and nothing here does anything."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    rank: int
+    size: int
+
+    @property
+    def is_first(self) -> bool:
+        return self.rank == 0
+
+
+def world() -> World:
+    if not dist.is_initialized():
+        return World(rank=0, size=1)
+    return World(rank=dist.get_rank(), size=dist.get_world_size())
+
+
+def shared(module: nn.Module, device: torch.device) -> nn.Module:
+    """The module, whose backward then leaves gradients that are the mean over ranks.
+
+    Only what requires a gradient now takes part. Buffers stay each rank's own: they are averaged when they are read.
+    """
+    if world().size == 1:
+        return module
+    return DistributedDataParallel(
+        module,
+        device_ids=[device] if device.type == "cuda" else None,
+        gradient_as_bucket_view=True,
+        forward_sync_buffers=False,
+    )
+
+
+def mean_over_ranks(tensor: Tensor) -> Tensor:
+    """A new tensor. Every rank must call it, with the same shape."""
+    if world().size == 1:
+        return tensor.clone()
+    total = tensor.clone()
+    dist.all_reduce(total)
+    return total / world().size
+
+
+def of_each_rank(tensor: Tensor) -> Tensor:
+    """[world size, *shape]. Every rank must call it, with the same shape."""
+    if world().size == 1:
+        return tensor[None].clone()
+    parts = [torch.empty_like(tensor) for _ in range(world().size)]
+    dist.all_gather(parts, tensor.contiguous())
+    return torch.stack(parts)
+
+
+def from_first(values: list[int], device: torch.device) -> list[int]:
+    """Rank 0's values, on every rank."""
+    if world().size == 1:
+        return values
+    told = torch.tensor(values, dtype=torch.int64, device=device)
+    dist.broadcast(told, src=0)
+    return [int(value) for value in told.tolist()]

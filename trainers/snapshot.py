@@ -1,0 +1,60 @@
+"""The whole state of a training at one step, copied to the host: training goes on while it is written."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainers.layers.grouped import running_statistics
+from trainers.parallel import mean_over_ranks, of_each_rank, world
+
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    networks: Mapping[str, State]  # running statistics averaged over ranks
+    average: State  # the averaged generator, likewise
+    ranks: State  # <network>.<buffer> [world size, …]: every rank's own running statistics
+    optimizers: Mapping[str, Any]
+    progress: Mapping[str, Any]  # plain values: examples, steps, and what a resume must agree with
+
+
+def read_state(network: nn.Module) -> State:
+    """A copy on the host, with running statistics averaged over ranks. Every rank must call it."""
+    state = {name: on_host(tensor) for name, tensor in network.state_dict().items()}
+    for name, buffer in running_statistics(network):
+        state[name] = mean_over_ranks(buffer).cpu()
+    return state
+
+
+def read_ranks(networks: Mapping[str, nn.Module]) -> State:
+    """Every rank's own running statistics: with them a resume of the same size is exact. Every rank must call it."""
+    return {
+        f"{name}.{key}": of_each_rank(buffer).cpu()
+        for name, network in networks.items()
+        for key, buffer in running_statistics(network)
+    }
+
+
+@torch.no_grad()
+def restore_rank(networks: Mapping[str, nn.Module], ranks: State) -> None:
+    """This rank's own running statistics, if the world has the size it had; else the averages stay."""
+    for name, network in networks.items():
+        for key, buffer in running_statistics(network):
+            saved = ranks.get(f"{name}.{key}")
+            if saved is not None and len(saved) == world().size:
+                buffer.copy_(saved[world().rank])
+
+
+def on_host(value: Any) -> Any:
+    """A deep copy of nested dicts and lists, with tensors copied to the host in their own memory format."""
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: on_host(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(on_host(item) for item in value)
+    return value
