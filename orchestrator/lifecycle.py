@@ -55,7 +55,7 @@ def enqueue(connection: Connection, job: Job, transition: str, message: str, now
 def start(connection: Connection, job: Job, decision: Start, claim_hash: str, now: float) -> Attempt | None:
     """The attempt's row, before Ray hears of it: a crash in between is repaired from the row."""
     number = job.attempt + 1
-    size = {
+    size: dict[str, Any] = {
         "workers": decision.workers,
         "cpus_per_worker": decision.cpus_per_worker,
         "gpus_per_worker": decision.gpus_per_worker,
@@ -90,7 +90,7 @@ def _gang(decision: Start) -> str:
 
 def claimed(connection: Connection, job: Job, attempt: Attempt, host: str | None, now: float) -> None:
     where = f" on {host}" if host else ""
-    first = {} if job.started else {"started": now}
+    first: dict[str, Any] = {} if job.started else {"started": now}
     move(connection, job, "running", f"attempt {attempt.number} runs{where}", now=now, attempt=attempt.number, **first)
     cause = _recovered_from(connection, attempt)
     if cause:
@@ -184,7 +184,7 @@ def _retry(connection: Connection, job: Job, attempts: list[Attempt], ending: En
         return
     message = f"attempt {number} ended: {why}; next one in {decision.at - now:.0f} s"
     data = {"failure": ending.failure, "at": decision.at}
-    changes = {"not_before": decision.at, "reason": message}
+    changes: dict[str, Any] = {"not_before": decision.at, "reason": message}
     move(connection, job, "retrying", message, now=now, attempt=number, data=data, **changes)
 
 
@@ -204,7 +204,7 @@ def want(connection: Connection, job: Job, desired: Desired, reason: str, failur
 
 def _at_once(connection: Connection, job: Job, desired: Desired, reason: str, failure: str | None, now: float) -> bool:
     if desired == Desired.SUSPEND:
-        changes = {"desired": desired, "reason": reason}
+        changes: dict[str, Any] = {"desired": desired, "reason": reason}
         return job.status != Status.SUSPENDED and move(connection, job, "suspended", reason, now=now, **changes)
     db.jobs.change(connection, job.id, desired=desired)
     return end(connection, job, "cancelled" if desired == Desired.CANCEL else "failed", reason, failure, now)

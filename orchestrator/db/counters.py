@@ -14,7 +14,7 @@ BUCKETS: dict[str, tuple[float, ...]] = {  # upper edges of histograms, in secon
 }
 
 
-def add(connection: Connection, name: str, amount: float = 1, **labels: str) -> None:
+def add(connection: Connection, name: str, amount: float = 1, /, **labels: str) -> None:
     key = json.dumps(labels, sort_keys=True)
     here = (counters.c.name == name) & (counters.c.labels == key)
     changed = connection.execute(update(counters).where(here).values(value=counters.c.value + amount))
@@ -22,7 +22,7 @@ def add(connection: Connection, name: str, amount: float = 1, **labels: str) -> 
         connection.execute(insert(counters).values(name=name, labels=key, value=amount))
 
 
-def observe(connection: Connection, name: str, value: float, **labels: str) -> None:
+def observe(connection: Connection, name: str, value: float, /, **labels: str) -> None:
     """One observation of a histogram: its own bucket, and the sum."""
     edge = next((str(float(edge)) for edge in BUCKETS[name] if value <= edge), "+Inf")
     add(connection, f"{name}_bucket", le=edge, **labels)

@@ -79,7 +79,7 @@ def change(connection: Connection, job_id: str, **changes: Any) -> None:
 def tally(connection: Connection) -> list[tuple[str, str, str, str, int]]:
     """How many jobs there are by project, queue, kind and status."""
     keys = (jobs.c.project, jobs.c.queue, jobs.c.kind, jobs.c.status)
-    return [tuple(row) for row in connection.execute(select(*keys, func.count()).group_by(*keys))]  # type: ignore[misc]
+    return [tuple(row) for row in connection.execute(select(*keys, func.count()).group_by(*keys))]
 
 
 def active(connection: Connection) -> list[Job]:

@@ -1,0 +1,193 @@
+"""Is what was submitted runnable at all? Every error at once; nothing is written here."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from jobs import check, load
+from jobs import spec as job_spec
+from jobs.errors import Problem, SpecError
+from jobs.layout import new_job_id
+from jobs.spec import AnyJob, GenerateJob, Need
+from orchestrator import db, dependencies, scheduler
+from orchestrator.records import Job
+from orchestrator.scheduler import Node
+from orchestrator.settings import Settings
+from orchestrator.states import ENDED, Desired, Status
+
+
+class Conflict(ValueError):
+    """An unfinished job of that name has another spec."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admitted:
+    job: Job
+    needs: tuple[tuple[str, str], ...]  # (id of the job needed, how it must have ended)
+    is_new: bool  # False: the unfinished job that has this name and this spec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asker:
+    project: str
+    owner: str
+
+
+def admit(
+    connection: Connection,
+    documents: Sequence[dict[str, Any]],
+    asker: Asker,
+    settings: Settings,
+    nodes: Sequence[Node] | None,
+    now: float,
+    source: str | None = None,
+) -> list[Admitted]:
+    """A job for each document, in their order. Raises SpecError with every problem, or Conflict."""
+    specs, problems = _parse(documents)
+    problems += _doubled(specs)
+    for number, spec in specs.items():
+        found = check.problems(spec) + _local_paths(spec, settings) + _capacity(spec, nodes)
+        problems += [replace(problem, document=number) for problem in found]
+    if problems:
+        raise SpecError(problems)
+    jobs = {spec.name: _job(connection, spec, asker, now, source) for spec in specs.values()}
+    needs, problems = _needs(connection, specs, jobs, asker.project)
+    if problems:
+        raise SpecError(problems)
+    return [Admitted(job=job, needs=tuple(needs[name]), is_new=is_new) for name, (job, is_new) in jobs.items()]
+
+
+def _parse(documents: Sequence[dict[str, Any]]) -> tuple[dict[int, AnyJob], list[Problem]]:
+    specs: dict[int, AnyJob] = {}
+    problems: list[Problem] = []
+    if not documents:
+        problems.append(Problem(path="", message="no document was submitted"))
+    for number, document in enumerate(documents):
+        try:
+            specs[number] = load.parse(document)
+        except SpecError as error:
+            problems += [replace(problem, document=number) for problem in error.problems]
+    return specs, problems
+
+
+def _doubled(specs: dict[int, AnyJob]) -> list[Problem]:
+    first: dict[str, int] = {}
+    problems = []
+    for number, spec in specs.items():
+        if first.setdefault(spec.name, number) != number:
+            message = f"{spec.name!r} is the name of document {first[spec.name] + 1} too"
+            problems.append(Problem(path="name", message=message, document=number))
+    return problems
+
+
+def _local_paths(spec: AnyJob, settings: Settings) -> list[Problem]:
+    """A server reads local files only below GANWORKS_DATA_ROOTS, where that is set."""
+    roots = [Path(root).resolve() for root in settings.data_roots]
+    if not roots:
+        return []
+    outside = [
+        entry["source"]
+        for entry in load.local_data(job_spec.dump(spec))
+        if not any(Path(entry["source"]).resolve().is_relative_to(root) for root in roots)
+    ]
+    allowed = ", ".join(settings.data_roots)
+    return [
+        Problem(path="data.source", message=f"{source!r} is not below what this server may read: {allowed}")
+        for source in outside
+    ]
+
+
+def _capacity(spec: AnyJob, nodes: Sequence[Node] | None) -> list[Problem]:
+    """A gang that this cluster could not hold even when empty would wait for ever."""
+    if nodes is None:
+        return []
+    resources = spec.resources
+    workers = resources.sizes.min
+    gpus = scheduler.gpus_for(resources.gpus_per_worker, workers, nodes)
+    missing = scheduler.shortage(workers, resources.cpus_per_worker, gpus, nodes)
+    return [Problem(path="resources", message=missing)] if missing else []
+
+
+def digest(spec: AnyJob) -> str:
+    return hashlib.sha256(json.dumps(job_spec.dump(spec), sort_keys=True).encode()).hexdigest()
+
+
+def _job(connection: Connection, spec: AnyJob, asker: Asker, now: float, source: str | None) -> tuple[Job, bool]:
+    """The unfinished job of this name if it has this spec, or a new one."""
+    unfinished = db.jobs.unfinished_of_name(connection, asker.project, spec.name)
+    if unfinished is None:
+        return _new(spec, asker, now, source), True
+    if unfinished.spec_digest != digest(spec):
+        raise Conflict(
+            f"job {spec.name} ({unfinished.id}) is {unfinished.status} with another spec; "
+            f"wait for its end, cancel it, or choose another name"
+        )
+    return unfinished, False
+
+
+def _new(spec: AnyJob, asker: Asker, now: float, source: str | None) -> Job:
+    waits = bool(job_spec.upstream(spec)) or isinstance(spec, GenerateJob)  # a generator is pinned first
+    return Job(
+        id=new_job_id(datetime.fromtimestamp(now, UTC)),
+        project=asker.project,
+        name=spec.name,
+        kind=spec.kind,
+        queue=spec.queue,
+        priority=spec.priority,
+        owner=asker.owner,
+        spec=job_spec.dump(spec),
+        spec_digest=digest(spec),
+        source=source,
+        pinned=None if waits else {},
+        status=Status.WAITING if waits else Status.QUEUED,
+        desired=Desired.RUN,
+        submitted=now,
+        queued=None if waits else now,
+    )
+
+
+def _needs(
+    connection: Connection, specs: dict[int, AnyJob], jobs: dict[str, tuple[Job, bool]], project: str
+) -> tuple[dict[str, list[tuple[str, str]]], list[Problem]]:
+    circle = dependencies.cycle({spec.name: [need.name for need in job_spec.upstream(spec)] for spec in specs.values()})
+    if circle:
+        return {}, [Problem(path="needs", message=f"jobs need each other in a circle: {' -> '.join(circle)}")]
+    needs: dict[str, list[tuple[str, str]]] = {}
+    problems = []
+    for number, spec in specs.items():
+        found = needs[spec.name] = []
+        for need in job_spec.upstream(spec):
+            upstream = _upstream(connection, need, jobs, project)
+            if isinstance(upstream, Job):
+                found.append((upstream.id, need.when))
+            else:
+                problems.append(Problem(path=_field(spec, need), message=upstream, document=number))
+    return needs, problems
+
+
+def _field(spec: AnyJob, need: Need) -> str:
+    if need in spec.needs:
+        return "needs"
+    return "model.from" if isinstance(spec, GenerateJob) else "data.from"
+
+
+def _upstream(connection: Connection, need: Need, jobs: dict[str, tuple[Job, bool]], project: str) -> Job | str:
+    """The job that a name means, or why there is none: of this submission, unfinished, or the newest as wanted."""
+    if need.name in jobs:
+        return jobs[need.name][0]
+    unfinished = db.jobs.unfinished_of_name(connection, project, need.name)
+    if unfinished:
+        return unfinished
+    ended = db.jobs.newest_ended(connection, project, need.name, dependencies.WANTED[need.when])
+    if ended:
+        return ended
+    other = db.jobs.newest_ended(connection, project, need.name, ENDED)
+    if other:
+        return f"no job {need.name!r} has {need.when} in project {project}; the newest is {other.status}"
+    return f"there is no job {need.name!r} in project {project}, nor in this submission"

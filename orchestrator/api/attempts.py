@@ -1,0 +1,242 @@
+"""What a running job's driver calls: claim, heartbeat, ticks, events, commit, result."""
+
+import json
+import math
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, HTTPException
+from pydantic import BaseModel, Field
+from sqlalchemy import Connection
+
+from orchestrator import auth, db, keys, lifecycle
+from orchestrator.crash import crash_point
+from orchestrator.lifecycle import Ending
+from orchestrator.records import Attempt, Job
+from orchestrator.states import AttemptStatus, Desired
+from orchestrator.works import Works
+
+router = APIRouter(prefix="/api/v1/attempts/{attempt_id}", tags=["attempts"])
+Driver = Annotated[Attempt, Depends(auth.driver)]
+TheWorks = Annotated[Works, Depends(auth.works)]
+
+COMMANDS = {Desired.CANCEL: "cancel", Desired.SUSPEND: "checkpoint_and_stop", Desired.FAIL: "checkpoint_and_stop"}
+WORKING = ("training", "generating")  # phases whose ticks count as progress only when numbers move
+
+
+class Claim(BaseModel):
+    claim: str
+    nonce: str = Field(min_length=8, max_length=200)
+    host: str | None = Field(default=None, max_length=200)
+    pid: int | None = None
+
+
+class Ticks(BaseModel):
+    ticks: list[dict[str, Any]] = Field(max_length=1000)
+
+
+class NewEvent(BaseModel):
+    type: str = Field(max_length=40)
+    message: str = Field(max_length=4000)
+    data: dict[str, Any] | None = None
+
+
+class Commit(BaseModel):
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Result(BaseModel):
+    outcome: Literal["succeeded", "stopped", "cancelled", "failed"]
+    failure: str | None = Field(default=None, max_length=40)
+    message: str | None = None
+    data: dict[str, Any] | None = None
+
+
+@router.post("/claim")
+def claim(attempt_id: str, body: Claim, works: TheWorks) -> dict[str, Any]:
+    """Once only; the same nonce is the same claimant, whose first answer got lost."""
+    now = works.clock()
+    with works.database.write() as connection:
+        attempt = db.attempts.by_id(connection, attempt_id)
+        if attempt is None or not keys.matches(body.claim, attempt.claim_hash):
+            raise HTTPException(403, f"this code does not claim attempt {attempt_id}")
+        job = _job(connection, attempt)
+        if not _is_current(job, attempt):
+            raise HTTPException(410, f"attempt {attempt_id} is over ({attempt.status})")
+        token = keys.derived(works.settings.token, "attempt", attempt_id, body.nonce)
+        if attempt.nonce_hash is None:
+            _take(connection, job, attempt, body, token, now)
+        elif not keys.matches(body.nonce, attempt.nonce_hash):
+            raise HTTPException(409, f"attempt {attempt_id} has been claimed by another process")
+    works.wake()
+    return _claimed(works, job, attempt, token)
+
+
+def _take(connection: Connection, job: Job, attempt: Attempt, body: Claim, token: str, now: float) -> None:
+    taken = db.attempts.claim(
+        connection,
+        attempt.id,
+        status=AttemptStatus.RUNNING,
+        nonce_hash=keys.digest(body.nonce),
+        token_hash=keys.digest(token),
+        host=body.host,
+        pid=body.pid,
+        submitted=attempt.submitted or now,  # Ray has it, whatever the row says yet
+        started=now,
+        heartbeat=now,
+        progressed=now,
+    )
+    assert taken, "the claim is checked and made in one transaction"
+    lifecycle.claimed(connection, job, attempt, body.host, now)
+
+
+def _claimed(works: Works, job: Job, attempt: Attempt, token: str) -> dict[str, Any]:
+    settings = works.settings
+    return {
+        "attempt_id": attempt.id,
+        "number": attempt.number,
+        "token": token,
+        "project": job.project,
+        "job_id": job.id,
+        "job_name": job.name,
+        "kind": job.kind,
+        "spec": job.spec,
+        "references": job.pinned or {},
+        "workers": attempt.workers,
+        "cpus_per_worker": attempt.cpus_per_worker,
+        "gpus_per_worker": attempt.gpus_per_worker,
+        "store": {"uri": settings.store_uri, "env": dict(settings.store_env)},
+        "secrets": {},
+        "heartbeat_seconds": settings.heartbeat_seconds,
+        "stalled_after": settings.stalled_after,
+        "desired": job.desired,
+    }
+
+
+@router.post("/heartbeat")
+def heartbeat(driver: Driver, works: TheWorks) -> dict[str, str]:
+    with works.database.write() as connection:
+        job, attempt = _fresh(connection, driver)
+        if _is_current(job, attempt):
+            db.attempts.change(connection, attempt.id, heartbeat=works.clock())
+    return {"command": command(job, attempt)}
+
+
+@router.post("/ticks")
+def ticks(body: Ticks, driver: Driver, works: TheWorks) -> dict[str, str]:
+    """Progress, and a heartbeat too: rank 0 may call while the driver waits."""
+    now = works.clock()
+    with works.database.write() as connection:
+        job, attempt = _fresh(connection, driver)
+        if _is_current(job, attempt) and body.ticks:
+            _keep(connection, works, job, attempt, body.ticks, now)
+    return {"command": command(job, attempt)}
+
+
+def _keep(
+    connection: Connection, works: Works, job: Job, attempt: Attempt, ticks: list[dict[str, Any]], now: float
+) -> None:
+    for tick in ticks:
+        data = works.redactor.values(finite(tick))
+        db.ticks.add(connection, job.id, attempt.number, _time(tick, now), data)
+    db.ticks.thin_out(connection, job.id, works.settings.ticks_kept)
+    here = position(ticks[-1])
+    moved = {"progressed": now, "position": here} if here != attempt.position else {}
+    db.attempts.change(connection, attempt.id, heartbeat=now, **moved)
+
+
+def _time(tick: dict[str, Any], now: float) -> float:
+    time = tick.get("time")
+    return float(time) if isinstance(time, int | float) and math.isfinite(time) else now
+
+
+def position(tick: dict[str, Any]) -> str:
+    """What must change for a tick to be progress. While it prepares, calling is enough."""
+    if tick.get("phase") not in WORKING:
+        return json.dumps([tick.get("phase"), tick.get("time")])
+    names = ("phase", "examples", "samples", "steps", "written_bytes", "shards", "progress")
+    return json.dumps([tick.get(name) for name in names], sort_keys=True)
+
+
+def finite(value: Any) -> Any:
+    """NaN and infinity are no JSON: they become null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [finite(inner) for inner in value]
+    return value
+
+
+@router.post("/events")
+def events(body: NewEvent, driver: Driver, works: TheWorks) -> dict[str, str]:
+    now = works.clock()
+    with works.database.write() as connection:
+        job, attempt = _fresh(connection, driver)
+        if _is_current(job, attempt):
+            message, data = works.redactor.text(body.message), works.redactor.values(finite(body.data))
+            db.events.add(connection, job.id, body.type, message, now=now, attempt=attempt.number, data=data)
+            db.attempts.change(connection, attempt.id, heartbeat=now, progressed=now)
+    return {"command": command(job, attempt)}
+
+
+@router.post("/commit")
+def commit(body: Commit, driver: Driver, works: TheWorks) -> dict[str, str]:
+    """Accept the manifest's digest under this attempt's token; only then may the manifest be put."""
+    now = works.clock()
+    with works.database.write() as connection:
+        job, attempt = _fresh(connection, driver)
+        if not _is_current(job, attempt) or not db.attempts.commit(connection, attempt.id, body.sha256):
+            raise HTTPException(409, f"attempt {attempt.id} cannot commit: it is over, or committed another digest")
+        if attempt.commit_sha256 is None:
+            message = f"attempt {attempt.number} committed {body.sha256[:12]}"
+            data = {"sha256": body.sha256}
+            db.events.add(connection, job.id, "committed", message, now=now, attempt=attempt.number, data=data)
+    return {"command": command(job, attempt)}
+
+
+@router.post("/result")
+def result(body: Result, driver: Driver, works: TheWorks) -> dict[str, str]:
+    """How the attempt ended; the same again is fine."""
+    crash_point("finish: before the result")
+    ending = Ending(
+        status=AttemptStatus(body.outcome.upper()),
+        failure=(body.failure or "user_code") if body.outcome == "failed" else None,
+        message=works.redactor.text((body.message or "")[:4000]),
+        data=works.redactor.values(finite(body.data)),
+    )
+    with works.database.write() as connection:
+        job, attempt = _fresh(connection, driver)
+        if not lifecycle.finish(connection, job, attempt, ending, works.settings, works.clock()):
+            _same_again(attempt, ending)
+    crash_point("finish: after the result")
+    works.wake()
+    return {"command": "continue"}
+
+
+def _same_again(attempt: Attempt, ending: Ending) -> None:
+    if attempt.status != ending.status:
+        raise HTTPException(409, f"attempt {attempt.id} is over: {attempt.status}")
+
+
+def _job(connection: Connection, attempt: Attempt) -> Job:
+    job = db.jobs.by_id(connection, attempt.job_id)
+    assert job is not None, "attempts refer to jobs"
+    return job
+
+
+def _fresh(connection: Connection, attempt: Attempt) -> tuple[Job, Attempt]:
+    """Both as they are inside this transaction."""
+    fresh = db.attempts.by_id(connection, attempt.id)
+    assert fresh is not None, "attempts are not deleted while a driver may call"
+    return _job(connection, fresh), fresh
+
+
+def _is_current(job: Job, attempt: Attempt) -> bool:
+    return attempt.is_live and attempt.number == job.attempt
+
+
+def command(job: Job, attempt: Attempt) -> str:
+    if not _is_current(job, attempt):
+        return "stale"
+    return COMMANDS.get(Desired(job.desired), "continue")

@@ -1,0 +1,28 @@
+"""What this installation knows: GAN families, the schema of a spec, its own version."""
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from jobs import check
+from jobs import spec as job_spec
+from orchestrator import __version__
+from orchestrator.api.jobs import User
+
+router = APIRouter(prefix="/api/v1", tags=["catalogue"])
+
+
+@router.get("/families")
+def families(user: User) -> dict[str, Any]:
+    return {"families": check.families()}
+
+
+@router.get("/schema")
+def schema(user: User) -> dict[str, Any]:
+    """JSON Schema (draft 7) of one document, for editors."""
+    return job_spec.json_schema()
+
+
+@router.get("/version")
+def version(user: User) -> dict[str, Any]:
+    return {"version": __version__}

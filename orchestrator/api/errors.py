@@ -1,0 +1,67 @@
+"""Errors as JSON: {"error": {"message", …}}; never a traceback."""
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from jobs.errors import SpecError
+from jobs.store import StoreError
+from orchestrator.admit import Conflict
+from orchestrator.cluster import Refused, Unreachable
+
+log = structlog.get_logger(__name__)
+
+
+def install(app: FastAPI) -> None:
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _bad_request)
+    app.add_exception_handler(SpecError, _problems)
+    app.add_exception_handler(Conflict, _conflict)
+    app.add_exception_handler(StoreError, _store)
+    app.add_exception_handler(Unreachable, _ray)
+    app.add_exception_handler(Refused, _ray)
+    app.add_exception_handler(Exception, _ours)
+
+
+def answer(status: int, message: str, headers: dict[str, str] | None = None, **more: object) -> JSONResponse:
+    return JSONResponse({"error": {"message": message, **more}}, status_code=status, headers=headers)
+
+
+async def _http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return answer(error.status_code, str(error.detail), headers=dict(error.headers or {}))
+
+
+async def _bad_request(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    problems = [
+        {"document": 0, "path": ".".join(map(str, each["loc"])), "message": each["msg"]} for each in error.errors()
+    ]
+    return answer(422, "the request is not as expected", problems=problems)
+
+
+async def _problems(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, SpecError)
+    problems = [{"document": p.document, "path": p.path, "message": p.message} for p in error.problems]
+    return answer(
+        422, f"{len(problems)} problem{'s' if len(problems) != 1 else ''} in the submission", problems=problems
+    )
+
+
+async def _conflict(request: Request, error: Exception) -> JSONResponse:
+    return answer(409, str(error))
+
+
+async def _store(request: Request, error: Exception) -> JSONResponse:
+    return answer(503, f"the store fails: {error}")
+
+
+async def _ray(request: Request, error: Exception) -> JSONResponse:
+    return answer(503, str(error))
+
+
+async def _ours(request: Request, error: Exception) -> JSONResponse:
+    log.error("request failed", path=request.url.path, exc_info=error)
+    return answer(500, "the server made a mistake; its log has more")

@@ -1,0 +1,38 @@
+"""Is it alive, is it ready? Without a token, and telling nothing else."""
+
+from fastapi import APIRouter, Depends, Response
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from orchestrator import auth
+from orchestrator.works import Works
+
+router = APIRouter(tags=["health"])
+LATE = 60.0  # seconds without a step of the supervisor
+
+
+@router.get("/healthz")
+def healthz() -> dict[str, str]:
+    return {"status": "ok"}
+
+
+@router.get("/readyz")
+def readyz(response: Response, works: Works = Depends(auth.works)) -> dict[str, bool]:
+    last = works.supervisor.last_step
+    checks = {
+        "database": _database_answers(works),
+        "supervisor": last is not None and works.clock() - last < LATE,
+    }
+    if not all(checks.values()):
+        response.status_code = 503
+    # Ray away is no reason to turn submissions down: they wait.
+    return {**checks, "ray": works.supervisor.nodes is not None}
+
+
+def _database_answers(works: Works) -> bool:
+    try:
+        with works.database.read() as connection:
+            connection.execute(text("SELECT 1"))
+    except SQLAlchemyError:
+        return False
+    return True

@@ -1,0 +1,140 @@
+"""Jobs: submit, list, look at, cancel, suspend, resume."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Response
+from pydantic import BaseModel, Field
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
+
+from orchestrator import auth, db, lifecycle, submissions
+from orchestrator.admit import Admitted, Asker, admit
+from orchestrator.api import views
+from orchestrator.records import Job, Token
+from orchestrator.states import Desired, Status
+from orchestrator.works import Works
+
+router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
+User = Annotated[Token, Depends(auth.user)]
+TheWorks = Annotated[Works, Depends(auth.works)]
+
+
+class Submission(BaseModel):
+    documents: list[dict[str, Any]] = Field(max_length=1000)
+    key: str | None = Field(default=None, min_length=1, max_length=200)
+    dry_run: bool = False
+    source: str | None = Field(default=None, max_length=1 << 20)
+
+
+def find(connection: Connection, user: Token, id_or_name: str) -> Job:
+    """A job by id, or the newest of that name. 404 if the user's project has none."""
+    job = db.jobs.find(connection, user.project, id_or_name)
+    if job is None:
+        raise HTTPException(404, f"there is no job {id_or_name!r} in project {user.project}")
+    return job
+
+
+@router.post("", status_code=201)
+def submit(body: Submission, user: User, works: TheWorks, response: Response) -> dict[str, Any]:
+    """All documents in one transaction. 201: something new; 200: all of it was there; 409: a name is taken."""
+    if body.dry_run:
+        return _dry_run(body, user, works, response)
+    try:
+        ids, is_new = _enter(body, user, works)
+    except IntegrityError:
+        # Another submit of the same name was faster: now its job is there to be found.
+        ids, is_new = _enter(body, user, works)
+    if not is_new:
+        response.status_code = 200
+    works.wake()
+    with works.database.read() as connection:
+        return {"jobs": [views.job(works, find(connection, user, job_id)) for job_id in ids]}
+
+
+def _enter(body: Submission, user: Token, works: Works) -> tuple[list[str], bool]:
+    now, digest = works.clock(), submissions.digest(body.documents)
+    with works.database.write() as connection:
+        if body.key and (ids := submissions.earlier(connection, user.project, body.key, digest)):
+            return ids, False
+        admitted = _admit(connection, body, user, works, now)
+        submissions.enter(connection, admitted, now)
+        ids = [each.job.id for each in admitted]
+        if body.key:
+            db.answers.keep(connection, user.project, body.key, digest, {"jobs": ids}, now)
+    return ids, any(each.is_new for each in admitted)
+
+
+def _admit(connection: Connection, body: Submission, user: Token, works: Works, now: float) -> list[Admitted]:
+    asker = Asker(project=user.project, owner=user.owner)
+    return admit(connection, body.documents, asker, works.settings, works.supervisor.nodes, now, body.source)
+
+
+def _dry_run(body: Submission, user: Token, works: Works, response: Response) -> dict[str, Any]:
+    response.status_code = 200
+    with works.database.read() as connection:
+        admitted = _admit(connection, body, user, works, works.clock())
+    jobs = [{**views.job(works, each.job), "spec": each.job.spec, "is_new": each.is_new} for each in admitted]
+    return {"dry_run": True, "jobs": jobs}
+
+
+@router.get("")
+def list_jobs(
+    user: User,
+    works: TheWorks,
+    status: str | None = None,
+    name: str | None = None,
+    kind: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> dict[str, Any]:
+    """Newest first; `status`, `name` and `kind` take several values with commas."""
+    with works.database.read() as connection:
+        found = db.jobs.page(connection, user.project, limit, status=status and status.upper(), name=name, kind=kind)
+        ticks = db.ticks.newest_of_unfinished(connection)
+    return {"jobs": [views.job(works, job, ticks.get(job.id)) for job in found]}
+
+
+@router.get("/{job}")
+def get_job(job: str, user: User, works: TheWorks) -> dict[str, Any]:
+    with works.database.read() as connection:
+        found = find(connection, user, job)
+        return views.whole_job(
+            works,
+            found,
+            db.ticks.newest(connection, found.id),
+            db.attempts.of_job(connection, found.id),
+            db.needs.of_job(connection, found.id),
+        )
+
+
+@router.post("/{job}/cancel")
+def cancel(job: str, user: User, works: TheWorks) -> dict[str, Any]:
+    """Its driver takes a last checkpoint; a job that does not run ends at once. Fine if it has ended."""
+    return _want(job, user, works, Desired.CANCEL, f"cancelled by {user.owner}")
+
+
+@router.post("/{job}/suspend")
+def suspend(job: str, user: User, works: TheWorks) -> dict[str, Any]:
+    """A checkpoint, then rest until `resume`."""
+    return _want(job, user, works, Desired.SUSPEND, f"suspended by {user.owner}")
+
+
+def _want(job: str, user: Token, works: Works, desired: Desired, reason: str) -> dict[str, Any]:
+    with works.database.write() as connection:
+        found = find(connection, user, job)
+        lifecycle.want(connection, found, desired, reason, None, works.clock())
+        found = find(connection, user, found.id)
+    works.wake()
+    return views.job(works, found)
+
+
+@router.post("/{job}/resume")
+def resume(job: str, user: User, works: TheWorks) -> dict[str, Any]:
+    with works.database.write() as connection:
+        found = find(connection, user, job)
+        if found.status == Status.SUSPENDED:
+            lifecycle.resume(connection, found, works.clock())
+        elif found.has_ended or found.desired != Desired.RUN:
+            raise HTTPException(409, f"job {found.name} is {found.status}; only a suspended job can be resumed")
+        found = find(connection, user, found.id)
+    works.wake()
+    return views.job(works, found)

@@ -1,0 +1,63 @@
+"""What routes show of jobs: no hash, no claim, no token."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from orchestrator.records import Attempt, Event, Job, Need, Tick
+from orchestrator.works import Works
+
+_ATTEMPT_HIDES = {"claim_hash", "nonce_hash", "token_hash", "position"}
+
+
+def job(works: Works, job: Job, tick: Tick | None = None) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "name": job.name,
+        "project": job.project,
+        "kind": job.kind,
+        "status": job.status,
+        "desired": job.desired,
+        "reason": job.reason,
+        "failure": job.failure,
+        "queue": job.queue,
+        "priority": job.priority,
+        "owner": job.owner,
+        "attempt": job.attempt,
+        "submitted": job.submitted,
+        "scheduled_time": job.scheduled_time,
+        "queued": job.queued,
+        "not_before": job.not_before,
+        "started": job.started,
+        "ended": job.ended,
+        "labels": job.spec.get("labels", {}),
+        "outputs": works.store.locate(job.layout.prefix),
+        "tick": tick and shown_tick(tick),
+    }
+
+
+def whole_job(
+    works: Works, record: Job, tick: Tick | None, attempts: Sequence[Attempt], needs: Sequence[Need]
+) -> dict[str, Any]:
+    return {
+        **job(works, record, tick),
+        "spec": record.spec,
+        "references": record.pinned or {},
+        "attempts": [attempt(each) for each in attempts],
+        "needs": [
+            {"name": need.upstream_name, "id": need.upstream_id, "when": need.when, "status": need.upstream_status}
+            for need in needs
+        ],
+    }
+
+
+def attempt(attempt: Attempt) -> dict[str, Any]:
+    return {name: value for name, value in vars(attempt).items() if name not in _ATTEMPT_HIDES}
+
+
+def event(event: Event) -> dict[str, Any]:
+    return dict(vars(event))
+
+
+def shown_tick(tick: Tick) -> dict[str, Any]:
+    """A tick as it was posted, with its number, attempt and time."""
+    return {**tick.data, "seq": tick.seq, "attempt": tick.attempt, "time": tick.time}

@@ -1,0 +1,191 @@
+"""The server: its parts opened in order, its routes, its run in the foreground."""
+
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+import structlog
+import uvicorn
+from fastapi import Depends, FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, JSONResponse
+from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from jobs.store import StoreError, open_store
+from orchestrator import __version__, auth, db, keys, logs
+from orchestrator.api import attempts, catalogue, cluster, errors, grids, health, history, jobs, metrics
+from orchestrator.api import logs as log_routes
+from orchestrator.api.middleware import Bounded, Timed
+from orchestrator.cluster import Cluster, RayCluster
+from orchestrator.leader import Leadership, Taken
+from orchestrator.records import Token
+from orchestrator.redact import Redactor
+from orchestrator.settings import Settings, from_environment, with_tokens
+from orchestrator.timed_store import TimedStore
+from orchestrator.works import Works
+
+log = structlog.get_logger(__name__)
+GRACE = 10  # seconds that open requests have at the end
+ROUTERS = (attempts, jobs, history, log_routes, grids, cluster, catalogue, health, metrics)
+
+
+class CannotStart(RuntimeError):
+    """Why the server does not start, in one line with the way out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """Handed to `ready` once the server answers."""
+
+    url: str
+    settings: Settings
+    stop: Callable[[], None]
+
+
+def open_works(settings: Settings, cluster: Cluster | None = None) -> Works:
+    """Database, store and Ray's gateway, each tried for real. Raises CannotStart; Taken is one of its causes."""
+    settings = with_tokens(settings)
+    database = _database(settings)
+    try:
+        store = open_store(settings.store_uri, env=settings.store_env)
+        store.probe()
+    except (StoreError, ValueError, OSError) as error:
+        raise CannotStart(f"the store cannot be used: {error}") from None
+    ray = cluster or RayCluster(settings.ray_address, settings.ray_token, settings.runtime_env)
+    works = Works(settings=settings, database=database, cluster=ray, store=store)
+    works.store = works.errands.store = TimedStore(store, works.telemetry)
+    return works
+
+
+def _database(settings: Settings) -> db.Database:
+    try:
+        database = db.Database(settings.database_url)
+        db.migrate(database)
+        with database.write() as connection:
+            for secret, role in ((settings.token, "user"), (settings.scrape_token, "scrape")):
+                token = Token(hash=keys.digest(secret), project=settings.project, owner="admin", role=role)
+                db.tokens.put(connection, token)
+    except (SQLAlchemyError, db.NewerDatabase, OSError) as error:
+        shown = settings.database or settings.database_url
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise CannotStart(
+            f"the database cannot be used: {reason}; check GANWORKS_DATABASE ({_hidden(shown)})"
+        ) from None
+    return database
+
+
+def _hidden(url: str) -> str:
+    return make_url(url).render_as_string(hide_password=True)
+
+
+def application(works: Works) -> FastAPI:
+    """The routes over opened works; the loops run while the application does."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        works.start()
+        yield
+        works.stop()
+
+    app = FastAPI(
+        title="ganworks", version=__version__, lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None
+    )
+    app.state.works = works
+    errors.install(app)
+    for noun in ROUTERS:
+        app.include_router(noun.router)
+    _add_documentation(app)
+    app.add_middleware(Bounded)
+    app.add_middleware(Timed, telemetry=works.telemetry)
+    return app
+
+
+def _add_documentation(app: FastAPI) -> None:
+    @app.get("/openapi.json", dependencies=[Depends(auth.user)], include_in_schema=False)
+    def openapi() -> JSONResponse:
+        return JSONResponse(app.openapi())
+
+    @app.get("/docs", dependencies=[Depends(auth.user)], include_in_schema=False)
+    def docs() -> HTMLResponse:
+        return get_swagger_ui_html(openapi_url="/openapi.json", title="ganworks")
+
+
+def build(settings: Settings, cluster: Cluster | None = None) -> FastAPI:
+    return application(open_works(settings, cluster))
+
+
+def run_server(settings: Settings, ready: Callable[[Running], None] | None = None) -> None:
+    """Serve until SIGTERM, SIGINT or `Running.stop`. Port 0 takes a free one. Raises CannotStart."""
+    listening = _listen(settings)
+    try:
+        settings = with_tokens(replace(settings, port=listening.getsockname()[1]))
+        logs.set_up(Redactor(settings.secrets))
+        database = db.Database(settings.database_url)
+        leadership = _lead(database)
+        try:
+            _serve(build(settings), settings, listening, ready)
+        finally:
+            leadership.release()
+    finally:
+        listening.close()
+
+
+def _lead(database: db.Database) -> Leadership:
+    try:
+        return Leadership(database)
+    except (Taken, SQLAlchemyError, OSError) as error:
+        raise CannotStart(str(getattr(error, "orig", None) or error).splitlines()[0]) from None
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((settings.host, settings.port))
+        listening.listen(128)
+    except OSError as error:
+        listening.close()
+        raise CannotStart(
+            f"port {settings.port} on {settings.host} cannot be used ({error.strerror}); "
+            "stop what has it, or set GANWORKS_PORT"
+        ) from None
+    return listening
+
+
+def _serve(app: FastAPI, settings: Settings, listening: socket.socket, ready: Callable[[Running], None] | None) -> None:
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE, server_header=False
+    )
+
+    def stop() -> None:
+        server.should_exit = True
+
+    class Announcing(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                log.info("ready", url=settings.advertised, ray=settings.ray_address, store=settings.store_uri)
+                if ready:
+                    ready(Running(url=f"http://{settings.host}:{settings.port}", settings=settings, stop=stop))
+
+    server = Announcing(config)
+    server.run(sockets=[listening])
+
+
+def main() -> int:
+    try:
+        run_server(from_environment())
+    except (CannotStart, ValueError) as error:
+        print(f"ganworks: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""The server's parts, put together: what a route reaches through its request."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from jobs.store import Store
+from orchestrator import db
+from orchestrator.cluster import Cluster
+from orchestrator.errands import Errands
+from orchestrator.redact import Redactor
+from orchestrator.settings import Settings
+from orchestrator.supervisor import Supervisor
+from orchestrator.telemetry import Telemetry
+
+
+@dataclass(kw_only=True)
+class Works:
+    settings: Settings
+    database: db.Database
+    cluster: Cluster
+    store: Store
+    clock: Callable[[], float] = time.time
+    telemetry: Telemetry = field(default_factory=Telemetry)
+    supervisor: Supervisor = field(init=False)
+    errands: Errands = field(init=False)
+    redactor: Redactor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.redactor = Redactor(self.settings.secrets)
+        self.supervisor = Supervisor(
+            self.database,
+            self.cluster,
+            self.settings,
+            clock=self.clock,
+            plan_seconds=self.telemetry.plan_seconds.observe,
+        )
+        self.errands = Errands(
+            self.database, self.cluster, self.store, wake_supervisor=self.supervisor.wake, clock=self.clock
+        )
+
+    def start(self) -> None:
+        self.supervisor.start()
+        self.errands.start()
+
+    def stop(self) -> None:
+        self.supervisor.stop()
+        self.errands.stop()
+
+    def wake(self) -> None:
+        """Something happened that neither loop should sleep over."""
+        self.supervisor.wake()
+        self.errands.wake()
