@@ -1,0 +1,70 @@
+"""The API as Python calls; answers as plain data, failures as CliError with the right exit code."""
+
+import secrets
+import time
+from typing import Any
+
+import httpx
+
+from orchestrator.cli.errors import CliError, Exit
+
+_CODES = {401: Exit.REFUSED, 403: Exit.REFUSED}
+TRIES = 4  # for a POST, which carries a key and so is never done twice
+
+
+class Client:
+    def __init__(self, url: str, token: str, *, timeout: float = 30.0) -> None:
+        self.url = url
+        self._http = httpx.Client(
+            base_url=f"{url}/api/v1", headers={"Authorization": f"Bearer {token}"}, timeout=timeout
+        )
+
+    def get(self, path: str, **query: Any) -> Any:
+        return self._answer(self._send("GET", path, params={k: v for k, v in query.items() if v is not None})).json()
+
+    def get_bytes(self, path: str) -> bytes:
+        return self._answer(self._send("GET", path)).content
+
+    def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        return self._answer(self._send("POST", path, json=body or {}, tries=TRIES)).json()
+
+    def submit(
+        self, documents: list[dict[str, Any]], *, key: str | None, dry_run: bool = False, source: str | None = None
+    ) -> dict[str, Any]:
+        """Every document in one transaction. The key makes our own repeated request harmless."""
+        body = {"documents": documents, "key": key or secrets.token_hex(16), "dry_run": dry_run, "source": source}
+        return self.post("/jobs", body)
+
+    def _send(self, method: str, path: str, *, tries: int = 1, **request: Any) -> httpx.Response:
+        for attempt in range(tries):
+            try:
+                return self._http.request(method, path, **request)
+            except httpx.InvalidURL as error:
+                raise CliError(f"{self.url!r} is no URL: {error}", Exit.BAD_INPUT) from None
+            except httpx.HTTPError as error:
+                if attempt == tries - 1:
+                    raise CliError(
+                        f"no answer from {self.url} ({type(error).__name__}); is the server running? "
+                        "`ganworks up` starts one here, GANWORKS_URL names another",
+                        Exit.UNREACHABLE,
+                    ) from None
+                time.sleep(0.3 * 2**attempt)
+        raise AssertionError
+
+    def _answer(self, response: httpx.Response) -> httpx.Response:
+        if response.is_success:
+            return response
+        raise CliError(_message(response, self.url), _CODES.get(response.status_code, Exit.BAD_INPUT))
+
+
+def _message(response: httpx.Response, url: str) -> str:
+    try:
+        error = response.json()["error"]
+        problems = error.get("problems") or []
+        lines = [
+            f"{problem['path']}: {problem['message']}" if problem.get("path") else problem["message"]
+            for problem in problems
+        ]
+        return "\n".join(lines) if lines else error["message"]
+    except (ValueError, KeyError, TypeError):
+        return f"{url} answered {response.status_code}: {response.text[:200]}"

@@ -1,0 +1,152 @@
+"""Follow jobs to their end: a bar for each on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from orchestrator.cli.client import Client
+from orchestrator.cli.errors import CliError, Exit, exit_of
+from orchestrator.cli.output import duration, note
+
+POLL = 0.5  # seconds
+LINE_EVERY = 10.0  # seconds between two plain lines of one job
+PATIENCE = 120.0  # seconds a server may be away while it is followed: it restarts, and jobs run on
+ENDED = ("SUCCEEDED", "FAILED", "CANCELLED")
+
+
+def follow(client: Client, ids: list[str], *, alive: Callable[[], None] = lambda: None) -> list[dict[str, Any]]:
+    """Show progress until every job has ended; returns them. `alive` may raise to give up."""
+    view: Bars | Lines = Bars() if sys.stderr.isatty() else Lines()
+    seen, last = dict.fromkeys(ids, 0), time.monotonic()
+    with view:
+        while True:
+            alive()
+            try:
+                jobs = [client.get(f"/jobs/{one}") for one in ids]
+                last = time.monotonic()
+                for job in jobs:
+                    seen[job["id"]] = _new_events(client, view, job, seen[job["id"]])
+                    view.show(job)
+            except CliError as error:
+                if error.code != Exit.UNREACHABLE or time.monotonic() - last > PATIENCE:
+                    raise
+                time.sleep(POLL)
+                continue
+            if all(job["status"] in ENDED for job in jobs):
+                return jobs
+            time.sleep(POLL)
+
+
+LOUD = ("resumed", "checkpoint_damaged", "attempt_lost", "lost", "retrying", "stalled", "failed", "adopted")
+
+
+def _new_events(client: Client, view: "Bars | Lines", job: dict[str, Any], after: int) -> int:
+    for event in client.get(f"/jobs/{job['id']}/events", after=after)["events"]:
+        after = max(after, event["seq"])
+        if event["type"] in LOUD:
+            view.say(f"{job['name']}: {event['type']}: {event['message']}")
+    return after
+
+
+def worst(jobs: list[dict[str, Any]]) -> Exit:
+    """The exit code of several jobs: the first that did not succeed decides."""
+    return next((code for job in jobs if (code := exit_of(job["status"], job["failure"]))), Exit.DONE)
+
+
+def position(job: dict[str, Any]) -> tuple[str, float, float | None]:
+    """(what it does, done, total) from the newest tick."""
+    tick = job.get("tick") or {}
+    if job["status"] == "SUCCEEDED":
+        total = tick.get("total") or 1
+        return "done", total, total
+    if job["status"] in ENDED:
+        return job["status"].lower(), 0, None
+    if job["status"] not in ("RUNNING", "STOPPING"):
+        return (job.get("reason") or job["status"].lower()), 0, None
+    if not tick or tick.get("phase") == "preparing":
+        progress = tick.get("progress") or {}
+        return progress.get("label") or "starting workers", progress.get("done", 0), progress.get("total")
+    return tick["phase"], tick.get("examples", tick.get("samples", 0)), tick.get("total")
+
+
+def measures(job: dict[str, Any]) -> str:
+    """Rate and losses, as a short text."""
+    tick = job.get("tick") or {}
+    if job["status"] != "RUNNING" or not tick.get("rate"):
+        return ""
+    losses = [
+        f"{k.removeprefix('loss/')[:5]} {v:.2f}" for k, v in (tick.get("stats") or {}).items() if k.startswith("loss/")
+    ]
+    return "  ".join([f"{tick['rate']:,.0f}/s", *losses])
+
+
+class Bars:
+    """One live bar a job."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self.progress = Progress(
+            TextColumn("{task.fields[name]}", style="bold"),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=28),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[measures]}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[eta]}"),
+            console=Console(stderr=True),
+        )
+        self.tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> "Bars":
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def say(self, text: str) -> None:
+        self.progress.console.print(text, highlight=False, markup=False)
+
+    def show(self, job: dict[str, Any]) -> None:
+        what, done, total = position(job)
+        if job["id"] not in self.tasks:
+            self.tasks[job["id"]] = self.progress.add_task(what, name=job["name"], measures="", eta="")
+        eta = (job.get("tick") or {}).get("eta") if job["status"] == "RUNNING" else None
+        self.progress.update(
+            self.tasks[job["id"]],
+            description=what[:60],
+            completed=done,
+            total=total,
+            measures=measures(job),
+            eta=f"{duration(eta)} left" if eta is not None else "",
+        )
+
+
+class Lines:
+    """Plain lines for logs and pipes: every change of what a job does, and its position now and then."""
+
+    def __init__(self) -> None:
+        self.last: dict[str, tuple[str, float]] = {}
+
+    def __enter__(self) -> "Lines":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def say(self, text: str) -> None:
+        note(text)
+
+    def show(self, job: dict[str, Any]) -> None:
+        what, done, total = position(job)
+        before, when = self.last.get(job["id"], ("", 0.0))
+        if what == before and (time.monotonic() - when < LINE_EVERY or not total or job["status"] in ENDED):
+            return
+        self.last[job["id"]] = (what, time.monotonic())
+        count = f" {done:,.0f}/{total:,.0f}" if total else ""
+        eta = (job.get("tick") or {}).get("eta") if job["status"] == "RUNNING" else None
+        left = f"  {duration(eta)} left" if eta else ""
+        note(f"{job['name']}: {what}{count}  {measures(job)}{left}".rstrip())

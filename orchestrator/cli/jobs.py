@@ -1,0 +1,217 @@
+"""submit, validate, list, get, describe, watch, cancel, retry-free lifecycle verbs, events."""
+
+from typing import Annotated, Any
+
+import typer
+
+from orchestrator.cli.errors import CliError, Exit
+from orchestrator.cli.output import Format, Output, ago, clock, dump, duration, note, print_table, show, size
+from orchestrator.cli.target import Target
+
+File = Annotated[str, typer.Argument(metavar="FILE", help="a YAML file, or the name of a shipped example")]
+Parameters = Annotated[list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="replace a value of `params`")]
+Job = Annotated[str, typer.Argument(metavar="JOB", help="a job's name (its newest) or id")]
+
+
+def register(app: typer.Typer) -> None:
+    for command in (submit, validate, get, describe, watch, cancel, suspend, resume, events):
+        app.command()(command)
+    app.command("list")(list_jobs)
+
+
+def documents(file: str, parameters: list[str] | None) -> list[dict[str, Any]]:
+    """A spec file as plain documents. Raises CliError with every problem of the file."""
+    from jobs import load, spec
+    from jobs.errors import SpecError
+
+    try:
+        return [spec.dump(job) for job in load.load_file(load.find(file), _pairs(parameters or []))]
+    except SpecError as error:
+        raise CliError(str(error)) from None
+
+
+def _pairs(parameters: list[str]) -> dict[str, str]:
+    wrong = [text for text in parameters if "=" not in text]
+    if wrong:
+        raise CliError(f"-p {wrong[0]}: NAME=VALUE is expected")
+    return dict(text.split("=", 1) for text in parameters)
+
+
+def submit(
+    context: typer.Context,
+    file: File,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="stay, show progress, end with the job's exit code")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="check everything, start nothing")] = False,
+    parameter: Parameters = None,
+    key: Annotated[str | None, typer.Option(help="submitting twice with the same key makes one job")] = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Hand a file's jobs to the server."""
+    target: Target = context.obj
+    specs = documents(file, parameter)
+    _refuse_local_paths(specs, target)
+    answer = target.client.submit(specs, key=key, dry_run=dry_run, source=_text(file))
+    jobs = answer["jobs"]
+    if dry_run:
+        note(f"{len(specs)} job{'s' if len(specs) > 1 else ''} would be accepted; nothing was started")
+        if output is not Format.TABLE:
+            dump(answer, output)
+        return
+    show(answer, output, ("name", "id", "status"), [(job["name"], job["id"], job["status"]) for job in jobs])
+    if follow:
+        _follow(target, [job["id"] for job in jobs])
+
+
+def _text(file: str) -> str:
+    from jobs import load
+
+    return load.find(file).read_text()
+
+
+def _refuse_local_paths(specs: list[dict[str, Any]], target: Target) -> None:
+    """A path on this machine means nothing to a server elsewhere."""
+    from urllib.parse import urlparse
+
+    from jobs.load import local_data
+
+    host = urlparse(target.resolve()[0]).hostname
+    paths = [data["source"] for spec in specs for data in local_data(spec)]
+    if paths and host not in ("127.0.0.1", "localhost", "::1"):
+        raise CliError(
+            f"data.source: {paths[0]} is a path on this machine, and the server is {host}; "
+            "put the data in the object store and name it as s3://…"
+        )
+
+
+def _follow(target: Target, ids: list[str]) -> None:
+    from orchestrator.cli import follow
+    from orchestrator.cli.results import print_results
+
+    try:
+        jobs = follow.follow(target.client, ids)
+    except KeyboardInterrupt:
+        note(f"detached; the job goes on (ganworks watch {ids[-1]})")
+        raise typer.Exit(Exit.INTERRUPTED) from None
+    print_results(jobs)
+    raise typer.Exit(follow.worst(jobs))
+
+
+def validate(file: File, parameter: Parameters = None, output: Output = Format.TABLE) -> None:
+    """Check a file without a server."""
+    specs = documents(file, parameter)
+    if output is Format.TABLE:
+        print_table(("name", "kind"), [(spec["name"], spec["kind"]) for spec in specs])
+    else:
+        dump(specs, output)
+
+
+def list_jobs(
+    context: typer.Context,
+    status: Annotated[str | None, typer.Option(help="such as RUNNING")] = None,
+    kind: Annotated[str | None, typer.Option(help="train or generate")] = None,
+    name: Annotated[str | None, typer.Option(help="only jobs of this name")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    output: Output = Format.TABLE,
+) -> None:
+    """The newest jobs."""
+    answer = context.obj.client.get("/jobs", status=status, kind=kind, name=name, limit=limit)
+    rows = [
+        (
+            job["name"],
+            job["kind"],
+            job["status"],
+            progress_text(job),
+            ago(job["submitted"]),
+            job["id"],
+            job.get("reason"),
+        )
+        for job in answer["jobs"]
+    ]
+    show(answer, output, ("name", "kind", "status", "progress", "submitted", "id", "reason"), rows)
+
+
+def progress_text(job: dict[str, Any]) -> str | None:
+    tick = job.get("tick") or {}
+    done = tick.get("examples", tick.get("samples"))
+    return f"{100 * done / tick['total']:.0f}%" if done is not None and tick.get("total") else None
+
+
+def get(context: typer.Context, job: Job, output: Output = Format.TABLE) -> None:
+    """One job in a line."""
+    found = context.obj.client.get(f"/jobs/{job}")
+    row = (found["name"], found["kind"], found["status"], progress_text(found), found["id"], found.get("reason"))
+    show(found, output, ("name", "kind", "status", "progress", "id", "reason"), [row])
+
+
+def describe(context: typer.Context, job: Job, output: Output = Format.TABLE) -> None:
+    """One job with its attempts, progress, outputs and newest events."""
+    client = context.obj.client
+    found = client.get(f"/jobs/{job}")
+    if output is not Format.TABLE:
+        return dump(found, output)
+    for label, value in _facts(found):
+        print(f"{label + ':':<12}{value}")
+    print("\nattempts")
+    print_table(
+        ("number", "status", "workers", "gpus each", "started", "ran", "failure", "message"),
+        [_attempt_row(attempt) for attempt in found["attempts"]],
+    )
+    print("\nevents")
+    for event in client.get(f"/jobs/{found['id']}/events")["events"][-15:]:
+        print(f"{clock(event['time'])}  {event['type']:<18} {event['message']}")
+
+
+def _facts(job: dict[str, Any]) -> list[tuple[str, Any]]:
+    result = job.get("result") or {}
+    facts = [
+        ("name", job["name"]), ("id", job["id"]), ("kind", job["kind"]), ("status", job["status"]),
+        ("reason", job.get("reason")), ("failure", job.get("failure")), ("progress", progress_text(job)),
+        ("submitted", clock(job["submitted"])), ("started", clock(job.get("started"))), ("ended", clock(job.get("ended"))),
+        ("output", job.get("output")),
+    ]  # fmt: skip
+    extra = [(key, size(value) if key == "bytes" else value) for key, value in result.items() if key != "output"]
+    return [(label, value) for label, value in [*facts, *extra] if value not in (None, "-", "")]
+
+
+def _attempt_row(attempt: dict[str, Any]) -> tuple[Any, ...]:
+    return (
+        attempt["number"], attempt["status"], attempt["workers"], attempt["gpus_per_worker"],
+        clock(attempt.get("started")), duration(attempt.get("seconds")), attempt.get("failure"), attempt.get("message"),
+    )  # fmt: skip
+
+
+def watch(context: typer.Context, job: Job) -> None:
+    """Progress bars until the job ends; Ctrl-C detaches."""
+    target: Target = context.obj
+    _follow(target, [target.client.get(f"/jobs/{job}")["id"]])
+
+
+def cancel(context: typer.Context, job: Job) -> None:
+    """Stop a job; a training run takes a checkpoint first."""
+    found = context.obj.client.post(f"/jobs/{job}/cancel")
+    note(
+        f"{found['name']}: {found['status']}, will be cancelled"
+        if found["status"] != "CANCELLED"
+        else f"{found['name']}: CANCELLED"
+    )
+
+
+def suspend(context: typer.Context, job: Job) -> None:
+    """Stop a job with a checkpoint, to go on later."""
+    found = context.obj.client.post(f"/jobs/{job}/suspend")
+    note(f"{found['name']}: {found['status']}")
+
+
+def resume(context: typer.Context, job: Job) -> None:
+    """Let a suspended job go on."""
+    found = context.obj.client.post(f"/jobs/{job}/resume")
+    note(f"{found['name']}: {found['status']}")
+
+
+def events(context: typer.Context, job: Job, output: Output = Format.TABLE) -> None:
+    """What happened to a job, and why."""
+    answer = context.obj.client.get(f"/jobs/{job}/events")
+    rows = [(clock(event["time"]), event["type"], event.get("attempt"), event["message"]) for event in answer["events"]]
+    show(answer, output, ("time", "type", "attempt", "message"), rows)

@@ -1,0 +1,60 @@
+"""logs: what a job's driver and workers printed."""
+
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.errors import CliError, Exit, exit_of
+from orchestrator.cli.jobs import Job
+from orchestrator.cli.output import note
+
+POLL = 1.0
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(logs)
+
+
+def logs(
+    context: typer.Context,
+    job: Job,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="go on until the job ends")] = False,
+    attempt: Annotated[int | None, typer.Option(help="which attempt; the newest by default")] = None,
+) -> None:
+    """Print a job's log."""
+    client = context.obj.client
+    found = client.get(f"/jobs/{job}")
+    offset, shown = 0, attempt or found["attempt"]
+    try:
+        while True:
+            found = client.get(f"/jobs/{found['id']}")
+            if attempt is None and found["attempt"] != shown:
+                offset, shown = 0, found["attempt"]
+                note(f"--- attempt {shown} ---")
+            offset = _print_new(client, found["id"], shown, offset)
+            if not follow:
+                return
+            if found["status"] in ("SUCCEEDED", "FAILED", "CANCELLED"):
+                raise typer.Exit(exit_of(found["status"], found["failure"]))
+            time.sleep(POLL)
+    except KeyboardInterrupt:
+        raise typer.Exit(Exit.INTERRUPTED) from None
+
+
+def _print_new(client, job_id: str, attempt: int, offset: int) -> int:  # type: ignore[no-untyped-def]
+    if not attempt:
+        return offset
+    try:
+        while True:
+            answer = client.get(f"/jobs/{job_id}/logs", attempt=attempt, offset=offset)
+            sys.stdout.write(answer["text"])
+            sys.stdout.flush()
+            if answer["offset"] == offset:
+                return offset
+            offset = answer["offset"]
+    except CliError as error:
+        if error.code == Exit.UNREACHABLE:
+            raise
+        return offset
