@@ -65,7 +65,7 @@ class Wait:
 
 def plan(snapshot: Snapshot) -> list[Start | Wait]:
     """One decision for each queued job, in the order of the queue."""
-    free = _free(snapshot)
+    free = unheld(snapshot.nodes, snapshot.held)
     decisions: list[Start | Wait] = []
     blocker: Queued | None = None
     for job in sorted(snapshot.queued, key=lambda job: (-job.priority, job.submitted, job.job_id)):
@@ -119,9 +119,10 @@ def _room(node: Node, cpus: float, gpus: float) -> int:
     return max(0, min(rooms, default=0))
 
 
-def _free(snapshot: Snapshot) -> list[Node]:
-    free = list(snapshot.nodes)
-    for held in snapshot.held:
+def unheld(nodes: Sequence[Node], gangs: Sequence[Held]) -> list[Node]:
+    """The same nodes with what nobody holds. What was held on a node that is gone is held no more."""
+    free = list(nodes)
+    for held in gangs:
         free = _less(free, held)
     return free
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -51,7 +52,8 @@ class Settings:
 
     @property
     def advertised(self) -> str:
-        return self.advertise_url or f"http://{self.host}:{self.port}"
+        anywhere = self.host in ("0.0.0.0", "::")
+        return self.advertise_url or f"http://{socket.gethostname() if anywhere else self.host}:{self.port}"
 
     @property
     def secrets(self) -> tuple[str, ...]:

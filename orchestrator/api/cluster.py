@@ -1,12 +1,16 @@
 """The cluster: what it has, and what our attempts hold of it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter
 
-from orchestrator import db
+from orchestrator import db, scheduler
 from orchestrator.api.jobs import TheWorks, User
-from orchestrator.states import Status
+from orchestrator.records import Attempt
+from orchestrator.scheduler import Node
+from orchestrator.states import ENDED, Status
+from orchestrator.supervisor import holds
 
 router = APIRouter(prefix="/api/v1/cluster", tags=["cluster"])
 
@@ -22,11 +26,22 @@ def cluster(user: User, works: TheWorks) -> dict[str, Any]:
     return {
         "reachable": nodes is not None,
         "ray_address": works.settings.ray_address,
-        "nodes": [{"id": node.id, "cpus": node.cpus, "gpus": node.gpus} for node in nodes or ()],
+        "nodes": _nodes(nodes or (), held),
         "cpus": {"total": sum(node.cpus for node in nodes or ()), "held": cpus},
         "gpus": {"total": sum(node.gpus for node in nodes or ()), "held": gpus},
-        "jobs": {status: sum(job.status == status for job in unfinished) for status in Status if status not in _ENDED},
+        "jobs": {status: sum(job.status == status for job in unfinished) for status in Status if status not in ENDED},
     }
 
 
-_ENDED = (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
+def _nodes(nodes: Sequence[Node], held: Sequence[Attempt]) -> list[dict[str, Any]]:
+    free = {node.id: node for node in scheduler.unheld(nodes, [holds(attempt) for attempt in held])}
+    return [
+        {
+            "id": node.id,
+            "cpus": node.cpus,
+            "free_cpus": free[node.id].cpus,
+            "gpus": node.gpus,
+            "free_gpus": free[node.id].gpus,
+        }
+        for node in nodes
+    ]

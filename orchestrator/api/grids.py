@@ -19,7 +19,13 @@ def grids(job: str, user: User, works: TheWorks) -> dict[str, Any]:
     prefix = found.layout.grids_prefix
     files = [(info.key.removeprefix(prefix), info) for info in works.store.list(prefix)]
     shown = [
-        {"file": file, "examples": int(file.removesuffix(".png")), "size": info.size, "modified": info.modified}
+        {
+            "file": file,
+            "examples": int(file.removesuffix(".png")),
+            "size": info.size,
+            "modified": info.modified,
+            "location": works.store.locate(info.key),
+        }
         for file, info in files
         if _FILE.fullmatch(file)
     ]

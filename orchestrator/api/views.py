@@ -30,7 +30,7 @@ def job(works: Works, job: Job, tick: Tick | None = None) -> dict[str, Any]:
         "started": job.started,
         "ended": job.ended,
         "labels": job.spec.get("labels", {}),
-        "outputs": works.store.locate(job.layout.prefix),
+        "output": works.store.locate(job.layout.prefix),
         "tick": tick and shown_tick(tick),
     }
 
@@ -42,7 +42,8 @@ def whole_job(
         **job(works, record, tick),
         "spec": record.spec,
         "references": record.pinned or {},
-        "attempts": [attempt(each) for each in attempts],
+        "result": attempts[-1].result if attempts else None,
+        "attempts": [attempt(each, works.clock()) for each in attempts],
         "needs": [
             {"name": need.upstream_name, "id": need.upstream_id, "when": need.when, "status": need.upstream_status}
             for need in needs
@@ -50,8 +51,9 @@ def whole_job(
     }
 
 
-def attempt(attempt: Attempt) -> dict[str, Any]:
-    return {name: value for name, value in vars(attempt).items() if name not in _ATTEMPT_HIDES}
+def attempt(attempt: Attempt, now: float) -> dict[str, Any]:
+    shown = {name: value for name, value in vars(attempt).items() if name not in _ATTEMPT_HIDES}
+    return {**shown, "seconds": attempt.seconds(now)}
 
 
 def event(event: Event) -> dict[str, Any]:
