@@ -3,7 +3,8 @@
 `Cluster` is what the supervisor asks of it; `cluster_memory.py` has the twin for tests.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import httpx
@@ -56,17 +57,22 @@ class RayCluster:
         self._http = httpx.Client(base_url=self.address, headers=headers, timeout=TIMEOUT, trust_env=False)
 
     def nodes(self) -> list[Node]:
-        listed = self._get("/api/v0/nodes", params={"detail": "1", "limit": "10000"}).json()["data"]["result"]["result"]
-        return [_node(entry) for entry in listed if entry["state"] == "ALIVE"]
+        answer = self._get("/api/v0/nodes", params={"detail": "1", "limit": "10000"})
+        with _understood(answer):
+            listed = answer.json()["data"]["result"]["result"]
+            return [_node(entry) for entry in listed if entry["state"] == "ALIVE"]
 
     def free(self) -> dict[str, float]:
-        status = self._get("/api/cluster_status").json()["data"]["clusterStatus"] or {}
-        usage = status.get("loadMetricsReport", {}).get("usage", {})
-        return {name: usage[name][1] - usage[name][0] for name in ("CPU", "GPU") if name in usage}
+        answer = self._get("/api/cluster_status")
+        with _understood(answer):
+            status = answer.json()["data"]["clusterStatus"] or {}
+            usage = status.get("loadMetricsReport", {}).get("usage", {})
+            return {name: usage[name][1] - usage[name][0] for name in ("CPU", "GPU") if name in usage}
 
     def drivers(self) -> dict[str, Driver]:
-        listed = self._get("/api/jobs/").json()
-        return {entry["submission_id"]: _driver(entry) for entry in listed if entry.get("submission_id")}
+        answer = self._get("/api/jobs/")
+        with _understood(answer):
+            return {entry["submission_id"]: _driver(entry) for entry in answer.json() if entry.get("submission_id")}
 
     def driver(self, submission_id: str) -> Driver | None:
         answer = self._ask("GET", f"/api/jobs/{submission_id}")
@@ -120,6 +126,15 @@ class RayCluster:
         if answer.status_code in (502, 503, 504):
             raise Unreachable(f"Ray at {self.address} answers {answer.status_code}")
         return answer
+
+
+@contextmanager
+def _understood(answer: httpx.Response) -> Iterator[None]:
+    """A proxy's page, or a dashboard half started, is no answer of Ray's."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Unreachable(f"{answer.url} answers something else than Ray does ({type(error).__name__})") from None
 
 
 def _ok(answer: httpx.Response) -> httpx.Response:

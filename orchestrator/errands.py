@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 import yaml
@@ -26,6 +26,8 @@ from orchestrator.records import Attempt, Job
 from orchestrator.states import Status
 
 log = structlog.get_logger(__name__)
+LOG_PATIENCE = 120.0  # seconds for which an attempt's log is asked for after its end
+T = TypeVar("T", Job, Attempt)
 
 
 @dataclass
@@ -63,7 +65,7 @@ class Errands:
                 log.warning("the store fails", error=str(error))
                 rest = self.retry_seconds
             except Exception:
-                log.exception("errand failed")
+                log.exception("round of errands failed")
                 rest = self.retry_seconds
             self._awake.wait(rest)
             self._awake.clear()
@@ -77,13 +79,22 @@ class Errands:
         for job in unfinished:
             waits = job.status == Status.WAITING and job.pinned is None
             if waits and dependencies.judge(needs.get(job.id, ())) == dependencies.Met():
-                self._pin(job)
+                self._run_errand(self._pin, job)
             elif job.pinned is not None and not job.described:
-                self._describe(job)
+                self._run_errand(self._describe, job)
         for attempt in attempts:
-            self._archive_attempt(attempt)
+            self._run_errand(self._archive_attempt, attempt)
         for job in ended:
-            self._archive_job(job)
+            self._run_errand(self._archive_job, job)
+
+    def _run_errand(self, errand: Callable[[T], None], record: T) -> None:
+        """A store that fails ends the round; anything else concerns one record and holds up no other."""
+        try:
+            errand(record)
+        except StoreError:
+            raise
+        except Exception:
+            log.exception("errand failed", errand=errand.__name__, record=record.id)
 
     # --- before
 
@@ -130,20 +141,19 @@ class Errands:
         with self.database.read() as connection:
             job = db.jobs.by_id(connection, attempt.job_id)
         assert job is not None
-        text = self._log_of(attempt)
+        try:
+            text = self.cluster.logs(attempt.id)
+        except (Unreachable, Refused) as error:
+            if self.clock() - (attempt.ended or 0) < LOG_PATIENCE:
+                return
+            # Its head is gone, and the log with it: waiting longer would not bring it back.
+            log.warning("log not kept", attempt=attempt.id, error=str(error))
+            text = None
         if text is not None:
             self.store.put(job.layout.log(attempt.number), gzip.compress(text.encode(), mtime=0))
         crash_point("archive: after the log")
         with self.database.write() as connection:
             db.attempts.change(connection, attempt.id, archived=True)
-
-    def _log_of(self, attempt: Attempt) -> str | None:
-        try:
-            return self.cluster.logs(attempt.id)
-        except (Unreachable, Refused) as error:
-            # Its head is gone, and the log with it: waiting would not bring it back.
-            log.warning("log not kept", attempt=attempt.id, error=str(error))
-            return None
 
     def _archive_job(self, job: Job) -> None:
         with self.database.read() as connection:

@@ -2,8 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -12,6 +13,7 @@ from orchestrator.cluster import Cluster, Refused, Unreachable
 from orchestrator.crash import crash_point
 from orchestrator.lifecycle import Ending
 from orchestrator.records import Attempt, Job, Need
+from orchestrator.redact import Redactor
 from orchestrator.scheduler import Held, Node, Queued, Start, Wait
 from orchestrator.settings import Settings
 from orchestrator.states import AttemptStatus, Desired, Status
@@ -47,6 +49,7 @@ class Supervisor:
     last_step: float | None = None
     plan_seconds: Callable[[float], None] = lambda seconds: None  # told how long each plan took
     nodes: Sequence[Node] | None = None  # as last seen; None: Ray has not been reached yet, or no more
+    raises: bool = False  # tests want to see what a step would only log
     _since: float = 0.0
     _nodes_seen: float = -1e9
     _awake: threading.Event = field(default_factory=threading.Event)
@@ -90,10 +93,21 @@ class Supervisor:
         """The time; a gap since the last step means that this process slept, and every deadline begins anew."""
         now = self.clock()
         gap = None if self.last_step is None else now - self.last_step
-        if gap is None or not 0 <= gap <= self.settings.stalled_after / 4:
+        longest = max(self.settings.stalled_after / 4, 4 * self.settings.step_seconds)
+        if gap is None or not 0 <= gap <= longest:
             self._since = now
         self.last_step = now
         return now
+
+    @contextmanager
+    def _alone(self, name: str) -> Iterator[None]:
+        """What goes wrong with one job or attempt holds up no other."""
+        try:
+            yield
+        except Exception:
+            if self.raises:
+                raise
+            log.exception("a decision failed", about=name)
 
     # --- load
 
@@ -127,7 +141,8 @@ class Supervisor:
         if self.nodes is not None and 0 <= now - self._nodes_seen < CAPACITY_AGE:
             return self.nodes
         try:
-            self.nodes, self._nodes_seen = self.cluster.nodes(), now
+            # None alive: Ray has just begun. That is not known to be a cluster without room.
+            self.nodes, self._nodes_seen = self.cluster.nodes() or None, now
         except (Unreachable, Refused) as error:
             if self.nodes is not None:
                 log.warning("cannot see nodes", error=str(error))
@@ -138,11 +153,15 @@ class Supervisor:
 
     def _mind_attempts(self, snapshot: Snapshot) -> None:
         for attempt in snapshot.holding:
-            if attempt.is_live:
-                verdict = watch.judge(attempt, snapshot.drivers, self.settings, snapshot.now, snapshot.since)
-                self._apply(snapshot.jobs[attempt.job_id], attempt, verdict, snapshot.now)
-            else:
-                self._apply_ended(attempt, watch.judge_ended(attempt, snapshot.drivers, snapshot.now), snapshot.now)
+            with self._alone(attempt.id):
+                self._mind_attempt(attempt, snapshot)
+
+    def _mind_attempt(self, attempt: Attempt, snapshot: Snapshot) -> None:
+        if attempt.is_live:
+            verdict = watch.judge(attempt, snapshot.drivers, self.settings, snapshot.now, snapshot.since)
+            self._apply(snapshot.jobs[attempt.job_id], attempt, verdict, snapshot.now)
+        else:
+            self._apply_ended(attempt, watch.judge_ended(attempt, snapshot.drivers, snapshot.now), snapshot.now)
 
     def _apply(self, job: Job, attempt: Attempt, verdict: watch.Verdict, now: float) -> None:
         match verdict:
@@ -233,6 +252,8 @@ class Supervisor:
             fresh = db.attempts.by_id(connection, attempt.id)
             assert job is not None
             assert fresh is not None
+            # Ray's message may quote the driver's log.
+            ending = replace(ending, message=Redactor(self.settings.secrets).text(ending.message))
             lifecycle.finish(connection, job, fresh, ending, self.settings, now)
 
     def _change(self, attempt: Attempt, **changes: float) -> None:
@@ -243,21 +264,27 @@ class Supervisor:
 
     def _mind_deadlines(self, snapshot: Snapshot) -> None:
         for job in snapshot.jobs.values():
-            over = time_over(job, snapshot.attempts.get(job.id, ()), snapshot.now)
-            if over and job.desired != Desired.FAIL:
-                failure, reason = over
-                with self.database.write() as connection:
-                    lifecycle.want(connection, job, Desired.FAIL, reason, failure, snapshot.now)
+            with self._alone(job.id):
+                over = time_over(job, snapshot.attempts.get(job.id, ()), snapshot.now)
+                if over and job.desired not in (Desired.FAIL, Desired.CANCEL):
+                    self._end_of_time(job.id, *over, snapshot.now)
+
+    def _end_of_time(self, job_id: str, failure: str, reason: str, now: float) -> None:
+        with self.database.write() as connection:
+            job = db.jobs.by_id(connection, job_id)
+            assert job is not None
+            lifecycle.want(connection, job, Desired.FAIL, reason, failure, now)
 
     # --- waiting
 
     def _mind_waiting(self, snapshot: Snapshot) -> None:
         for job in snapshot.jobs.values():
-            if job.status == Status.WAITING:
-                self._mind_needs(job, dependencies.judge(snapshot.needs.get(job.id, ())), snapshot.now)
-            elif job.status == Status.RETRYING and snapshot.now >= (job.not_before or 0):
-                with self.database.write() as connection:
-                    lifecycle.enqueue(connection, job, "requeued", "queued again after its back-off", snapshot.now)
+            with self._alone(job.id):
+                if job.status == Status.WAITING:
+                    self._mind_needs(job, dependencies.judge(snapshot.needs.get(job.id, ())), snapshot.now)
+                elif job.status == Status.RETRYING and snapshot.now >= (job.not_before or 0):
+                    with self.database.write() as connection:
+                        lifecycle.enqueue(connection, job, "requeued", "queued again after its back-off", snapshot.now)
 
     def _mind_needs(
         self, job: Job, verdict: dependencies.Met | dependencies.Unmet | dependencies.Doomed, now: float
@@ -298,7 +325,8 @@ class Supervisor:
         )
         self.plan_seconds(time.perf_counter() - began)
         for decision in decisions:
-            self._apply_plan(queued[decision.job_id], decision, now)
+            with self._alone(decision.job_id):
+                self._apply_plan(queued[decision.job_id], decision, now)
 
     def _apply_plan(self, job: Job, decision: Start | Wait, now: float) -> None:
         if isinstance(decision, Wait):

@@ -11,6 +11,8 @@ from enum import StrEnum
 from orchestrator.records import Attempt
 from orchestrator.settings import Settings
 
+LONGEST_MESSAGE = 1000  # characters: Ray hands over the tail of the log
+
 
 class DriverStatus(StrEnum):
     PENDING = "PENDING"
@@ -103,7 +105,8 @@ def _after_end(attempt: Attempt, driver: Driver, settings: Settings, now: float,
     if now - max(attempt.driver_ended, since) < settings.result_grace:
         return Fine()
     failure = "lost" if attempt.started else "start"
-    return Lost(failure, f"its driver ended without a result; Ray says {driver.status}: {driver.message or 'no more'}")
+    said = driver.message.strip()[-LONGEST_MESSAGE:] or "no more"
+    return Lost(failure, f"its driver ended without a result; Ray says {driver.status}: {said}")
 
 
 def _unclaimed(attempt: Attempt, driver: Driver, settings: Settings, now: float, since: float) -> Verdict:
@@ -130,11 +133,12 @@ def _silence(attempt: Attempt, settings: Settings, now: float, since: float) -> 
 
 
 def _overdue(attempt: Attempt, settings: Settings, now: float, since: float) -> Verdict | None:
-    if attempt.stop_asked is None or now - max(attempt.stop_asked, since) <= settings.cancel_grace:
+    if attempt.stop_asked is None:
         return None
-    if attempt.kill_asked is not None and now - attempt.kill_asked > settings.reserve_seconds:
-        return Lost("lost", f"it does not stop, and Ray has not confirmed its end for {settings.reserve_seconds:g} s")
-    return Kill()
+    overdue = now - max(attempt.stop_asked, since) - settings.cancel_grace
+    if overdue > settings.reserve_seconds:
+        return Lost("lost", f"told to stop, and Ray has not confirmed its end for {overdue:.0f} s")
+    return Kill() if overdue > 0 else None
 
 
 @dataclass(frozen=True)
