@@ -1,7 +1,7 @@
 """A TrainJob on Ray Train: one TorchTrainer a attempt, one process a worker, gang-placed.
 
 Every worker group is one attempt: Ray restarts and resizes nothing by itself. Progress and checkpoints go
-their own way (jobs.rank); Ray's report() is called once, at the end, with the outcome.
+their own way (jobs.rank): Ray's report() waits for the controller's poll, and forgets what was not polled.
 """
 
 import logging
@@ -9,7 +9,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import ray
 import ray.train
 from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer
@@ -65,19 +64,18 @@ def _fit(work: Work) -> dict[str, Any]:
         ),
     )
     try:
-        return dict(trainer.fit().metrics or {})
+        return trainer.fit().return_value
     except WorkerGroupError as error:
         raise _cause(error.worker_failures) from error
 
 
-def _worker(work: Work, device: str) -> None:
+def _worker(work: Work, device: str) -> dict[str, Any]:
     """In a rank's process. Exceptions become named failures that survive the way back."""
     logging.getLogger("ray.train").setLevel(logging.WARNING)
     try:
-        outcome = run_rank(work, rank=ray.train.get_context().get_world_rank(), device=device)
+        return run_rank(work, rank=ray.train.get_context().get_world_rank(), device=device)
     except Exception as error:
         raise named(error) from error
-    ray.train.report(outcome)
 
 
 def _cause(failures: dict[int, Exception]) -> Failed:

@@ -2,7 +2,7 @@
 
 import typer
 
-from orchestrator.cli.output import Format, Output, show
+from orchestrator.cli.output import Format, Output, note, show
 
 
 def register(app: typer.Typer) -> None:
@@ -12,5 +12,7 @@ def register(app: typer.Typer) -> None:
 def cluster(context: typer.Context, output: Output = Format.TABLE) -> None:
     """The nodes, and what is free."""
     answer = context.obj.client.get("/cluster")
-    rows = [(n["id"][:12], n["cpus"], n.get("free_cpus"), n["gpus"], n.get("free_gpus")) for n in answer["nodes"]]
-    show(answer, output, ("node", "cpus", "free", "gpus", "free gpus"), rows)
+    rows = [(node["id"][:12], node["cpus"], node["gpus"]) for node in answer["nodes"]]
+    show(answer, output, ("node", "cpus", "gpus"), rows)
+    if output is Format.TABLE:
+        note(f"held by jobs: {answer['cpus']['held']:g} CPUs, {answer['gpus']['held']:g} GPUs")

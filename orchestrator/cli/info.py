@@ -48,8 +48,8 @@ def grids(
     client = context.obj.client
     answer = client.get(f"/jobs/{job}/grids")
     if download is None:
-        rows = [(grid["examples"], grid["location"]) for grid in answer["grids"]]
-        return show(answer, output, ("examples", "where"), rows)
+        rows = [(grid["examples"], grid["file"]) for grid in answer["grids"]]
+        return show(answer, output, ("examples", "file"), rows)
     download.mkdir(parents=True, exist_ok=True)
     for grid in answer["grids"]:
         (download / grid["file"]).write_bytes(client.get_bytes(f"/jobs/{job}/grids/{grid['file']}"))

@@ -1,11 +1,13 @@
 """submit, validate, list, get, describe, watch, cancel, retry-free lifecycle verbs, events."""
 
+import time
 from typing import Annotated, Any
 
 import typer
 
 from orchestrator.cli.errors import CliError, Exit
 from orchestrator.cli.output import Format, Output, ago, clock, dump, duration, note, print_table, show, size
+from orchestrator.cli.results import result_of
 from orchestrator.cli.target import Target
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="a YAML file, or the name of a shipped example")]
@@ -164,12 +166,12 @@ def describe(context: typer.Context, job: Job, output: Output = Format.TABLE) ->
 
 
 def _facts(job: dict[str, Any]) -> list[tuple[str, Any]]:
-    result = job.get("result") or {}
+    result = result_of(job)
     facts = [
         ("name", job["name"]), ("id", job["id"]), ("kind", job["kind"]), ("status", job["status"]),
         ("reason", job.get("reason")), ("failure", job.get("failure")), ("progress", progress_text(job)),
         ("submitted", clock(job["submitted"])), ("started", clock(job.get("started"))), ("ended", clock(job.get("ended"))),
-        ("output", job.get("output")),
+        ("outputs", job.get("outputs")),
     ]  # fmt: skip
     extra = [(key, size(value) if key == "bytes" else value) for key, value in result.items() if key != "output"]
     return [(label, value) for label, value in [*facts, *extra] if value not in (None, "-", "")]
@@ -178,8 +180,14 @@ def _facts(job: dict[str, Any]) -> list[tuple[str, Any]]:
 def _attempt_row(attempt: dict[str, Any]) -> tuple[Any, ...]:
     return (
         attempt["number"], attempt["status"], attempt["workers"], attempt["gpus_per_worker"],
-        clock(attempt.get("started")), duration(attempt.get("seconds")), attempt.get("failure"), attempt.get("message"),
+        clock(attempt.get("started")), duration(_ran(attempt)), attempt.get("failure"), attempt.get("message"),
     )  # fmt: skip
+
+
+def _ran(attempt: dict[str, Any]) -> float | None:
+    if not attempt.get("started"):
+        return None
+    return (attempt.get("ended") or time.time()) - attempt["started"]
 
 
 def watch(context: typer.Context, job: Job) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli.client import Client
 from orchestrator.cli.errors import CliError, Exit, exit_of
 from orchestrator.cli.jobs import Job
 from orchestrator.cli.output import note
@@ -43,7 +44,7 @@ def logs(
         raise typer.Exit(Exit.INTERRUPTED) from None
 
 
-def _print_new(client, job_id: str, attempt: int, offset: int) -> int:  # type: ignore[no-untyped-def]
+def _print_new(client: Client, job_id: str, attempt: int, offset: int) -> int:
     if not attempt:
         return offset
     try:

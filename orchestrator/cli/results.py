@@ -20,7 +20,7 @@ def print_results(jobs: list[dict[str, Any]]) -> None:
 
 
 def _row(job: dict[str, Any]) -> tuple[Any, ...]:
-    tick, result = job.get("tick") or {}, job.get("result") or {}
+    tick, result = job.get("tick") or {}, result_of(job)
     unit = "examples" if job["kind"] == "train" else "samples"
     done = result.get(unit, tick.get(unit))
     rate = f"{tick['rate']:,.0f} {unit}/s" if tick.get("rate") else None
@@ -37,5 +37,11 @@ def _losses(tick: dict[str, Any]) -> str | None:
 
 
 def _places(job: dict[str, Any]) -> list[tuple[str, str]]:
-    result = job.get("result") or {}
+    result = result_of(job)
     return [(label, result[label]) for label in ("output", "model", "grid", "curves", "data") if result.get(label)]
+
+
+def result_of(job: dict[str, Any]) -> dict[str, Any]:
+    """What the attempt that ended the job said of it."""
+    results = [attempt.get("result") or {} for attempt in job.get("attempts", ())]
+    return results[-1] if results else {}

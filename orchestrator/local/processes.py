@@ -3,6 +3,7 @@
 Ray starts a dozen processes that outlive their parents; all inherit the mark.
 """
 
+import contextlib
 import os
 import signal
 import socket
@@ -40,10 +41,8 @@ def end(stack: str, *, grace: float = 3.0) -> int:
 
 
 def _signal(process: psutil.Process, number: signal.Signals) -> None:
-    try:
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
         process.send_signal(number)
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        pass
 
 
 def is_alive(pid: int, created: float) -> bool:

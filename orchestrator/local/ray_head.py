@@ -90,7 +90,7 @@ def start(home: Path, stack: str, ports: Mapping[str, int], cpus: int | None) ->
 
 def answers(home: Path, ports: Mapping[str, int]) -> bool:
     """Whether jobs can be submitted: the Jobs API answers, which it does once the head's agent is up."""
-    headers = {"Authorization": f"Bearer {token_path(home).read_text().strip()}"}
+    headers = {"Authorization": f"Bearer {keys.kept(token_path(home))}"}
     try:
         return httpx.get(f"{url(ports)}/api/jobs/", headers=headers, timeout=2).status_code == 200
     except httpx.HTTPError:

@@ -103,6 +103,7 @@ class Stack:
         say("waiting for Ray")
         ports = self.record.ray_ports
         self._await(lambda: ray_head.answers(self.home, ports), lambda: self._ray, "Ray", "ray.log")
+        self._await(self._cluster_is_seen, lambda: self._server, "the orchestrator's view of Ray", "server.log")
 
     def _start_ray(self) -> None:
         assert self.record
@@ -135,6 +136,15 @@ class Stack:
         assert self.record
         try:
             return httpx.get(f"{self.record.url}/healthz", timeout=2).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def _cluster_is_seen(self) -> bool:
+        """The head's node has registered, and the server has looked since: before that no gang fits."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        try:
+            answer = httpx.get(f"{self.url}/api/v1/cluster", headers=headers, timeout=5)
+            return answer.status_code == 200 and answer.json()["cpus"]["total"] > 0
         except httpx.HTTPError:
             return False
 
