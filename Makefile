@@ -1,0 +1,53 @@
+# `make run` shows the works, `make test` is what must hold; CONTRIBUTING.md has the rest.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+export GANWORKS_DATA_MIRROR ?= $(CURDIR)/.cache/data
+export PATH := $(CURDIR)/.cache/bin:$(PATH)
+
+.PHONY: run test check bench learn soak format schemas clean
+
+run: .venv/ready
+	.ci/fetch fashion-mnist
+	$(BIN)/ganworks run quickstart
+
+test: .venv/ready check
+	.ci/fetch fashion-mnist mnist cifar-10 promtool
+	$(BIN)/pytest tests/contract tests/integration tests/acceptance
+
+check: .venv/ready
+	$(BIN)/ruff format --check jobs trainers orchestrator tests
+	$(BIN)/ruff check jobs trainers orchestrator tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest tests/unit
+
+bench: .venv/ready
+	.ci/fetch fashion-mnist
+	$(BIN)/python -m tests.bench
+
+learn: .venv/ready
+	.ci/fetch fashion-mnist mnist
+	$(BIN)/pytest tests/learn
+
+soak: .venv/ready
+	.ci/fetch fashion-mnist promtool
+	$(BIN)/pytest tests/soak
+
+format: .venv/ready
+	$(BIN)/ruff check --fix jobs trainers orchestrator tests
+	$(BIN)/ruff format jobs trainers orchestrator tests
+
+schemas: .venv/ready
+	$(BIN)/python -m trainers.describe jobs/families.json
+
+# torch first: its plain name would bring gigabytes of CUDA to a machine without a GPU.
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,test]'
+	touch $@
+
+clean:
+	rm -rf .venv .cache build *.egg-info
