@@ -1,0 +1,167 @@
+"""A whole works without Ray, network or waiting: the in-memory cluster, SQLite in a folder, a clock moved by hand."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fastapi.testclient import TestClient
+
+from jobs.store import open_store
+from orchestrator import db, keys
+from orchestrator.cluster_memory import MemoryCluster
+from orchestrator.records import Attempt, Job, Token
+from orchestrator.serve import application
+from orchestrator.settings import Settings
+from orchestrator.watch import DriverStatus
+from orchestrator.works import Works
+
+TOKEN = "user-token-of-the-tests"
+SCRAPE = "scrape-token-of-the-tests"
+BEGIN = 1_800_000_000.0
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = BEGIN
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Bench:
+    """What a test works with: the works, its API, and drivers played by hand."""
+
+    works: Works
+    cluster: MemoryCluster
+    clock: Clock
+    http: TestClient
+
+    # --- the user
+
+    def submit(self, *documents: dict[str, Any], **more: Any) -> list[str]:
+        answer = self.post("/api/v1/jobs", {"documents": list(documents), **more})
+        assert answer.status_code in (200, 201), answer.text
+        return [job["id"] for job in answer.json()["jobs"]]
+
+    def post(self, path: str, body: dict[str, Any] | None = None, token: str = TOKEN) -> Any:
+        return self.http.post(path, json=body or {}, headers={"Authorization": f"Bearer {token}"})
+
+    def get(self, path: str, token: str = TOKEN) -> Any:
+        return self.http.get(path, headers={"Authorization": f"Bearer {token}"})
+
+    # --- the loops
+
+    def step(self, times: int = 1, seconds: float = 0.5) -> None:
+        """Steps of both loops, a little time before each, as in life."""
+        for _ in range(times):
+            self.clock.now += seconds
+            self.works.errands.step()
+            self.works.supervisor.step()
+
+    def sleep(self, seconds: float, beating: "DriverDouble | None" = None) -> None:
+        """Time goes by, the loops awake; a driver may go on calling meanwhile."""
+        for _ in range(max(1, round(seconds / 5))):
+            if beating:
+                beating.heartbeat()
+            self.step(seconds=5)
+
+    # --- what there is
+
+    def job(self, id: str) -> Job:
+        with self.works.database.read() as connection:
+            found = db.jobs.by_id(connection, id)
+        assert found
+        return found
+
+    def attempts(self, id: str) -> list[Attempt]:
+        with self.works.database.read() as connection:
+            return db.attempts.of_job(connection, id)
+
+    def events(self, id: str) -> list[str]:
+        with self.works.database.read() as connection:
+            return [event.type for event in db.events.after(connection, id)]
+
+    def driver(self, attempt_id: str, nonce: str = "a nonce of the driver") -> "DriverDouble":
+        driver = DriverDouble(self, attempt_id, nonce)
+        answer = driver.claim()
+        assert answer.status_code == 200, answer.text
+        return driver
+
+
+class DriverDouble:
+    """A driver of an attempt, as jobs.run would be, call by call."""
+
+    def __init__(self, bench: Bench, attempt_id: str, nonce: str = "a nonce of the driver") -> None:
+        self.bench, self.id, self.nonce = bench, attempt_id, nonce
+        self.token = ""
+        self.code = bench.cluster.entries[attempt_id].env["GANWORKS_CLAIM"]
+
+    def claim(self) -> Any:
+        answer = self.call("claim", {"claim": self.code, "nonce": self.nonce, "host": "node-1", "pid": 7})
+        self.token = answer.json().get("token", self.token)
+        return answer
+
+    def call(self, route: str, body: dict[str, Any] | None = None) -> Any:
+        return self.bench.post(f"/api/v1/attempts/{self.id}/{route}", body, token=self.token or "none")
+
+    def heartbeat(self) -> str:
+        return str(self.call("heartbeat").json()["command"])
+
+    def tick(self, **tick: Any) -> str:
+        return str(self.call("ticks", {"ticks": [{"time": self.bench.clock.now, **tick}]}).json()["command"])
+
+    def result(self, outcome: str, **more: Any) -> Any:
+        """The result, and then the driver is gone."""
+        answer = self.call("result", {"outcome": outcome, **more})
+        self.dies(DriverStatus.SUCCEEDED if outcome == "succeeded" else DriverStatus.FAILED)
+        return answer
+
+    def dies(self, status: DriverStatus = DriverStatus.FAILED, message: str = "") -> None:
+        if self.id in self.bench.cluster.entries:
+            self.bench.cluster.becomes(self.id, status, message)
+
+
+def train(name: str = "fashion", **more: Any) -> dict[str, Any]:
+    return {
+        "kind": "train",
+        "name": name,
+        "model": {"family": "dcgan"},
+        "data": {"source": "fashion-mnist"},
+        **more,
+    }
+
+
+def generate(name: str = "samples", source: str = "fashion", **more: Any) -> dict[str, Any]:
+    return {"kind": "generate", "name": name, "model": {"from": source}, "samples": 100, **more}
+
+
+def put_model(bench: Bench, job_id: str) -> None:
+    """What a finished training leaves in the bucket."""
+    layout = bench.job(job_id).layout
+    bench.works.store.put(layout.model_prefix + "generator.safetensors", b"weights")
+    bench.works.store.put(layout.model_prefix + "config.json", json.dumps({"examples": 1000}).encode())
+
+
+def make_works(folder: Path, cluster: MemoryCluster, clock: Clock, **settings: Any) -> Works:
+    """Also what a server that starts again does: the folder keeps the database and the store."""
+    chosen = Settings(home=folder, token=TOKEN, scrape_token=SCRAPE, entrypoint="exec python -P -m jobs.run")
+    chosen = replace(chosen, **settings)
+    database = db.Database(chosen.database_url)
+    db.migrate(database)
+    with database.write() as connection:
+        for secret, role in ((TOKEN, "user"), (SCRAPE, "scrape")):
+            token = Token(hash=keys.digest(secret), project="default", owner="ada", role=role)
+            db.tokens.put(connection, token)
+    works = Works(settings=chosen, database=database, cluster=cluster, store=open_store(chosen.store_uri), clock=clock)
+    works.supervisor.raises = True
+    return works
+
+
+def restarted(bench: Bench, away: float = 0.0) -> None:
+    """The server dies and comes back `away` seconds later on the same database, with the same cluster."""
+    bench.clock.now += away
+    bench.works.database.close()
+    bench.works = make_works(bench.works.settings.home, bench.cluster, bench.clock)
+    bench.http = TestClient(application(bench.works), raise_server_exceptions=False)
