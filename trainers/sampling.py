@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -59,7 +60,7 @@ class Sampler:
         network = family.networks()[family.averaged]
         try:
             network.load_state_dict(load_file(model / WEIGHTS))
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, SafetensorError) as error:
             raise DamagedModel(f"{model / WEIGHTS}: {error}") from None
         names = config["class_names"]
         return cls(family, network, device=place, block=config["block"], class_names=names and tuple(names))

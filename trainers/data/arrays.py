@@ -38,11 +38,16 @@ def as_pictures(images: np.ndarray, what: str) -> np.ndarray:
         images = images[..., None]
     if images.ndim != 4 or len(images) == 0:
         raise BadSource(f"{what}: pictures of shape {images.shape}; wanted [n, height, width] or with channels")
-    if images.shape[3] not in CHANNELS:
-        if images.shape[1] not in CHANNELS:
-            raise BadSource(f"{what}: pictures of shape {images.shape} have no axis of 1, 3 or 4 channels")
+    if _channels_come_first(images.shape):
         images = images.transpose(0, 2, 3, 1)
+    if images.shape[3] not in CHANNELS:
+        raise BadSource(f"{what}: pictures of shape {images.shape} have no axis of 1, 3 or 4 channels")
     return _on_white(_as_bytes_or_floats(images, what))
+
+
+def _channels_come_first(shape: tuple[int, ...]) -> bool:
+    """Where both axes could be channels, as in pictures of 4x4, the other two of a square picture are equal."""
+    return shape[1] in CHANNELS and (shape[3] not in CHANNELS or shape[2] == shape[3])
 
 
 def _as_bytes_or_floats(images: np.ndarray, what: str) -> np.ndarray:

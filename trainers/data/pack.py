@@ -122,12 +122,11 @@ def _pack(
 ) -> PackedData:
     if channels not in (None, 1, 3):
         raise ValueError(f"channels is {channels}; it is 1 or 3, or left out")
-    with _appearing(out) as folder:
-        writer = SampleWriter(folder, channels=channels)
+    with _appearing(out) as folder, SampleWriter(folder, channels=channels) as writer:
         labels, skipped = _write(source, writer, resolution, progress or (lambda done, total: None))
         if len(skipped) > max_corrupt_share * source.count or not writer.count:
             raise UnreadableImages(source.name, source.count, skipped)
-        writer.close()
+        writer.finish()
         if labelled:
             np.save(folder / LABELS, np.array(labels, np.int64))
         _write_meta(folder, source, writer, labelled, skipped)

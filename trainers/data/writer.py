@@ -1,7 +1,7 @@
 """Appends pictures to samples.npy, which turns from grey to RGB when the first coloured picture comes."""
 
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 import numpy as np
 from numpy.lib import format as npy
@@ -35,10 +35,16 @@ class SampleWriter:
         self._file.write(np.ascontiguousarray(picture.transpose(2, 0, 1)).tobytes())
         self.count += 1
 
-    def close(self) -> None:
+    def finish(self) -> None:
         """Puts the true count into the header, which has room for any."""
         self._file.seek(0)
         self._write_header(self._file, self.count)
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
         self._file.close()
 
     def _begin(self, picture: np.ndarray) -> None:

@@ -22,6 +22,7 @@ from trainers.snapshot import Snapshot
 TINY = {"base_channels": 8, "latent": {"dim": 16}, "ema": {"half_life": 100}}
 WITH_R1 = TINY | {"discriminator": {"norm": "none"}, "penalties": {"r1": {"weight": 5, "every": 4}}}
 SIXTY_STEPS = 60 * 24
+NOTHING_BETWEEN = {"checkpoint_every": 10_000, "grid_every": 10_000}
 
 
 class StopAt(NoHooks):
@@ -100,15 +101,23 @@ def _leaves(value: Any, path: str = "") -> list[tuple[str, bytes]]:
 
 
 @pytest.mark.parametrize("params", [TINY, WITH_R1], ids=["batch norm in both", "lazy R1"])
-@pytest.mark.parametrize("workers", [2, 3])
-def test_float64_after_sixty_steps(run: Callable[..., Path], tiny: Callable[..., Settings], params: dict, workers: int):
-    settings = tiny(params=params, precision="fp64", examples=SIXTY_STEPS, checkpoint_every=SIXTY_STEPS)
-    assert furthest(run(1, settings), run(workers, settings)) <= 1e-10
+def test_float64_after_sixty_steps(run: Callable[..., Path], tiny: Callable[..., Settings], params: dict):
+    settings = tiny(params=params, precision="fp64", examples=SIXTY_STEPS, **NOTHING_BETWEEN)
+    alone = run(1, settings)
+    for workers in (2, 3):
+        assert furthest(alone, run(workers, settings)) <= 1e-10
 
 
 def test_float32_after_one_step(run: Callable[..., Path], tiny: Callable[..., Settings]):
+    """All gradients; of the weights all but a few: Adam divides by the gradient's size, also where it is rounding."""
     settings = tiny(examples=24)
-    assert furthest(run(1, settings), run(2, settings)) <= 1e-6
+    one, two = (checkpoint.load(run(workers, settings)) for workers in (1, 2))
+    for name, optimizer in one.optimizers.items():
+        for number, state in optimizer["state"].items():
+            other = two.optimizers[name]["state"][number]
+            assert float((state["exp_avg"] - other["exp_avg"]).abs().max()) <= 1e-6
+    gaps = torch.cat([(weights(one)[name] - weights(two)[name]).abs().flatten() for name in weights(one)])
+    assert float((gaps > 1e-6).float().mean()) < 1e-3
 
 
 def test_the_comparison_finds_rank_local_batch_norm(run: Callable[..., Path], tiny: Callable[..., Settings]):
@@ -116,9 +125,8 @@ def test_the_comparison_finds_rank_local_batch_norm(run: Callable[..., Path], ti
     assert furthest(run(1, settings), run(2, settings)) > 1e-6
 
 
-@pytest.mark.parametrize("params", [TINY, WITH_R1], ids=["batch norm in both", "lazy R1"])
-@pytest.mark.parametrize("workers", [1, 2, 3])
-def test_resume_is_exact(run: Callable[..., Path], tiny: Callable[..., Settings], params: dict, workers: int):
+@pytest.mark.parametrize(("workers", "params"), [(1, TINY), (2, TINY), (3, WITH_R1)])
+def test_resume_is_exact(run: Callable[..., Path], tiny: Callable[..., Settings], workers: int, params: dict):
     settings = tiny(params=params, checkpoint_every=72)
     undisturbed = run(workers, settings)
     stopped = run(workers, settings, stop_at=72)
@@ -127,7 +135,7 @@ def test_resume_is_exact(run: Callable[..., Path], tiny: Callable[..., Settings]
 
 
 def test_resume_from_where_no_checkpoint_was_due_is_exact(run: Callable[..., Path], tiny: Callable[..., Settings]):
-    settings = tiny(checkpoint_every=10_000, grid_every=10_000)
+    settings = tiny(**NOTHING_BETWEEN)
     stopped = run(2, settings, stop_at=24)
     assert digest(run(2, settings, resume=stopped)) == digest(run(2, settings))
 
