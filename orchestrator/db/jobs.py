@@ -21,9 +21,10 @@ def by_id(connection: Connection, job_id: str) -> Job | None:
 
 
 def find(connection: Connection, project: str, id_or_name: str) -> Job | None:
-    """A job of the project by its id, or the newest of that name."""
+    """A job of the project by its id, or the newest of that name; an unfinished one is the newest, whatever clocks say."""
     matching = (jobs.c.id == id_or_name) | (jobs.c.name == id_or_name)
-    query = select(jobs).where(jobs.c.project == project, matching).order_by(jobs.c.submitted.desc(), jobs.c.id.desc())
+    query = select(jobs).where(jobs.c.project == project, matching)
+    query = query.order_by(jobs.c.ended.is_(None).desc(), jobs.c.submitted.desc(), jobs.c.id.desc())
     row = connection.execute(query.limit(1)).one_or_none()
     return Job(**row._mapping) if row else None
 

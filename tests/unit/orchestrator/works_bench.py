@@ -1,7 +1,10 @@
 """A whole works without Ray, network or waiting: the in-memory cluster, SQLite in a folder, a clock moved by hand."""
 
 import json
+import shutil
+import tempfile
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -144,12 +147,24 @@ def put_model(bench: Bench, job_id: str) -> None:
     bench.works.store.put(layout.model_prefix + "config.json", json.dumps({"examples": 1000}).encode())
 
 
+@cache
+def _migrated() -> Path:
+    """An empty database with its tables: made once, copied for each test."""
+    path = Path(tempfile.mkdtemp()) / "ganworks.db"
+    database = db.Database(f"sqlite:///{path}")
+    db.migrate(database)
+    database.close()
+    return path
+
+
 def make_works(folder: Path, cluster: MemoryCluster, clock: Clock, **settings: Any) -> Works:
     """Also what a server that starts again does: the folder keeps the database and the store."""
     chosen = Settings(home=folder, token=TOKEN, scrape_token=SCRAPE, entrypoint="exec python -P -m jobs.run")
     chosen = replace(chosen, **settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "ganworks.db").exists():
+        shutil.copy(_migrated(), folder / "ganworks.db")
     database = db.Database(chosen.database_url)
-    db.migrate(database)
     with database.write() as connection:
         for secret, role in ((TOKEN, "user"), (SCRAPE, "scrape")):
             token = Token(hash=keys.digest(secret), project="default", owner="ada", role=role)

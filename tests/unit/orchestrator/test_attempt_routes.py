@@ -1,0 +1,106 @@
+"""What a driver calls."""
+
+import pytest
+from works_bench import Bench, DriverDouble, train
+
+from orchestrator.api.attempts import finite, position
+
+
+def start(bench: Bench) -> tuple[str, DriverDouble]:
+    (job,) = bench.submit(train())
+    bench.step()
+    return job, DriverDouble(bench, f"{job}-1")
+
+
+def test_a_claim_answers_all_that_the_job_needs(bench: Bench) -> None:
+    job, driver = start(bench)
+    reply = driver.claim().json()
+    assert reply["attempt_id"] == f"{job}-1"
+    assert (reply["number"], reply["kind"], reply["job_name"]) == (1, "train", "fashion")
+    assert reply["spec"]["model"] == {"family": "dcgan"}
+    assert reply["store"]["uri"] == bench.works.settings.store_uri
+    assert (reply["workers"], reply["cpus_per_worker"], reply["gpus_per_worker"]) == (1, 1, 0)
+
+
+def test_claims_are_made_once(bench: Bench) -> None:
+    _, driver = start(bench)
+    first = driver.claim().json()
+    assert driver.claim().json() == first, "a repeated request is answered alike"
+    other = DriverDouble(bench, driver.id, nonce="of another process")
+    assert other.claim().status_code == 409
+
+
+def test_a_wrong_code_claims_nothing(bench: Bench) -> None:
+    _, driver = start(bench)
+    driver.code = "0" * 64
+    assert driver.claim().status_code == 403
+    assert bench.post("/api/v1/attempts/nobody-1/claim", {"claim": "c", "nonce": "12345678"}).status_code == 403
+
+
+def test_a_claim_of_what_is_over(bench: Bench) -> None:
+    _, driver = start(bench)
+    driver.claim()
+    driver.call("result", {"outcome": "succeeded"})
+    assert driver.claim().status_code == 410
+
+
+def test_a_result_may_be_repeated_but_not_changed(bench: Bench) -> None:
+    _, driver = start(bench)
+    driver.claim()
+    body = {"outcome": "succeeded", "data": {"model": "m"}}
+    assert driver.call("result", body).status_code == 200
+    assert driver.call("result", body).status_code == 200
+    assert driver.call("result", {"outcome": "failed"}).status_code == 409
+    assert bench.get("/api/v1/jobs/fashion").json()["result"] == {"model": "m"}
+
+
+def test_a_digest_is_accepted_once(bench: Bench) -> None:
+    job, driver = start(bench)
+    driver.claim()
+    assert driver.call("commit", {"sha256": "a" * 64}).status_code == 200
+    assert driver.call("commit", {"sha256": "a" * 64}).status_code == 200
+    assert driver.call("commit", {"sha256": "b" * 64}).status_code == 409
+    assert bench.events(job).count("committed") == 1
+
+
+def test_events_of_a_driver_are_shown(bench: Bench) -> None:
+    job, driver = start(bench)
+    driver.claim()
+    driver.call("events", {"type": "resumed", "message": "from 500 examples", "data": {"examples": 500}})
+    assert "resumed" in bench.events(job)
+
+
+def test_ticks_are_bounded_and_span_the_whole_run(bench: Bench) -> None:
+    _, driver = start(bench)
+    driver.claim()
+    for begin in range(0, 3000, 500):
+        ticks = [{"time": 1.0, "phase": "training", "examples": n} for n in range(begin, begin + 500)]
+        driver.call("ticks", {"ticks": ticks})
+    kept = bench.get("/api/v1/jobs/fashion/ticks?limit=5000").json()["ticks"]
+    assert 250 < len(kept) <= 1000
+    assert kept[0]["examples"] < 20
+    assert kept[-1]["examples"] == 2999
+
+
+def test_not_a_number_becomes_null(bench: Bench) -> None:
+    assert finite({"a": [float("nan"), 1.0], "b": float("inf")}) == {"a": [None, 1.0], "b": None}
+    _, driver = start(bench)
+    driver.claim()
+    headers = {"Authorization": f"Bearer {driver.token}", "Content-Type": "application/json"}
+    body = '{"ticks": [{"phase": "training", "examples": 1, "stats": {"loss/generator": NaN}}]}'
+    assert bench.http.post(f"/api/v1/attempts/{driver.id}/ticks", content=body, headers=headers).status_code == 200
+    assert bench.get("/api/v1/jobs/fashion").json()["tick"]["stats"] == {"loss/generator": None}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "moves"),
+    [
+        ({"phase": "training", "examples": 1}, {"phase": "training", "examples": 1, "time": 9}, False),
+        ({"phase": "training", "examples": 1}, {"phase": "training", "examples": 2}, True),
+        ({"phase": "generating", "samples": 1}, {"phase": "generating", "samples": 1, "written_bytes": 5}, True),
+        ({"phase": "preparing", "time": 1}, {"phase": "preparing", "time": 2}, True),
+        ({"phase": "training", "examples": 1}, {"phase": "uploading", "examples": 1}, True),
+    ],
+)
+def test_what_counts_as_progress(before: dict, after: dict, moves: bool) -> None:
+    assert (position(before) != position(after)) == moves
