@@ -38,7 +38,7 @@ class Document:
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes; refuses aliases and depth before either can hurt."""
+    """Composes nodes; refuses aliases, tags and depth before any can hurt."""
 
     depth = 0
 
@@ -48,6 +48,9 @@ class _Loader(yaml.SafeLoader):
             raise yaml.MarkedYAMLError(
                 problem="aliases (*name) are not allowed; write the value out", problem_mark=mark
             )
+        if tag := getattr(self.peek_event(), "tag", None):
+            mark = self.peek_event().start_mark
+            raise yaml.MarkedYAMLError(problem=f"tags such as {tag} are not allowed", problem_mark=mark)
         self.depth += 1
         if self.depth > DEEPEST:
             mark = self.peek_event().start_mark
@@ -106,8 +109,6 @@ def _build(node: Any, path: Path, document: Document, file: str) -> Any:
         return _mapping(node, path, document, file)
     if isinstance(node, yaml.SequenceNode):
         return [_build(item, (*path, i), document, file) for i, item in enumerate(node.value)]
-    if node.tag not in ("tag:yaml.org,2002:str", "!") and not node.tag.startswith("tag:yaml.org,2002:"):
-        raise _error(node, path, file, f"tags such as {node.tag} are not allowed")
     return scalar(node.value) if node.style is None else node.value
 
 

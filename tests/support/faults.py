@@ -53,7 +53,7 @@ class FaultProxy:
                 for name, value in headers:
                     if name.lower() not in hidden:
                         self.send_header(name, value)
-                length = dict((n.lower(), v) for n, v in headers).get("content-length", len(body))
+                length = {n.lower(): v for n, v in headers}.get("content-length", len(body))
                 self.send_header("Content-Length", str(length if self.command == "HEAD" else len(body)))
                 self.end_headers()
                 if self.command != "HEAD":

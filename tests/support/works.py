@@ -128,7 +128,9 @@ class TheWorks:
 
     def story(self, job_id: str) -> str:
         events = "\n".join(f"{event['type']}: {event['message']}" for event in self.events(job_id))
-        return f"{json.dumps(self.job(job_id), indent=1)[:3000]}\n{events}\n{self.ganworks('logs', job_id).stdout[-3000:]}"
+        return (
+            f"{json.dumps(self.job(job_id), indent=1)[:3000]}\n{events}\n{self.ganworks('logs', job_id).stdout[-3000:]}"
+        )
 
     def kill_server(self) -> None:
         for process in self.find("orchestrator.serve"):
@@ -139,7 +141,11 @@ class TheWorks:
         return [process for process in processes.marked(self.stack) if all(w in _title(process) for w in words)]
 
     def driver(self, attempt_id: str) -> psutil.Process:
-        (driver,) = [p for p in self.find("jobs.run") if _environ(p).get("GANWORKS_ATTEMPT") == attempt_id and "-P" in p.cmdline()]
+        (driver,) = [
+            p
+            for p in self.find("jobs.run")
+            if _environ(p).get("GANWORKS_ATTEMPT") == attempt_id and "-P" in p.cmdline()
+        ]
         return driver
 
     def ranks(self) -> list[psutil.Process]:

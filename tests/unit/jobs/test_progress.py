@@ -1,0 +1,121 @@
+"""The line to the orchestrator: nothing is lost while it is away, `stale` is heard, a claim is repeated with its nonce."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from jobs import progress
+from jobs.progress import ClaimRefused, Line, Stale
+
+
+class Orchestrator:
+    """A server that answers as it is told, and keeps what it was sent."""
+
+    def __init__(self) -> None:
+        self.status, self.command, self.got = 200, "continue", []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def log_message(self, *_: object) -> None:
+                pass
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                status = outer.status
+                if status == 200:
+                    outer.got.append((self.path.rpartition("/")[2], body))
+                answer = json.dumps({"command": outer.command}).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def sent(self, route: str) -> list[dict]:
+        return [body for name, body in self.got if name == route]
+
+
+@pytest.fixture
+def orchestrator() -> Iterator[Orchestrator]:
+    server = Orchestrator()
+    yield server
+    server.server.shutdown()
+    server.server.server_close()
+
+
+def until(condition, seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def ticks(orchestrator: Orchestrator) -> list[int]:
+    return [tick["examples"] for body in orchestrator.sent("ticks") for tick in body["ticks"]]
+
+
+def test_ticks_wait_while_the_orchestrator_is_away_and_keep_their_order(orchestrator: Orchestrator) -> None:
+    line = Line(orchestrator.url, "a-1", "token")
+    orchestrator.status = 503
+    for examples in range(250):
+        line.tick({"examples": examples})
+    time.sleep(0.3)
+    assert ticks(orchestrator) == []
+    orchestrator.status = 200
+    until(lambda: len(ticks(orchestrator)) == 250)
+    assert ticks(orchestrator) == list(range(250))
+    line.close()
+
+
+def test_the_newest_answer_is_the_command(orchestrator: Orchestrator) -> None:
+    line = Line(orchestrator.url, "a-1", "token", heartbeat_seconds=0.05)
+    until(lambda: orchestrator.sent("heartbeat"))
+    assert line.command == "continue"
+    orchestrator.command = "checkpoint_and_stop"
+    until(lambda: line.command == "checkpoint_and_stop")
+    line.close()
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+def test_a_refused_token_means_stale(orchestrator: Orchestrator, status: int) -> None:
+    line = Line(orchestrator.url, "a-1", "token", heartbeat_seconds=0.05)
+    orchestrator.status = status
+    until(lambda: line.command == "stale")
+    line.close()
+
+
+def test_closing_sends_what_is_left(orchestrator: Orchestrator) -> None:
+    line = Line(orchestrator.url, "a-1", "token")
+    line.tick({"examples": 1})
+    line.close()
+    assert ticks(orchestrator) == [1]
+
+
+def test_a_commit_that_is_refused_is_stale(orchestrator: Orchestrator) -> None:
+    line = Line(orchestrator.url, "a-1", "token")
+    line.commit("ab")
+    orchestrator.status = 409
+    with pytest.raises(Stale):
+        line.commit("ab")
+    line.close()
+
+
+def test_a_claim_goes_on_through_errors_of_the_server(orchestrator: Orchestrator) -> None:
+    orchestrator.status = 500
+    threading.Timer(0.3, lambda: setattr(orchestrator, "status", 200)).start()
+    with pytest.raises(TypeError):  # this server's answer is no claim; that it came is what counts
+        progress.claim(orchestrator.url, "a-1", "code")
+    assert len(orchestrator.sent("claim")) == 1
+
+
+def test_a_second_claimant_is_turned_away(orchestrator: Orchestrator) -> None:
+    orchestrator.status = 409
+    with pytest.raises(ClaimRefused, match="refused"):
+        progress.claim(orchestrator.url, "a-1", "code")

@@ -1,0 +1,68 @@
+"""Shards cover every sample once, whatever is there already."""
+
+import io
+import tarfile
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from jobs import sinks
+from jobs.receipts import check_complete
+from jobs.shards import missing, plan
+from jobs.sinks import pixels
+
+
+@given(st.integers(1, 5000), st.integers(1, 700))
+def test_every_sample_is_in_exactly_one_shard(samples: int, per_shard: int) -> None:
+    shards = plan(samples, per_shard)
+    assert [i for shard in shards for i in range(shard.start, shard.stop)] == list(range(samples))
+    assert {shard.of for shard in shards} == {len(shards)}
+
+
+@given(st.sets(st.integers(0, 9)))
+def test_what_has_a_receipt_is_not_made_again(done: set[int]) -> None:
+    shards = plan(95, 10)
+    keys = [f"p/j/id/receipts/{number:05d}.json" for number in done]
+    assert {shard.number for shard in missing(shards, keys)} == set(range(10)) - done
+
+
+def test_a_gap_and_a_double_are_noticed() -> None:
+    shards = plan(20, 10)
+    receipts = [{"shard": 0, "start": 0, "stop": 10}, {"shard": 1, "start": 10, "stop": 20}]
+    check_complete(receipts, shards)
+    with pytest.raises(AssertionError):
+        check_complete(receipts[:1], shards)
+    with pytest.raises(AssertionError):
+        check_complete([*receipts, receipts[1]], shards)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_a_png_decodes_to_the_same_pixels(channels: int) -> None:
+    picture = np.random.default_rng(channels).integers(0, 256, (channels, 9, 13), np.uint8)
+    decoded = np.asarray(Image.open(io.BytesIO(pixels.encode(picture)))).reshape(9, 13, channels)
+    assert (decoded.transpose(2, 0, 1) == picture).all()
+
+
+def test_a_tar_has_its_members_in_order_and_the_same_bytes_again() -> None:
+    sink, (_, shard) = sinks.get("webdataset"), plan(6, 3)
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 1, 8, 8), np.uint8)
+    records = [sink.encode(3 + i, picture, i) for i, picture in enumerate(pictures)]
+    (first,), (again,) = sink.assemble(shard, records), sink.assemble(shard, records)
+    assert first == again
+    assert first.key == "train-00001-of-00002.tar"
+    with tarfile.open(fileobj=io.BytesIO(first.content)) as tar:
+        names = tar.getnames()
+    assert names[:4] == ["000000000003.png", "000000000003.cls", "000000000003.json", "000000000004.png"]
+
+
+def test_plain_pngs_lie_in_a_folder_for_each_class() -> None:
+    sink, (shard,) = sinks.get("png"), plan(2, 2)
+    picture = np.zeros((1, 4, 4), np.uint8)
+    records = [sink.encode(0, picture, 7), sink.encode(1, picture, None)]
+    assert [written.key for written in sink.assemble(shard, records)] == [
+        "train/0007/000000000000.png",
+        "train/000000000001.png",
+    ]
