@@ -2,6 +2,7 @@
 
 import os
 
+leave = os._exit  # no clean-up, no buffers flushed
 VARIABLE = "GANWORKS_CRASH_AT"
 
 POINTS = (
@@ -22,4 +23,4 @@ POINTS = (
 def crash_point(name: str) -> None:
     assert name in POINTS, name
     if os.environ.get(VARIABLE) == name:
-        os._exit(137)
+        leave(137)

@@ -23,6 +23,7 @@ from orchestrator import db, dependencies, lifecycle
 from orchestrator.cluster import Cluster, Refused, Unreachable
 from orchestrator.crash import crash_point
 from orchestrator.records import Attempt, Job
+from orchestrator.redact import Redactor
 from orchestrator.states import Status
 
 log = structlog.get_logger(__name__)
@@ -35,6 +36,7 @@ class Errands:
     database: db.Database
     cluster: Cluster
     store: Store
+    redactor: Redactor
     wake_supervisor: Callable[[], None] = lambda: None
     clock: Callable[[], float] = time.time
     seconds: float = 1.0  # longest pause between two rounds
@@ -150,6 +152,7 @@ class Errands:
             log.warning("log not kept", attempt=attempt.id, error=str(error))
             text = None
         if text is not None:
+            text = self.redactor.text(text)
             self.store.put(job.layout.log(attempt.number), gzip.compress(text.encode(), mtime=0))
         crash_point("archive: after the log")
         with self.database.write() as connection:

@@ -45,6 +45,7 @@ class Supervisor:
     database: db.Database
     cluster: Cluster
     settings: Settings
+    redactor: Redactor
     clock: Callable[[], float] = time.time
     last_step: float | None = None
     plan_seconds: Callable[[float], None] = lambda seconds: None  # told how long each plan took
@@ -253,7 +254,7 @@ class Supervisor:
             assert job is not None
             assert fresh is not None
             # Ray's message may quote the driver's log.
-            ending = replace(ending, message=Redactor(self.settings.secrets).text(ending.message))
+            ending = replace(ending, message=self.redactor.text(ending.message))
             lifecycle.finish(connection, job, fresh, ending, self.settings, now)
 
     def _change(self, attempt: Attempt, **changes: float) -> None:

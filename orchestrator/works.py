@@ -32,11 +32,17 @@ class Works:
             self.database,
             self.cluster,
             self.settings,
+            self.redactor,
             clock=self.clock,
             plan_seconds=self.telemetry.plan_seconds.observe,
         )
         self.errands = Errands(
-            self.database, self.cluster, self.store, wake_supervisor=self.supervisor.wake, clock=self.clock
+            self.database,
+            self.cluster,
+            self.store,
+            self.redactor,
+            wake_supervisor=self.supervisor.wake,
+            clock=self.clock,
         )
 
     def start(self) -> None:

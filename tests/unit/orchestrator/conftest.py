@@ -2,6 +2,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from fastapi.testclient import TestClient
 from works_bench import Bench, Clock, make_works
 
@@ -11,6 +12,8 @@ from orchestrator.serve import application
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
+    # structlog's own default draws tracebacks for terminals, with all locals, for seconds.
+    structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()])
     clock, cluster = Clock(), MemoryCluster()
     works = make_works(tmp_path, cluster, clock)
     bench = Bench(works, cluster, clock, TestClient(application(works), raise_server_exceptions=False))

@@ -1,0 +1,74 @@
+"""Opening, migrating and leading a database."""
+
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import inspect, text
+
+from orchestrator import db
+from orchestrator.db.tables import metadata
+from orchestrator.leader import Leadership, Taken
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> db.Database:
+    return db.Database(f"sqlite:///{tmp_path}/folder/ganworks.db")
+
+
+def test_migrations_make_the_tables_from_nothing(database: db.Database) -> None:
+    db.migrate(database)
+    assert set(metadata.tables) <= set(inspect(database.engine).get_table_names())
+    with database.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_migrating_again_changes_nothing(database: db.Database) -> None:
+    db.migrate(database)
+    db.migrate(database)
+
+
+def test_a_newer_database_is_refused(database: db.Database) -> None:
+    db.migrate(database)
+    with database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = 'from-the-future'"))
+    with pytest.raises(db.NewerDatabase, match="from-the-future"):
+        db.migrate(database)
+
+
+def test_commits_are_on_the_disk(database: db.Database) -> None:
+    with database.read() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
+
+
+def test_a_failed_transaction_leaves_nothing(database: db.Database) -> None:
+    db.migrate(database)
+
+    def halfway() -> None:
+        with database.write() as connection:
+            db.counters.add(connection, "attempts_total")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        halfway()
+    with database.read() as connection:
+        assert list(db.counters.all(connection)) == []
+
+
+def test_a_reader_sees_one_moment(database: db.Database) -> None:
+    db.migrate(database)
+    with database.read() as reader:
+        assert list(db.counters.all(reader)) == []
+        with database.write() as writer:
+            db.counters.add(writer, "attempts_total")
+        assert list(db.counters.all(reader)) == []
+
+
+def test_one_server_for_one_database(database: db.Database) -> None:
+    first = Leadership(database)
+    with pytest.raises(Taken, match=r"another server \(pid \d+\) works on"):
+        Leadership(database)
+    first.release()
+    Leadership(database).release()
