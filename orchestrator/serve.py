@@ -2,8 +2,8 @@
 
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 
 import structlog
@@ -61,24 +61,34 @@ def open_works(settings: Settings, cluster: Cluster | None = None) -> Works:
 
 
 def _database(settings: Settings) -> db.Database:
-    try:
+    with _explained(settings):
         database = db.Database(settings.database_url)
         db.migrate(database)
         with database.write() as connection:
             for secret, role in ((settings.token, "user"), (settings.scrape_token, "scrape")):
                 token = Token(hash=keys.digest(secret), project=settings.project, owner="admin", role=role)
                 db.tokens.put(connection, token)
-    except (SQLAlchemyError, db.NewerDatabase, OSError) as error:
-        shown = settings.database or settings.database_url
-        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise CannotStart(
-            f"the database cannot be used: {reason}; check GANWORKS_DATABASE ({_hidden(shown)})"
-        ) from None
     return database
 
 
-def _hidden(url: str) -> str:
-    return make_url(url).render_as_string(hide_password=True)
+@contextmanager
+def _explained(settings: Settings) -> Iterator[None]:
+    """What is wrong with the database, in one line and without its password."""
+    try:
+        yield
+    except (SQLAlchemyError, db.NewerDatabase, OSError, ImportError) as error:
+        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        raise CannotStart(
+            f"the database cannot be used: {_redacted(reason, settings)}; check GANWORKS_DATABASE"
+        ) from None
+
+
+def _redacted(reason: str, settings: Settings) -> str:
+    try:
+        password = make_url(settings.database_url).password
+    except SQLAlchemyError:
+        return "its URL cannot be read"
+    return Redactor([str(password)] if password else []).text(reason)
 
 
 def application(works: Works) -> FastAPI:
@@ -123,8 +133,7 @@ def run_server(settings: Settings, ready: Callable[[Running], None] | None = Non
     try:
         settings = with_tokens(replace(settings, port=listening.getsockname()[1]))
         logs.set_up(Redactor(settings.secrets))
-        database = db.Database(settings.database_url)
-        leadership = _lead(database)
+        leadership = _lead(settings)
         try:
             _serve(build(settings), settings, listening, ready)
         finally:
@@ -133,11 +142,12 @@ def run_server(settings: Settings, ready: Callable[[Running], None] | None = Non
         listening.close()
 
 
-def _lead(database: db.Database) -> Leadership:
-    try:
-        return Leadership(database)
-    except (Taken, SQLAlchemyError, OSError) as error:
-        raise CannotStart(str(getattr(error, "orig", None) or error).splitlines()[0]) from None
+def _lead(settings: Settings) -> Leadership:
+    with _explained(settings):
+        try:
+            return Leadership(db.Database(settings.database_url))
+        except Taken as error:
+            raise CannotStart(str(error)) from None
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -1,0 +1,104 @@
+"""The server as a whole: up over a real socket, refusing to start with one clear line."""
+
+import queue
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+import structlog
+from works_bench import train
+
+from orchestrator import logs
+from orchestrator.serve import CannotStart, Running, main, open_works, run_server
+from orchestrator.settings import Settings
+
+
+@pytest.fixture
+def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The server takes the process's log for itself; not that of the tests."""
+    monkeypatch.setattr(logs, "set_up", lambda redactor: None)
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def running(tmp_path: Path, quiet: None) -> Iterator[Running]:
+    """A server on a free port, whose Ray is nowhere."""
+    ready: queue.Queue[Running] = queue.Queue()
+    settings = Settings(home=tmp_path, port=0, ray_address="http://127.0.0.1:9")
+    thread = threading.Thread(target=run_server, args=(settings, ready.put))
+    thread.start()
+    server = ready.get(timeout=20)
+    yield server
+    server.stop()
+    thread.join(timeout=20)
+    assert not thread.is_alive()
+
+
+def client(server: Running) -> httpx.Client:
+    return httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {server.settings.token}"})
+
+
+def test_it_answers_and_queues_though_ray_is_away(running: Running) -> None:
+    with client(running) as http:
+        assert http.get("/healthz").json() == {"status": "ok"}
+        assert http.post("/api/v1/jobs", json={"documents": [train()]}).status_code == 201
+        assert http.get("/api/v1/jobs/fashion").json()["status"] == "QUEUED"
+
+
+def test_racing_submits_make_one_job(running: Running) -> None:
+    with client(running) as http, ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: http.post("/api/v1/jobs", json={"documents": [train()]}), range(16)))
+    assert sorted({answer.status_code for answer in answers}) == [200, 201]
+    assert len({answer.json()["jobs"][0]["id"] for answer in answers}) == 1
+
+
+def test_a_second_server_is_refused(running: Running) -> None:
+    second = Settings(home=running.settings.home, port=0)
+    with pytest.raises(CannotStart, match="another server"):
+        run_server(second)
+
+
+def test_a_taken_port_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(CannotStart, match=f"port {port} on 127.0.0.1 cannot be used .* GANWORKS_PORT"):
+            run_server(Settings(home=tmp_path, port=port))
+
+
+def test_a_store_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(CannotStart, match="the store cannot be used"):
+        open_works(Settings(home=tmp_path, store=str(tmp_path / "file" / "store")))
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["sqlite:///{folder}/file/ganworks.db", "postgresql://ada:hunter-two@127.0.0.1:9/ganworks", "no url", "x://y"],
+)
+def test_a_database_that_cannot_be_used_is_named_without_its_password(tmp_path: Path, url: str) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(CannotStart, match="the database cannot be used") as caught:
+        run_server(Settings(home=tmp_path, port=0, database=url.format(folder=tmp_path)))
+    assert "hunter-two" not in str(caught.value)
+
+
+def test_main_says_one_line_and_ends_with_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GANWORKS_PORT", "no port")
+    assert main() == 2
+    error = capsys.readouterr().err
+    assert error.startswith("ganworks: GANWORKS_PORT")
+    assert error.count("\n") == 1
+
+
+def test_the_server_needs_neither_torch_nor_ray() -> None:
+    code = "import orchestrator.serve, sys; print([m for m in ('torch', 'ray', 'trainers') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
