@@ -21,7 +21,7 @@ from trainers.meter import Clock, Meter
 from trainers.parallel import from_first, world
 from trainers.plan import next_pace, passed_multiple, steps_to_multiple
 from trainers.plots import loss_curves
-from trainers.sampling import Sampler, save_model
+from trainers.sampling import Sampler, complete, save_model
 from trainers.settings import Settings
 from trainers.snapshot import State, read_state
 
@@ -201,6 +201,7 @@ class _Run:
             "group": self._settings.group,
             "seed": self._settings.seed,
             "precision": self._settings.precision,
+            "model": complete(self._model_config()),  # with average.safetensors, any checkpoint can be sampled from
         }
 
     def _write(self, folder: Path, snapshot: Any, examples: int) -> None:
@@ -227,8 +228,8 @@ class _Run:
         self._background.submit(lambda: self._hooks.grid(path, examples))
         return path
 
-    def _save_model(self, weights: State) -> Path:
-        config = {
+    def _model_config(self) -> dict[str, Any]:
+        return {
             "family": self._settings.family,
             "params": self._family.config.model_dump(mode="json"),
             "shape": list(self._family.shape),
@@ -237,7 +238,9 @@ class _Run:
             "latent": self._family.config.latent.model_dump(mode="json"),
             "examples": self.examples,
         }
-        save_model(self._workspace / "model", weights, config)
+
+    def _save_model(self, weights: State) -> Path:
+        save_model(self._workspace / "model", weights, self._model_config())
         return self._workspace / "model"
 
     def _draw_curves(self) -> None:

@@ -143,8 +143,12 @@ def save_model(folder: Path, weights: dict[str, Tensor], config: dict[str, Any])
     """The model folder that Sampler.load reads."""
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / WEIGHTS)
-    text = json.dumps({"version": VERSION, "block": BLOCK, **config}, indent=1)
-    (folder / CONFIG).write_text(text, "utf-8")
+    (folder / CONFIG).write_text(json.dumps(complete(config), indent=1), "utf-8")
+
+
+def complete(config: dict[str, Any]) -> dict[str, Any]:
+    """What a config.json says beside the family: how its samples are drawn."""
+    return {"version": VERSION, "block": BLOCK, **config}
 
 
 def _read_config(model: Path) -> dict[str, Any]:

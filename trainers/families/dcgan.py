@@ -60,7 +60,8 @@ class DCGAN(Family[Config]):
 
     @classmethod
     def tiny(cls) -> dict[str, Any]:
-        return {"base_channels": 8, "latent": {"dim": 16}, "ema": {"half_life": 500}}
+        rates: dict[str, Any] = {"generator": {"lr": 2e-3}, "discriminator": {"lr": 5e-4}}
+        return {"base_channels": 8, "latent": {"dim": 16}, "ema": {"half_life": 100}, **rates}
 
     def networks(self) -> dict[str, nn.Module]:
         generator = _generator(self.config.latent.dim, self.config.base_channels, self.shape)
