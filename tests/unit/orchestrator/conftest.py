@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import structlog
 from fastapi.testclient import TestClient
-from works_bench import Bench, Clock, make_works
+from works_bench import Bench, Clock, empty_database, make_works
 
 from orchestrator.cluster_memory import MemoryCluster
 from orchestrator.serve import application
@@ -14,6 +14,7 @@ from orchestrator.serve import application
 def bench(tmp_path: Path) -> Iterator[Bench]:
     # structlog's own default draws tracebacks for terminals, with all locals, for seconds.
     structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()])
+    empty_database()
     clock, cluster = Clock(), MemoryCluster()
     works = make_works(tmp_path, cluster, clock)
     bench = Bench(works, cluster, clock, TestClient(application(works), raise_server_exceptions=False))

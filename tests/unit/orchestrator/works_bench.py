@@ -1,6 +1,7 @@
 """A whole works without Ray, network or waiting: the in-memory cluster, SQLite in a folder, a clock moved by hand."""
 
 import json
+import os
 import shutil
 import tempfile
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from fastapi.testclient import TestClient
 from jobs.store import open_store
 from orchestrator import db, keys
 from orchestrator.cluster_memory import MemoryCluster
+from orchestrator.db.tables import metadata
 from orchestrator.records import Attempt, Job, Token
 from orchestrator.serve import application
 from orchestrator.settings import Settings
@@ -21,6 +23,7 @@ from orchestrator.works import Works
 
 TOKEN = "user-token-of-the-tests"
 SCRAPE = "scrape-token-of-the-tests"
+DATABASE = "GANWORKS_TEST_DATABASE"  # a URL: run these tests on PostgreSQL instead
 BEGIN = 1_800_000_000.0
 
 
@@ -147,6 +150,17 @@ def put_model(bench: Bench, job_id: str) -> None:
     bench.works.store.put(layout.model_prefix + "config.json", json.dumps({"examples": 1000}).encode())
 
 
+def empty_database() -> None:
+    """Another database than a fresh SQLite file is emptied before each test."""
+    if os.environ.get(DATABASE):
+        database = db.Database(os.environ[DATABASE])
+        with database.write() as connection:
+            metadata.drop_all(connection)
+            connection.exec_driver_sql("DROP TABLE IF EXISTS alembic_version")
+        db.migrate(database)
+        database.close()
+
+
 @cache
 def _migrated() -> Path:
     """An empty database with its tables: made once, copied for each test."""
@@ -162,6 +176,7 @@ def make_works(folder: Path, cluster: MemoryCluster, clock: Clock, **settings: A
     chosen = Settings(home=folder, token=TOKEN, scrape_token=SCRAPE, entrypoint="exec python -P -m jobs.run")
     chosen = replace(chosen, **settings)
     folder.mkdir(parents=True, exist_ok=True)
+    chosen = replace(chosen, database=os.environ.get(DATABASE, ""))
     if not (folder / "ganworks.db").exists():
         shutil.copy(_migrated(), folder / "ganworks.db")
     database = db.Database(chosen.database_url)
