@@ -165,6 +165,8 @@ def _publish(
 ) -> dict[str, Any]:
     receipts = receipt_files.read_all(store, [info.key for info in store.list(job.receipts_prefix)])
     receipt_files.check_complete(receipts, planned)
+    files = receipt_files.files_of(receipts)
+    _remove_orphans(store, job, {file.key for file in files})
     model = claim.references["model"]
     about = {
         "kind": "generate",
@@ -175,9 +177,14 @@ def _publish(
         "sampling": spec.sampling.model_dump(mode="json"),
         "lineage": {"model": model},
     }
-    return publish(
-        store, job, line, files=receipt_files.files_of(receipts), about=about, readme=_readme(spec, job, model)
-    )
+    return publish(store, job, line, files=files, about=about, readme=_readme(spec, job, model))
+
+
+def _remove_orphans(store: Store, job: Layout, named: set[str]) -> None:
+    """Objects that no receipt names, of attempts that died between the two: a reader of the folder would count them."""
+    for info in list(store.list(job.data_prefix)):
+        if info.key[len(job.prefix) :] not in named:
+            store.delete(info.key)
 
 
 def _readme(spec: GenerateJob, job: Layout, model: dict[str, Any]) -> str:

@@ -72,7 +72,8 @@ def run_rank(work: Work, *, rank: int, device: str) -> dict[str, Any]:
         )
         if outbox:
             outbox.finish(outcome, workspace)
-        return {"status": outcome.status, "examples": outcome.examples, "steps": outcome.steps}
+        rate = outbox.rate if outbox else None
+        return {"status": outcome.status, "examples": outcome.examples, "steps": outcome.steps, "rate": rate}
     finally:
         if line:
             line.close()
@@ -131,6 +132,8 @@ class Outbox:
     def __init__(self, work: Work, store: Store, line: Line) -> None:
         self.work, self.store, self.line = work, store, line
         self.job, self.attempt = work.layout, work.claim.number
+        self.rate: float | None = None  # examples a second since the first tick, checkpoints and grids included
+        self._first: dict[str, Any] = {}
         self._committed: dict[str, Any] = {}
         self._pending: list[dict[str, Any]] = []  # ticks since the last checkpoint
         self._lock = threading.Lock()
@@ -139,6 +142,8 @@ class Outbox:
 
     def tick(self, tick: loop.Tick) -> str:
         row = asdict(tick)
+        self._first = self._first or row
+        self.rate = _rate(self._first, row)
         with self._lock:
             self._pending.append({"time": time.time(), "attempt": self.attempt, **row})
         command = self.line.tick(self._message(row))
@@ -224,6 +229,11 @@ class Outbox:
             reraise=True,
         )
         retrying(action)
+
+
+def _rate(first: dict[str, Any], last: dict[str, Any]) -> float | None:
+    seconds = last["seconds"] - first["seconds"]
+    return (last["examples"] - first["examples"]) / seconds if seconds > 0 else None
 
 
 def _may_pass(error: BaseException) -> bool:

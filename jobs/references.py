@@ -12,7 +12,9 @@ from jobs.layout import Layout
 from jobs.spec import ModelRef
 from jobs.store import NotFound, Store
 
-WEIGHTS = "generator.safetensors"
+# A model's folder, and a checkpoint's: where the averaged weights are, and what they are the weights of.
+WEIGHTS, CONFIG = "generator.safetensors", "config.json"
+CHECKPOINT_WEIGHTS, CHECKPOINT_CONFIG = "average.safetensors", "state.json"
 
 
 class Unresolved(ValueError):
@@ -28,15 +30,16 @@ class UpstreamJob:
 
 
 def pin(store: Store, project: str, reference: ModelRef, upstream: UpstreamJob | None) -> dict[str, Any]:
-    """`{uri, sha256, examples}` of a generator: `uri` is its folder's key in the store."""
+    """`{uri, weights, config, sha256, examples}` of a generator: `uri` is its folder's key in the store."""
     if reference.uri is not None:
         return _pinned(store, _own_key(store, reference.uri), reference.uri)
     if upstream is None:
         raise Unresolved(f"model.from: no job {reference.from_!r} has succeeded in project {project}")
     job = Layout(project=project, job_name=upstream.job_name, job_id=upstream.job_id)
     if isinstance(reference.checkpoint, int):
+        said = f"{upstream.job_name} at {reference.checkpoint} examples"
         return _pinned(
-            store, _checkpoint(store, job, reference.checkpoint), f"{upstream.job_name} at {reference.checkpoint}"
+            store, _checkpoint(store, job, reference.checkpoint), said, CHECKPOINT_WEIGHTS, CHECKPOINT_CONFIG
         )
     return _pinned(store, job.model_prefix, upstream.job_name)
 
@@ -61,10 +64,11 @@ def _checkpoint(store: Store, job: Layout, examples: int) -> str:
     return found[examples]
 
 
-def _pinned(store: Store, folder: str, said: str) -> dict[str, Any]:
+def _pinned(store: Store, folder: str, said: str, weights: str = WEIGHTS, config_name: str = CONFIG) -> dict[str, Any]:
     try:
-        config = json.loads(store.get(f"{folder}config.json"))
-        digest = store.sha256(folder + WEIGHTS)
+        config = json.loads(store.get(folder + config_name))
+        digest = store.sha256(folder + weights)
     except NotFound:
         raise Unresolved(f"model: {said}: no trained generator at {store.locate(folder)}") from None
-    return {"uri": folder, "sha256": digest, "examples": config.get("examples")}
+    pinned = {"uri": folder, "weights": weights, "config": config_name}
+    return pinned | {"sha256": digest, "examples": config.get("examples")}

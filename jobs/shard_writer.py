@@ -4,6 +4,7 @@ Encoding runs in threads beside the next forward pass (zlib releases the GIL), s
 """
 
 import hashlib
+import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from jobs import sinks
 from jobs.layout import Layout
 from jobs.progress import Claim
 from jobs.receipts import commit_shard
-from jobs.references import WEIGHTS
+from jobs.references import CONFIG, WEIGHTS
 from jobs.shards import Shard
 from jobs.sinks import Record
 from jobs.spec import GenerateJob, Sampling, parse
@@ -78,13 +79,12 @@ class ShardWriter:
 
 
 def download_model(store: Store, reference: dict[str, Any], folder: Path) -> None:
-    """The generator that the job's reference was pinned to, held to its sha256."""
-    prefix = reference["uri"]
-    for name in (WEIGHTS, "config.json"):
-        store.get_file(prefix + name, folder / name)
+    """The generator that the job's reference was pinned to, held to its sha256, as a model folder."""
+    weights = reference["uri"] + reference["weights"]
+    store.get_file(weights, folder / WEIGHTS)
+    config = json.loads(store.get(reference["uri"] + reference["config"]))
+    (folder / CONFIG).write_text(json.dumps(config.get("model", config)))  # a checkpoint keeps it inside its state
     with (folder / WEIGHTS).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != reference["sha256"]:
-        raise StoreError(
-            f"{store.locate(prefix + WEIGHTS)}: its content changed since the job was admitted (sha256 {digest})"
-        )
+        raise StoreError(f"{store.locate(weights)}: its content changed since the job was admitted (sha256 {digest})")

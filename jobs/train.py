@@ -42,7 +42,8 @@ def run(claim: Claim, line: Line, home: Path) -> tuple[str, dict[str, Any]]:
     outcome = _fit(work)
     if outcome["status"] != "finished":
         return outcome["status"], {"examples": outcome["examples"]}
-    return "succeeded", summary(store, job, _publish(spec, store, job, line, outcome))
+    manifest = _publish(spec, store, job, line, outcome)
+    return "succeeded", {**summary(store, job, manifest), "rate": outcome["rate"]}
 
 
 def _fit(work: Work) -> dict[str, Any]:

@@ -12,7 +12,7 @@ Networks = Mapping[str, nn.Module]
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """This rank's part of a batch of real examples."""
+    """This rank's part of a batch, of real examples or of fakes."""
 
     samples: Tensor  # [n, channels, height, width] in -1..1
     labels: Tensor | None  # [n] int64

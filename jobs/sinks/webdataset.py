@@ -13,7 +13,7 @@ from jobs.sinks.sink import Record, Written
 
 
 class WebDataset:
-    data_files = "data/*.tar"
+    data_files = "data/**/*.tar"
 
     def encode(self, index: int, picture: np.ndarray, label: int | None) -> Record:
         return Record(index=index, label=label, png=pixels.encode(picture))

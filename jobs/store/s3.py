@@ -46,14 +46,14 @@ _BUSY = {"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "T
 
 
 class S3Store:
-    def __init__(self, uri: str, env: Mapping[str, str]) -> None:
+    def __init__(self, uri: str, env: Mapping[str, str], *, tries: int = 8) -> None:
         self.uri = uri.rstrip("/")
         self.bucket, _, prefix = uri.removeprefix("s3://").strip("/").partition("/")
         if not self.bucket:
             raise StoreError(f"store {uri!r}: no bucket named; s3://BUCKET or s3://BUCKET/PREFIX is expected")
         self.prefix = f"{prefix}/" if prefix else ""
         self.endpoint = env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL")
-        self.client = _client(env, self.endpoint)
+        self.client = _client(env, self.endpoint, tries)
         self._transfer = TransferConfig(
             multipart_threshold=ONE_PUT,
             multipart_chunksize=PART,
@@ -215,7 +215,7 @@ def _code(error: aws.ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def _client(env: Mapping[str, str], endpoint: str | None) -> Any:
+def _client(env: Mapping[str, str], endpoint: str | None, tries: int) -> Any:
     session = boto3.session.Session(
         aws_access_key_id=env.get("AWS_ACCESS_KEY_ID"),
         aws_secret_access_key=env.get("AWS_SECRET_ACCESS_KEY"),
@@ -229,7 +229,7 @@ def _client(env: Mapping[str, str], endpoint: str | None) -> Any:
         else {}
     )
     config = Config(
-        retries={"mode": "standard", "total_max_attempts": 8},
+        retries={"mode": "standard", "total_max_attempts": tries},
         connect_timeout=5,
         read_timeout=60,
         max_pool_connections=32,

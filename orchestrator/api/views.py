@@ -29,6 +29,7 @@ def job(works: Works, job: Job, tick: Tick | None = None) -> dict[str, Any]:
         "not_before": job.not_before,
         "started": job.started,
         "ended": job.ended,
+        "archived": job.archived,
         "labels": job.spec.get("labels", {}),
         "output": works.store.locate(job.layout.prefix),
         "tick": tick and shown_tick(tick),

@@ -19,6 +19,9 @@ class Client:
             base_url=f"{url}/api/v1", headers={"Authorization": f"Bearer {token}"}, timeout=timeout
         )
 
+    def close(self) -> None:
+        self._http.close()
+
     def get(self, path: str, **query: Any) -> Any:
         return self._answer(self._send("GET", path, params={k: v for k, v in query.items() if v is not None})).json()
 

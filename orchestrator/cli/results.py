@@ -23,7 +23,8 @@ def _row(job: dict[str, Any]) -> tuple[Any, ...]:
     tick, result = job.get("tick") or {}, result_of(job)
     unit = "examples" if job["kind"] == "train" else "samples"
     done = result.get(unit, tick.get(unit))
-    rate = f"{tick['rate']:,.0f} {unit}/s" if tick.get("rate") else None
+    per_second = result.get("rate") or tick.get("rate")
+    rate = f"{per_second:,.0f} {unit}/s" if per_second else None
     took = (job.get("ended") or 0) - (job.get("started") or 0) if job.get("ended") and job.get("started") else None
     return (
         job["name"], job["kind"], job["status"], f"{done:,} {unit}" if done else None, rate, _losses(tick),

@@ -48,6 +48,7 @@ def run(
     try:
         ids = _begin(client, specs, fresh)
         jobs = follow.follow(client, ids)
+        _await_archive(client, ids)
     except KeyboardInterrupt:
         _suspend(client, ids, file)
         raise typer.Exit(Exit.INTERRUPTED) from None
@@ -99,6 +100,16 @@ def _cancel_unfinished(client: Any, names: set[str]) -> None:
     for job in mine:
         client.post(f"/jobs/{job}/cancel")
     while any(client.get(f"/jobs/{job}")["status"] not in ended for job in mine):
+        time.sleep(0.3)
+
+
+def _await_archive(client: Any, ids: list[str], patience: float = 20.0) -> None:
+    """Events and logs reach the store a moment after a job's end, and Ray's copy dies with its head."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        jobs = [client.get(f"/jobs/{job}") for job in ids]
+        if all(job["archived"] and all(attempt["archived"] for attempt in job["attempts"]) for job in jobs):
+            return
         time.sleep(0.3)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from jobs.store import AccessRefused, BucketMissing, Store, StoreError, StoreUnreachable, open_store
+from jobs.store.s3 import S3Store
 from tests.support import weed
 from tests.support.faults import FaultProxy
 
@@ -58,8 +59,9 @@ def test_a_put_if_absent_whose_answer_was_lost_is_ours(
     assert store.get("ours") == b"content"
 
 
-def test_a_store_that_stays_away_is_named(store: Store, proxy: FaultProxy) -> None:
+def test_a_store_that_stays_away_is_named(proxy: FaultProxy, s3_server: weed.S3Server) -> None:
     proxy.fault = lambda method, path, number: "503"
+    store = S3Store(f"s3://{weed.BUCKET}", {**s3_server.env, "AWS_ENDPOINT_URL_S3": proxy.url}, tries=2)
     with pytest.raises(StoreError, match=r"SlowDown"):
         store.get("anything")
 

@@ -34,7 +34,9 @@ class FaultProxy:
                 connection = HTTPConnection(str(target.hostname), target.port, timeout=60)
                 connection.request(self.command, self.path, body, dict(self.headers))
                 answer = connection.getresponse()
-                self.answer(answer.status, answer.getheaders(), answer.read(), cut=verdict == "cut")
+                status, headers, content = answer.status, answer.getheaders(), answer.read()
+                connection.close()
+                self.answer(status, headers, content, cut=verdict == "cut")
 
             do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_any
 

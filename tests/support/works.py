@@ -7,11 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 
+from jobs.store import Store, open_store
 from orchestrator.cli.client import Client
 from orchestrator.local import processes, record
 from tests.support import weed
@@ -22,6 +25,7 @@ GANWORKS = [sys.executable, "-m", "tests.support.ganworks"]
 class TheWorks:
     def __init__(self, home: Path, s3: weed.S3Server) -> None:
         self.home, self.s3 = home, s3
+        self._client: Client | None = None
         self.store_uri = f"s3://{weed.BUCKET}/store"
         self.env = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "RAY_"))},
@@ -50,6 +54,8 @@ class TheWorks:
         assert done.returncode == 0, done.stderr + self.log("keeper.log") + self.log("server.log")
 
     def down(self) -> None:
+        if self._client:
+            self._client.close()
         done = self.ganworks("down")
         assert done.returncode == 0, done.stderr
         assert not list(processes.marked(self.stack)), "processes are left"
@@ -82,12 +88,12 @@ class TheWorks:
 
     @property
     def client(self) -> Client:
-        return Client(self.record.url, self.token)
+        if self._client is None or self._client.url != self.record.url:
+            self._client = Client(self.record.url, self.token)
+        return self._client
 
-    @property
-    def store(self):
-        from jobs.store import open_store
-
+    @cached_property
+    def store(self) -> Store:
         return open_store(self.store_uri, env=self.s3.env)
 
     def log(self, name: str) -> str:
@@ -125,6 +131,23 @@ class TheWorks:
 
     def wait_ended(self, job_id: str, within: float = 300) -> dict[str, Any]:
         return self.wait(job_id, lambda job: job["status"] in ("SUCCEEDED", "FAILED", "CANCELLED"), within)
+
+    def jobs(self) -> list[dict[str, Any]]:
+        return self.client.get("/jobs", limit=1000)["jobs"]
+
+    def metrics(self) -> str:
+        token = (self.home / "scrape-token").read_text().strip()
+        answer = httpx.get(f"{self.record.url}/metrics", headers={"Authorization": f"Bearer {token}"}, timeout=30)
+        answer.raise_for_status()
+        return answer.text
+
+    @staticmethod
+    def wait_for(condition: Callable[[], Any], within: float = 60) -> Any:
+        deadline = time.monotonic() + within
+        while not (value := condition()):
+            assert time.monotonic() < deadline, "it did not come about"
+            time.sleep(0.2)
+        return value
 
     def story(self, job_id: str) -> str:
         events = "\n".join(f"{event['type']}: {event['message']}" for event in self.events(job_id))

@@ -75,7 +75,7 @@ class DCGAN(Family[Config]):
             discriminator=self.config.discriminator,
             generator=self.config.generator,
             fakes=self._fakes,
-            logits=lambda discriminator, samples, batch: discriminator(samples).flatten(),
+            logits=lambda discriminator, batch: discriminator(batch.samples).flatten(),
         ).phases()
 
     def players(self) -> Mapping[str, Player]:
@@ -84,8 +84,8 @@ class DCGAN(Family[Config]):
     def generate(self, network: nn.Module, latents: Tensor, labels: Tensor | None) -> Tensor:
         return network(latents[:, :, None, None])
 
-    def _fakes(self, generator: nn.Module, batch: Batch, draws: Draws) -> Tensor:
-        return self.generate(generator, self.config.latent.draw(draws), None)
+    def _fakes(self, generator: nn.Module, reals: Batch, draws: Draws) -> Batch:
+        return Batch(samples=self.generate(generator, self.config.latent.draw(draws), None), labels=None)
 
 
 def _widths(base: int, resolution: int) -> list[int]:
