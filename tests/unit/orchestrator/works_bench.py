@@ -23,7 +23,7 @@ from orchestrator.works import Works
 
 TOKEN = "user-token-of-the-tests"
 SCRAPE = "scrape-token-of-the-tests"
-DATABASE = "GANWORKS_TEST_DATABASE"  # a URL: run these tests on PostgreSQL instead
+DATABASE = "TEST_DATABASE"  # a URL: run these tests on PostgreSQL instead
 BEGIN = 1_800_000_000.0
 
 
