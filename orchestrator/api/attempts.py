@@ -135,9 +135,8 @@ def ticks(body: Ticks, driver: Driver, works: TheWorks) -> dict[str, str]:
 def _keep(
     connection: Connection, works: Works, job: Job, attempt: Attempt, ticks: list[dict[str, Any]], now: float
 ) -> None:
-    for tick in ticks:
-        data = works.redactor.values(finite(tick))
-        db.ticks.add(connection, job.id, attempt.number, _time(tick, now), data)
+    timed = [(_time(tick, now), works.redactor.values(finite(tick))) for tick in ticks]
+    db.ticks.add(connection, job.id, attempt.number, timed)
     db.ticks.thin_out(connection, job.id, works.settings.ticks_kept)
     here = position(ticks[-1])
     moved = {"progressed": now, "position": here} if here != attempt.position else {}

@@ -1,5 +1,6 @@
 """Statements over ticks. Each job keeps a bounded history: the older half thins out, the newest always stays."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select
@@ -8,8 +9,10 @@ from orchestrator.db.tables import jobs, ticks
 from orchestrator.records import Tick
 
 
-def add(connection: Connection, job_id: str, attempt: int, time: float, data: dict[str, Any]) -> None:
-    connection.execute(insert(ticks).values(job_id=job_id, attempt=attempt, time=time, data=data))
+def add(connection: Connection, job_id: str, attempt: int, timed: Sequence[tuple[float, dict[str, Any]]]) -> None:
+    """Ticks of one attempt, each with its time."""
+    rows = [{"job_id": job_id, "attempt": attempt, "time": time, "data": data} for time, data in timed]
+    connection.execute(insert(ticks), rows)
 
 
 def newest(connection: Connection, job_id: str) -> Tick | None:

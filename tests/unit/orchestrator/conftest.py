@@ -3,11 +3,9 @@ from pathlib import Path
 
 import pytest
 import structlog
-from fastapi.testclient import TestClient
-from works_bench import Bench, Clock, empty_database, make_works
+from works_bench import Bench, Clock, client, empty_database, make_works
 
 from orchestrator.cluster_memory import MemoryCluster
-from orchestrator.serve import application
 
 
 @pytest.fixture
@@ -17,7 +15,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     empty_database()
     clock, cluster = Clock(), MemoryCluster()
     works = make_works(tmp_path, cluster, clock)
-    bench = Bench(works, cluster, clock, TestClient(application(works), raise_server_exceptions=False))
+    bench = Bench(works, cluster, clock, client(works))
     bench.step()
     yield bench
-    bench.works.database.close()
+    bench.close()

@@ -51,8 +51,9 @@ def live(folder: Path) -> Play:
     lives.write_text(str(int(lives.read_text()) + 1 if lives.exists() else 1))
     clock.now = BEGIN + 1000 * int(lives.read_text())
     works = make_works(folder, KeptCluster(folder / "cluster.json"), clock)
+    bench = Bench(works, works.cluster, clock, TestClient(application(works)))  # type: ignore[arg-type]
     try:
-        return _live(Bench(works, works.cluster, clock, TestClient(application(works))), claims)  # type: ignore[arg-type]
+        return _live(bench, claims)
     finally:
         works.database.close()
 

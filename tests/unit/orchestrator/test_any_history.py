@@ -3,15 +3,13 @@
 import tempfile
 from pathlib import Path
 
-from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
-from works_bench import Bench, Clock, DriverDouble, empty_database, make_works, restarted, train
+from works_bench import Bench, Clock, DriverDouble, client, empty_database, make_works, restarted, train
 
 from orchestrator import db
 from orchestrator.cluster_memory import MemoryCluster
-from orchestrator.serve import application
 from orchestrator.states import ENDED, Status
 from orchestrator.watch import DriverStatus
 
@@ -26,7 +24,7 @@ class AnyHistory(RuleBasedStateMachine):
         empty_database()
         clock, cluster = Clock(), MemoryCluster()
         works = make_works(Path(tempfile.mkdtemp()), cluster, clock)
-        self.bench = Bench(works, cluster, clock, TestClient(application(works)))
+        self.bench = Bench(works, cluster, clock, client(works))
         self.drivers: dict[str, DriverDouble] = {}
         self.bench.step()
 
@@ -131,11 +129,11 @@ class AnyHistory(RuleBasedStateMachine):
             self.bench.step(seconds=14)
         else:
             raise AssertionError(f"never ended: {left}")
-        self.bench.works.database.close()
+        self.bench.close()
 
 
 AnyHistory.TestCase.settings = settings(
-    max_examples=15,
+    max_examples=10,
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=list(HealthCheck),

@@ -1,7 +1,10 @@
 """What Prometheus sees, read back by its own parser."""
 
+import shutil
+import subprocess
 from typing import Any
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from works_bench import SCRAPE, Bench, generate, put_model, train
 
@@ -110,6 +113,23 @@ def test_the_number_of_series_does_not_grow_with_history(bench: Bench) -> None:
             bench.post(f"/api/v1/jobs/{job}/cancel")
         sizes.append(sum(map(len, scrape(bench).values())))
     assert sizes[1] == sizes[2]
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_promtool_has_nothing_to_say(bench: Bench) -> None:
+    trained, sampled = bench.submit(train(), generate())
+    bench.step()
+    put_model(bench, trained)
+    driver = bench.driver(f"{trained}-1")
+    driver.tick(**TICK)
+    pages = [bench.get("/metrics").text]
+    driver.result("succeeded")
+    bench.step(3)
+    bench.driver(f"{sampled}-1").tick(phase="generating", samples=5, total=100, written_bytes=1, shards={"done": 1})
+    pages.append(bench.get("/metrics").text)
+    for page in pages:
+        checked = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, text=True)
+        assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
 
 
 def test_routes_are_patterns_not_paths(bench: Bench) -> None:

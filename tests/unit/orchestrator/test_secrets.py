@@ -6,12 +6,10 @@ from pathlib import Path
 
 import pytest
 import structlog
-from fastapi.testclient import TestClient
-from works_bench import TOKEN, Bench, make_works, train
+from works_bench import TOKEN, Bench, client, make_works, train
 
 from orchestrator import logs
 from orchestrator.redact import MASK, Redactor
-from orchestrator.serve import application
 
 CANARY = "canary-bird-0123456789"
 
@@ -19,10 +17,10 @@ CANARY = "canary-bird-0123456789"
 @pytest.fixture
 def caged(bench: Bench) -> Bench:
     """A works whose store credentials are the canary."""
-    bench.works.database.close()
+    bench.close()
     env = {"AWS_SECRET_ACCESS_KEY": CANARY, "AWS_ACCESS_KEY_ID": "known"}
     bench.works = make_works(bench.works.settings.home, bench.cluster, bench.clock, store_env=env)
-    bench.http = TestClient(application(bench.works), raise_server_exceptions=False)
+    bench.http = client(bench.works)
     bench.step()
     return bench
 

@@ -19,7 +19,7 @@ from orchestrator.serve import CannotStart, Running, main, open_works, run_serve
 from orchestrator.settings import Settings
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The server takes the process's log for itself; not that of the tests."""
     monkeypatch.setattr(logs, "set_up", lambda redactor: None)
@@ -28,7 +28,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def running(tmp_path: Path, quiet: None) -> Iterator[Running]:
+def running(tmp_path: Path) -> Iterator[Running]:
     """A server on a free port, whose Ray is nowhere."""
     ready: queue.Queue[Running] = queue.Queue()
     settings = Settings(home=tmp_path, port=0, ray_address="http://127.0.0.1:9")

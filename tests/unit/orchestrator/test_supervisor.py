@@ -182,8 +182,8 @@ def test_a_stale_driver_can_do_nothing(bench: Bench) -> None:
 def test_no_progress_is_a_stall_though_it_calls(bench: Bench) -> None:
     job, driver = start(bench)
     driver.tick(phase="training", examples=100)
-    for _ in range(125):
-        bench.clock.now += 5
+    for _ in range(45):
+        bench.clock.now += 14
         driver.tick(phase="training", examples=100)
         bench.works.supervisor.step()
     assert bench.attempts(job)[0].failure == "stalled"
@@ -191,8 +191,8 @@ def test_no_progress_is_a_stall_though_it_calls(bench: Bench) -> None:
 
 def test_preparing_may_take_long_while_it_calls(bench: Bench) -> None:
     job, driver = start(bench)
-    for _ in range(150):
-        bench.clock.now += 5
+    for _ in range(60):
+        bench.clock.now += 14
         driver.tick(phase="fetching", progress={"label": "data", "done": 1, "total": 9})
         bench.works.supervisor.step()
     assert bench.job(job).status == Status.RUNNING
@@ -231,7 +231,7 @@ def test_a_clock_that_jumps_loses_nobody(bench: Bench, hours: int) -> None:
 def test_not_reaching_ray_is_no_failure(bench: Bench) -> None:
     job, driver = start(bench)
     bench.cluster.reachable = False
-    bench.sleep(600, beating=driver)
+    bench.sleep(150, beating=driver)
     assert bench.job(job).status == Status.RUNNING
     (waiting,) = bench.submit(train("other"))
     bench.step()

@@ -44,9 +44,14 @@ class Bench:
     clock: Clock
     http: TestClient
 
+    def close(self) -> None:
+        self.http.__exit__()
+        self.works.database.close()
+
     # --- the user
 
     def submit(self, *documents: dict[str, Any], **more: Any) -> list[str]:
+        self.clock.now += 0.001  # no two submissions come at once
         answer = self.post("/api/v1/jobs", {"documents": list(documents), **more})
         assert answer.status_code in (200, 201), answer.text
         return [job["id"] for job in answer.json()["jobs"]]
@@ -186,12 +191,18 @@ def make_works(folder: Path, cluster: MemoryCluster, clock: Clock, **settings: A
             db.tokens.put(connection, token)
     works = Works(settings=chosen, database=database, cluster=cluster, store=open_store(chosen.store_uri), clock=clock)
     works.supervisor.raises = True
+    works.start = works.stop = lambda: None  # type: ignore[method-assign]  # tests step the loops by hand
     return works
+
+
+def client(works: Works) -> TestClient:
+    """Entered, so that all its requests share one event loop; `Bench.close` leaves it."""
+    return TestClient(application(works), raise_server_exceptions=False).__enter__()
 
 
 def restarted(bench: Bench, away: float = 0.0) -> None:
     """The server dies and comes back `away` seconds later on the same database, with the same cluster."""
     bench.clock.now += away
-    bench.works.database.close()
+    bench.close()
     bench.works = make_works(bench.works.settings.home, bench.cluster, bench.clock)
-    bench.http = TestClient(application(bench.works), raise_server_exceptions=False)
+    bench.http = client(bench.works)
