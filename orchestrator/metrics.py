@@ -1,11 +1,11 @@
 """The series of Prometheus, read from the database at each scrape. Series of a job end with the job.
 
 A tick carries a job's newest numbers: `stats` has loss/<phase>, grad_norm/<network>, lr/<network>;
-`activity_seconds` the time of each activity so far in this attempt.
+the sums over all its ticks (totals.py) stand in the job's row and take the place of what the newest one says.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from prometheus_client import generate_latest
@@ -174,9 +174,13 @@ def _jobs(seen: Seen) -> Iterator[Metric]:
         info.add_metric([*_j(job), job.kind, family, job.queue, job.owner], 1)
         workers.add_metric(_j(job), sizes.get(job.id, 0))
     yield from (info, workers)
-    ticked = [(job, seen.ticks[job.id]) for job in seen.active if job.id in seen.ticks]
+    ticked = [(job, _summed(job, seen.ticks[job.id])) for job in seen.active if job.id in seen.ticks]
     for series in SERIES:
         yield _series(series, ticked)
+
+
+def _summed(job: Job, tick: Tick) -> Tick:
+    return replace(tick, data=tick.data | (job.totals or {}))
 
 
 def _j(job: Job) -> list[str]:
@@ -237,16 +241,16 @@ class Stats(Reader):
 
 
 class Table(Reader):
-    """Every entry of a mapping in the tick."""
+    """Every entry of a mapping in the tick, but the sum of the others."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, sum: str | None = None) -> None:
+        self.name, self.sum = name, sum
 
     def __call__(self, tick: Tick) -> Values:
         table = tick.data.get(self.name)
         for label, raw in table.items() if isinstance(table, dict) else ():
             value = _number(raw)
-            if value is not None:
+            if value is not None and label != self.sum:
                 yield (label,), value
 
 
@@ -305,6 +309,6 @@ SERIES = (
     ),
     Series("generate_samples_total", "Samples made", Field("samples"), kind="generate"),
     Series("generate_written_bytes_total", "Bytes of finished shards", Field("written_bytes"), kind="generate"),
-    Series("generate_busy_seconds_total", "Time by stage", Table("activity_seconds"), ("stage",), kind="generate"),
-    Series("generate_shards", "Shards by state", Table("shards"), ("state",), kind="generate"),
+    Series("generate_busy_seconds_total", "Time by stage", Table("busy_seconds"), ("stage",), kind="generate"),
+    Series("generate_shards", "Shards by state", Table("shards", sum="total"), ("state",), kind="generate"),
 )

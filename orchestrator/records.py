@@ -35,6 +35,7 @@ class Job:
     not_before: float | None = None
     started: float | None = None
     ended: float | None = None
+    totals: dict[str, Any] | None = None
     described: bool = False
     archived: bool = False
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, HTTPException
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
-from orchestrator import auth, db, keys, lifecycle
+from orchestrator import auth, db, keys, lifecycle, totals
 from orchestrator.crash import crash_point
 from orchestrator.lifecycle import Ending
 from orchestrator.records import Attempt, Job
@@ -136,8 +136,12 @@ def _keep(
     connection: Connection, works: Works, job: Job, attempt: Attempt, ticks: list[dict[str, Any]], now: float
 ) -> None:
     timed = [(_time(tick, now), works.redactor.values(finite(tick))) for tick in ticks]
-    db.ticks.add(connection, job.id, attempt.number, timed)
-    db.ticks.thin_out(connection, job.id, works.settings.ticks_kept)
+    there = db.ticks.already_there(connection, job.id, attempt.number, [time for time, _ in timed])
+    known = [(tick.time, tick.data) for tick in there]
+    if new := [each for each in timed if each not in known]:
+        db.ticks.add(connection, job.id, attempt.number, new)
+        db.ticks.thin_out(connection, job.id, works.settings.ticks_kept)
+        db.jobs.change(connection, job.id, totals=totals.added(job.totals, [data for _, data in new]))
     here = position(ticks[-1])
     moved = {"progressed": now, "position": here} if here != attempt.position else {}
     db.attempts.change(connection, attempt.id, heartbeat=now, **moved)

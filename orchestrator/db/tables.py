@@ -54,6 +54,7 @@ jobs = Table(
     Column("not_before", Float),  # end of its back-off
     Column("started", Float),  # when its first driver claimed it
     Column("ended", Float),
+    Column("totals", JSON),  # sums over its ticks, see totals.py
     Column("described", Boolean, nullable=False),  # job.yaml is in the bucket
     Column("archived", Boolean, nullable=False),  # events.jsonl is in the bucket
     Index("jobs_by_status", "status"),

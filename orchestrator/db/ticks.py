@@ -15,6 +15,12 @@ def add(connection: Connection, job_id: str, attempt: int, timed: Sequence[tuple
     connection.execute(insert(ticks), rows)
 
 
+def already_there(connection: Connection, job_id: str, attempt: int, times: Sequence[float]) -> list[Tick]:
+    """Ticks of the attempt at these times: a batch whose answer got lost comes again."""
+    here = (ticks.c.job_id == job_id) & (ticks.c.attempt == attempt) & ticks.c.time.in_(times)
+    return [Tick(**row._mapping) for row in connection.execute(select(ticks).where(here))]
+
+
 def newest(connection: Connection, job_id: str) -> Tick | None:
     query = select(ticks).where(ticks.c.job_id == job_id).order_by(ticks.c.seq.desc()).limit(1)
     row = connection.execute(query).one_or_none()

@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
 
 from orchestrator import db
+from orchestrator.db.migrate import SCRIPTS
 from orchestrator.db.tables import metadata
 from orchestrator.leader import Leadership, Taken
 
@@ -22,6 +25,19 @@ def test_migrations_make_the_tables_from_nothing(database: db.Database) -> None:
     assert set(metadata.tables) <= set(inspect(database.engine).get_table_names())
     with database.read() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_a_database_of_the_first_revision_is_brought_up_to_date(database: db.Database) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS))
+    with database.write() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.exec_driver_sql("INSERT INTO counters VALUES ('attempts_total', '{}', 7)")
+    db.migrate(database)
+    with database.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        assert list(db.counters.all(connection)) == [("attempts_total", {}, 7)]
 
 
 def test_migrating_again_changes_nothing(database: db.Database) -> None:

@@ -60,20 +60,43 @@ def test_the_series_of_a_training_job(bench: Bench) -> None:
     assert seen["cluster_cpus"] == {(("state", "held"),): 2, (("state", "free"),): 0}
 
 
+def test_times_add_up_over_ticks_and_attempts(bench: Bench) -> None:
+    (job,) = bench.submit(train(retry={"backoff": "1s"}))
+    bench.step()
+    driver = bench.driver(f"{job}-1")
+    driver.tick(**TICK)
+    driver.tick(**TICK)  # the same at the same time: a batch that came again
+    bench.clock.now += 1
+    driver.tick(**TICK)
+    driver.dies()
+    bench.step(16)
+    bench.driver(f"{job}-2").tick(**TICK)
+    seen = scrape(bench)
+    assert seen["train_seconds_total"] == {of(activity="data"): 3, of(activity="discriminator"): 6}
+    assert seen["checkpoint_stall_seconds_total"] == {of(): 0.75}
+    assert len(bench.get(f"/api/v1/jobs/{job}/ticks").json()["ticks"]) == 3
+
+
 def test_the_series_of_a_generating_job(bench: Bench) -> None:
     trained, sampled = bench.submit(train(), generate())
     bench.step()
     put_model(bench, trained)
     bench.driver(f"{trained}-1").result("succeeded")
     bench.step(3)
-    tick = {"phase": "generating", "samples": 40, "total": 100, "written_bytes": 9000, "shards": {"done": 2, "left": 3}}
-    bench.driver(f"{sampled}-1").tick(**tick, activity_seconds={"encode": 1.5})
+    tick = {
+        "phase": "generating",
+        "samples": 40,
+        "total": 100,
+        "written_bytes": 9000,
+        "shards": {"total": 5, "done": 2, "missing": 3},
+    }
+    bench.driver(f"{sampled}-1").tick(**tick, busy_seconds={"encode": 1.5})
     seen = scrape(bench)
     name = {"job_name": "samples"}
     assert seen["generate_samples_total"] == {of(**name): 40}
     assert seen["generate_written_bytes_total"] == {of(**name): 9000}
     assert seen["generate_busy_seconds_total"] == {of(**name, stage="encode"): 1.5}
-    assert seen["generate_shards"] == {of(**name, state="done"): 2, of(**name, state="left"): 3}
+    assert seen["generate_shards"] == {of(**name, state="done"): 2, of(**name, state="missing"): 3}
     assert "train_examples_total" not in seen
 
 
