@@ -11,7 +11,7 @@ from enum import StrEnum
 from orchestrator.records import Attempt
 from orchestrator.settings import Settings
 
-LONGEST_MESSAGE = 1000  # characters: Ray hands over the tail of the log
+LONGEST_MESSAGE = 500  # characters
 
 
 class DriverStatus(StrEnum):
@@ -105,8 +105,16 @@ def _after_end(attempt: Attempt, driver: Driver, settings: Settings, now: float,
     if now - max(attempt.driver_ended, since) < settings.result_grace:
         return Fine()
     failure = "lost" if attempt.started else "start"
-    said = driver.message.strip()[-LONGEST_MESSAGE:] or "no more"
-    return Lost(failure, f"its driver ended without a result; Ray says {driver.status}: {said}")
+    return Lost(failure, f"its driver ended without a result; Ray says {driver.status}: {_short(driver.message)}")
+
+
+def _short(message: str) -> str:
+    """Ray hands over the tail of the log: what it says first, and the log's last line, which names the error."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    if not lines:
+        return "no more"
+    said = lines[0].partition(", last available logs")[0]
+    return f"{said}; {lines[-1]}"[:LONGEST_MESSAGE] if len(lines) > 1 else said[:LONGEST_MESSAGE]
 
 
 def _unclaimed(attempt: Attempt, driver: Driver, settings: Settings, now: float, since: float) -> Verdict:
