@@ -2,7 +2,7 @@
 
     python tests/bench/bench_engine.py [--workers 2] [--rounds 12] [--steps 8] [--base-channels 32]
 
-Engine and loops take turns within one run, a few steps each, so that a busy machine disturbs all alike. Two loops:
+Engine and loops take turns within one run, a few steps each, so that a busy machine disturbs all alike; CPU time is disturbed least. Two loops:
 `same work` draws new fakes for each player, as the engine does; `shared fakes` is the well-known tutorial's, whose
 generator step uses the discriminator step's fakes again and so saves a generator pass.
 """
@@ -112,8 +112,11 @@ def _wrapped(network: nn.Module) -> nn.Module:
     return DistributedDataParallel(network, gradient_as_bucket_view=True, forward_sync_buffers=False)
 
 
-def measure(options: argparse.Namespace, data: PackedData) -> dict[str, list[float]]:
-    """Seconds of each round of each contestant."""
+Rounds = dict[str, list[tuple[float, float]]]
+
+
+def measure(options: argparse.Namespace, data: PackedData) -> Rounds:
+    """(seconds, seconds of this process's CPU) of each round of each contestant."""
     params = {"base_channels": options.base_channels, "ema": {"half_life": 2000, "ramp": 0.1}}
     settings = Settings(
         family="dcgan",
@@ -134,25 +137,27 @@ def measure(options: argparse.Namespace, data: PackedData) -> dict[str, list[flo
         "same work": BareLoop(params, data, shared_fakes=False),
         "shared fakes": BareLoop(params, data, shared_fakes=True),
     }
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    seconds: Rounds = {name: [] for name in contestants}
     for steps in contestants.values():
         steps(3)
     for _ in range(options.rounds):
         for name, steps in contestants.items():
             if world().size > 1:
                 dist.barrier()
-            begun = time.perf_counter()
+            begun, begun_cpu = time.perf_counter(), time.process_time()
             steps(options.steps)
-            seconds[name].append(time.perf_counter() - begun)
+            seconds[name].append((time.perf_counter() - begun, time.process_time() - begun_cpu))
     return seconds
 
 
-def report(options: argparse.Namespace, seconds: dict[str, list[float]]) -> None:
+def report(options: argparse.Namespace, seconds: Rounds) -> None:
     for name, rounds in seconds.items():
-        print(f"{name:>12}: {options.steps * BATCH / statistics.median(rounds):7.1f} examples/s")
+        median = statistics.median(wall for wall, _ in rounds)
+        print(f"{name:>12}: {options.steps * BATCH / median:7.1f} examples/s")
     for name in ("same work", "shared fakes"):
-        ratios = [bare / own for own, bare in zip(seconds["engine"], seconds[name], strict=True)]
-        print(f"engine / {name}: {statistics.median(ratios):.3f} (median of {options.rounds} rounds)")
+        pairs = list(zip(seconds["engine"], seconds[name], strict=True))
+        wall, cpu = (statistics.median(bare[clock] / own[clock] for own, bare in pairs) for clock in (0, 1))
+        print(f"engine / {name}: {wall:.3f} by the wall clock, {cpu:.3f} by CPU time (medians of {len(pairs)} rounds)")
 
 
 def rank_main(rank: int, options: argparse.Namespace, folder: str) -> None:
