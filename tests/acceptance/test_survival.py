@@ -4,6 +4,7 @@ import hashlib
 import json
 import signal
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +81,7 @@ def disturbed(works: TheWorks, undisturbed: dict[str, Any], tmp_path_factory: py
     stopped.send_signal(signal.SIGSTOP)
     wait_for_checkpoint(works, job_id, 4)
     _wake(stopped)
-    for process in works.find("ray"):
-        if "orchestrator.serve" not in " ".join(process.cmdline()):
-            process.send_signal(signal.SIGKILL)
+    works.kill_ray()
     job = works.wait_ended(job_id)
     assert job["status"] == "SUCCEEDED", works.story(job_id)
     return job
@@ -108,7 +107,7 @@ def test_each_loss_is_seen_named_and_answered_by_one_new_attempt(works: TheWorks
 
 def test_no_attempt_begins_before_the_last_one_is_over(disturbed: dict[str, Any]) -> None:
     attempts = disturbed["attempts"]
-    for before, after in zip(attempts, attempts[1:], strict=False):
+    for before, after in pairwise(attempts):
         assert before["ended"] <= after["created"]
 
 

@@ -1,8 +1,8 @@
 """`ganworks up` as the tests see it: its command line, its processes, its store."""
 
+import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -157,7 +157,15 @@ class TheWorks:
 
     def kill_server(self) -> None:
         for process in self.find("orchestrator.serve"):
-            process.send_signal(signal.SIGKILL)
+            process.kill()
+
+    def kill_ray(self) -> None:
+        """All of it at once: head, dashboard, raylet, driver, ranks."""
+        server = {process.pid for process in self.find("orchestrator.serve")}
+        for process in processes.marked(self.stack):
+            if process.pid not in server:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
 
     def find(self, *words: str) -> list[psutil.Process]:
         """The stack's processes whose command line has all these words."""
