@@ -4,6 +4,7 @@ The orchestrator being down never stops a job: ticks wait in a bounded buffer, h
 and a result is sent until it is taken. Only the answer `stale` ends a job: another attempt has its place.
 """
 
+import math
 import os
 import secrets
 import socket
@@ -84,6 +85,15 @@ def _insist(request: Callable[[], httpx.Response], patience: float) -> httpx.Res
         pause = min(2 * pause, 10.0)
 
 
+def _finite(value: Any) -> Any:
+    """JSON has no NaN: a tick that holds one becomes null there, or it would stay in the buffer for ever."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return value
+
+
 class Line:
     """Posts in the background; `command` is the newest answer. Used by the driver (heartbeats) and by rank 0 (ticks)."""
 
@@ -100,7 +110,7 @@ class Line:
 
     def tick(self, tick: dict[str, Any]) -> str:
         """Hand over a tick without waiting; returns the newest command."""
-        self._ticks.append({"time": time.time(), **tick})
+        self._ticks.append(_finite({"time": time.time(), **tick}))
         self._wake.set()
         return self.command
 

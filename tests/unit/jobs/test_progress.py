@@ -83,6 +83,15 @@ def test_the_newest_answer_is_the_command(orchestrator: Orchestrator) -> None:
     line.close()
 
 
+def test_a_tick_that_is_no_number_does_not_hold_up_the_others(orchestrator: Orchestrator) -> None:
+    line = Line(orchestrator.url, "a-1", "token")
+    line.tick({"examples": 1, "stats": {"loss/generator": float("nan")}})
+    line.tick({"examples": 2})
+    until(lambda: ticks(orchestrator) == [1, 2])
+    assert orchestrator.sent("ticks")[0]["ticks"][0]["stats"] == {"loss/generator": None}
+    line.close()
+
+
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
 def test_a_refused_token_means_stale(orchestrator: Orchestrator, status: int) -> None:
     line = Line(orchestrator.url, "a-1", "token", heartbeat_seconds=0.05)
