@@ -29,12 +29,12 @@ class Stopped(Exception):
     """The orchestrator asked the job to stop; finished shards stay."""
 
 
-@ray.remote(num_cpus=0)
 class Totals:
     """What all shard writers have done so far in this attempt."""
 
     def __init__(self) -> None:
-        self.samples, self.bytes, self.busy = 0, 0, {}
+        self.samples, self.bytes = 0, 0
+        self.busy: dict[str, float] = {}
 
     def add(self, samples: int, written: int, busy: dict[str, float]) -> None:
         self.samples += samples
@@ -92,7 +92,7 @@ def _write(claim: Claim, spec: GenerateJob, store: Store, line: Line, planned: l
     if not todo:
         return
     ray.data.DataContext.get_current().enable_progress_bars = False
-    totals = Totals.remote()
+    totals = ray.remote(num_cpus=0)(Totals).remote()
     gpus = claim.gpus_per_worker
     rows = ray.data.from_items([asdict(shard) for shard in todo], override_num_blocks=len(todo))
     receipts = rows.map(

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -196,8 +197,7 @@ class Outbox:
         if outcome.status != "finished" or outcome.model is None:
             return
         for path in sorted(outcome.model.iterdir()):
-            key = self.job.model_prefix + path.name
-            self._insist(lambda path=path, key=key: self.store.put_file(key, path))
+            self._insist(partial(self.store.put_file, self.job.model_prefix + path.name, path))
         self._merge_stats(workspace)
 
     def _merge_stats(self, workspace: Path) -> None:
