@@ -11,7 +11,7 @@ from trainers.draws import Draws
 from trainers.ema import Average
 from trainers.family import Family
 from trainers.groups import Share
-from trainers.keys import seed_everything, seeded
+from trainers.keys import seed_own_generators, seeded
 from trainers.layers.grouped import set_group
 from trainers.meter import Clock, Meter
 from trainers.parallel import shared
@@ -106,7 +106,7 @@ class Engine:
             _match_memory_format(optimizer)
 
     def _turn(self, phase: Phase, turn: int, step: int, batch: Batch, meter: Meter, measure: bool) -> None:
-        seed_everything(self._settings.seed, step, phase.name, turn, self._share.rank)
+        seed_own_generators(self._device, self._settings.seed, step, phase.name, turn, self._share.rank)
         stats = self._backward(phase, batch, self._draws(phase, turn, step))
         meter.add(stats)
         if measure and phase.interval == 1:

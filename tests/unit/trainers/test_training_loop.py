@@ -231,3 +231,22 @@ def test_several_discriminator_steps_see_several_batches(tiny: TinySettings, sha
     params = {"base_channels": 8, "discriminator": {"steps": 3}}
     outcome = train(tiny(params=params), shapes16, workspace=workspace, resume=None, hooks=NoHooks())
     assert (outcome.steps, outcome.examples) == (4, 288)  # 3 · 24 examples a step
+
+
+class WithDropout(DCGAN):
+    """A user's family that draws from torch's own generator."""
+
+    def networks(self) -> dict[str, nn.Module]:
+        networks = super().networks()
+        return networks | {"discriminator": nn.Sequential(nn.Dropout(0.3), networks["discriminator"])}
+
+
+def test_a_family_with_torchs_own_dropout_also_resumes_exactly(
+    tiny: TinySettings, shapes16: PackedData, tmp_path: Path
+):
+    settings = tiny(family_object=WithDropout)
+    whole = train(settings, shapes16, workspace=tmp_path / "1", resume=None, hooks=NoHooks())
+    stopped = train(settings, shapes16, workspace=tmp_path / "2", resume=None, hooks=StopAt(72))
+    torch.manual_seed(99)
+    again = train(settings, shapes16, workspace=tmp_path / "3", resume=stopped.checkpoint, hooks=NoHooks())
+    assert digest(again.checkpoint) == digest(whole.checkpoint)  # type: ignore[arg-type]
