@@ -30,7 +30,7 @@ class DirectoryStore:
         self.uri = str(self.root)
 
     def put(self, key: str, data: bytes, *, if_absent: bool = False) -> None:
-        with self._explained(key), self._half_written() as half:
+        with self._explained(key, writing=True), self._half_written() as half:
             with half.open("wb") as file:
                 file.write(data)
                 file.flush()
@@ -48,7 +48,7 @@ class DirectoryStore:
                 raise AlreadyExists(f"{self.locate(key)}: already there with another content") from None
 
     def put_file(self, key: str, path: Path, *, progress: Progress | None = None) -> None:
-        with self._explained(key), self._half_written() as half:
+        with self._explained(key, writing=True), self._half_written() as half:
             _copy(path, half, progress)
             os.replace(half, self._target(key))
 
@@ -125,10 +125,14 @@ class DirectoryStore:
             half.unlink(missing_ok=True)
 
     @contextmanager
-    def _explained(self, key: str) -> Iterator[None]:
+    def _explained(self, key: str, writing: bool = False) -> Iterator[None]:
         try:
             yield
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            if writing:
+                raise StoreError(
+                    f"{self.root / key}: cannot be written ({error.strerror}); choose another GANWORKS_STORE"
+                ) from None
             raise NotFound(f"{self.root / key}: not found") from None
         except PermissionError as error:
             raise AccessRefused(

@@ -33,12 +33,10 @@ def server(
 
 def run() -> None:
     try:
-        app(standalone_mode=False)
-        code = 0
+        # click hands the code of a typer.Exit back as the result; a command's own result is None.
+        code = app(standalone_mode=False) or Exit.DONE
     except CliError as error:
         code = _say(str(error), error.code)
-    except typer.Exit as error:
-        code = error.exit_code
     except typer.Abort:
         code = Exit.INTERRUPTED
     except KeyboardInterrupt:
