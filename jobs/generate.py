@@ -80,7 +80,7 @@ def run(claim: Claim, line: Line, home: Path) -> tuple[str, dict[str, Any]]:
     done = [info.key for info in store.list(job.receipts_prefix)]
     todo = shards.missing(planned, done)
     if done:
-        line.event("resumed", f"{len(planned) - len(todo)} of {len(planned)} shards are there already")
+        line.event("restored", f"{len(planned) - len(todo)} of {len(planned)} shards are there already")
     try:
         _write(claim, spec, store, line, planned, todo)
     except Stopped:

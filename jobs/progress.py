@@ -4,6 +4,7 @@ The orchestrator being down never stops a job: ticks wait in a bounded buffer, h
 and a result is sent until it is taken. Only the answer `stale` ends a job: another attempt has its place.
 """
 
+import logging
 import math
 import os
 import secrets
@@ -19,6 +20,7 @@ import httpx
 
 BUFFERED = 10_000  # ticks kept while the orchestrator is away, about half a day
 PATIENCE = 3600.0  # seconds a result is offered
+logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each tick would drown the job's own log
 COMMANDS = ("continue", "checkpoint_and_stop", "cancel", "stale")
 
 

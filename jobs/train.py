@@ -37,7 +37,7 @@ def run(claim: Claim, line: Line, home: Path) -> tuple[str, dict[str, Any]]:
         return "succeeded", summary(store, job, manifest)
     resume = checkpoints.newest(store, job, home / "attempts" / claim.attempt_id / "resume", line.event)
     if resume:
-        line.event("resumed", f"from the checkpoint at {resume[0].examples} examples, of attempt {resume[0].attempt}")
+        line.event("restored", f"from the checkpoint at {resume[0].examples} examples, of attempt {resume[0].attempt}")
     work = Work(claim=claim, home=str(home), resume=resume[0] if resume else None)
     outcome = _fit(work)
     if outcome["status"] != "finished":

@@ -38,7 +38,7 @@ def follow(client: Client, ids: list[str], *, alive: Callable[[], None] = lambda
             time.sleep(POLL)
 
 
-LOUD = ("resumed", "checkpoint_damaged", "attempt_lost", "lost", "retrying", "stalled", "failed", "adopted")
+LOUD = ("restored", "checkpoint_damaged", "retrying", "killed", "adopted")
 
 
 def _new_events(client: Client, view: "Bars | Lines", job: dict[str, Any], after: int) -> int:

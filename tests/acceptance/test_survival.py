@@ -112,7 +112,7 @@ def test_no_attempt_begins_before_the_last_one_is_over(disturbed: dict[str, Any]
 
 
 def test_each_attempt_goes_on_from_the_newest_checkpoint(works: TheWorks, disturbed: dict[str, Any]) -> None:
-    resumed = [event for event in works.events(disturbed["id"]) if event["type"] == "resumed"]
+    resumed = [event for event in works.events(disturbed["id"]) if event["type"] == "restored"]
     positions = [int(event["message"].split(" at ")[1].split()[0]) for event in resumed]
     assert len(positions) == 4
     assert positions == sorted(positions)
@@ -174,10 +174,10 @@ def test_a_truncated_checkpoint_is_named_and_the_older_one_used(works: TheWorks,
     newest = f"{prefix(job)}checkpoints/{max(committed(works, job, 1)):012d}-a1/generator.safetensors"
     works.store.put(newest, works.store.get(newest)[:-100])
     assert works.ganworks("resume", job_id).returncode == 0
-    works.wait(job_id, lambda job: any(event["type"] == "resumed" for event in works.events(job_id)))
+    works.wait(job_id, lambda job: any(event["type"] == "restored" for event in works.events(job_id)))
     events = {event["type"]: event["message"] for event in works.events(job_id)}
     assert "generator.safetensors" in events["checkpoint_damaged"]
-    assert str(sorted(committed(works, job, 1))[-2]) in events["resumed"]
+    assert str(sorted(committed(works, job, 1))[-2]) in events["restored"]
     assert works.ganworks("cancel", job_id).returncode == 0
     job = works.wait_ended(job_id)
     assert job["status"] == "CANCELLED"
