@@ -1,6 +1,6 @@
 """Examples per second of the engine against bare PyTorch loops over the same networks, data and batches.
 
-    python tests/bench/bench_engine.py [--workers 2] [--rounds 12] [--steps 8] [--base-channels 32]
+    python -m tests.bench.bench_engine [--workers 2] [--rounds 12] [--steps 8] [--base-channels 32]
 
 Engine and loops take turns within one run, a few steps each, so that a busy machine disturbs all alike; CPU time is disturbed least. Two loops:
 `same work` draws new fakes for each player, as the engine does; `shared fakes` is the well-known tutorial's, whose

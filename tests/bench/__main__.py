@@ -1,0 +1,29 @@
+"""`make bench`: every benchmark, each a ratio measured in one run. Nothing else should run beside it."""
+
+import os
+import platform
+import subprocess
+import sys
+import time
+
+BENCHES = {
+    "bench_engine": "the engine's step beside bare loops over the same networks, in one process group",
+    "bench_job": "a ganworks job on Ray beside the same bare loop",
+    "bench_start": "submit to first step, beside a bare TorchTrainer's and beside `import torch`",
+}
+
+
+def main() -> int:
+    print(
+        f"{time.strftime('%Y-%m-%d')}  {platform.machine()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}",
+        flush=True,
+    )
+    failed = 0
+    for name in sys.argv[1:] or BENCHES:
+        print(f"\n== {name}: {BENCHES.get(name, '')}", flush=True)
+        failed |= subprocess.run([sys.executable, "-m", f"tests.bench.{name}"]).returncode
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
