@@ -101,17 +101,27 @@ def settings(spec: TrainJob, cpus: float, device: str) -> loop.Settings:
 
 
 def _reporter(line: Line | None) -> Callable[[str, int, int | None], None]:
-    """Preparation as ticks, at most one a second."""
-    last = 0.0
+    """Preparation as ticks."""
 
     def report(label: str, done: int, total: int | None) -> None:
-        nonlocal last
-        if line and (time.monotonic() - last > QUIET or done == total):
-            last = time.monotonic()
+        if line:
             unit = "bytes" if label.startswith("fetching") else "pictures"
             line.tick({"phase": "preparing", "progress": {"label": label, "done": done, "total": total, "unit": unit}})
 
-    return report
+    return _throttled(report)
+
+
+def _throttled(report: Callable[..., None]) -> Callable[..., None]:
+    """At most one report a second, and always the last: `done` equals `total`, which are its last two arguments."""
+    last = 0.0
+
+    def sometimes(*arguments: Any) -> None:
+        nonlocal last
+        if time.monotonic() - last > QUIET or arguments[-2] == arguments[-1]:
+            last = time.monotonic()
+            report(*arguments)
+
+    return sometimes
 
 
 class Silent:
@@ -135,6 +145,7 @@ class Outbox:
         self.job, self.attempt = work.layout, work.claim.number
         self.rate: float | None = None  # examples a second since the first tick, checkpoints and grids included
         self._first: dict[str, Any] = {}
+        self._message: dict[str, Any] = {}  # the newest tick, as it was sent
         self._committed: dict[str, Any] = {}
         self._pending: list[dict[str, Any]] = []  # ticks since the last checkpoint
         self._lock = threading.Lock()
@@ -147,13 +158,14 @@ class Outbox:
         self.rate = _rate(self._first, row)
         with self._lock:
             self._pending.append({"time": time.time(), "attempt": self.attempt, **row})
-        command = self.line.tick(self._message(row))
+        self._message = self._message_of(row)
+        command = self.line.tick(self._message)
         if command == "stale":  # another attempt has this job: whatever we would still write is not wanted
             print("this attempt is stale; leaving", flush=True)
             os._exit(0)
         return command
 
-    def _message(self, row: dict[str, Any]) -> dict[str, Any]:
+    def _message_of(self, row: dict[str, Any]) -> dict[str, Any]:
         rate = row["examples_per_second"]
         left = row["total_examples"] - row["examples"]
         return {
@@ -196,9 +208,25 @@ class Outbox:
         self._pool.shutdown()
         if outcome.status != "finished" or outcome.model is None:
             return
-        for path in sorted(outcome.model.iterdir()):
-            self._insist(partial(self.store.put_file, self.job.model_prefix + path.name, path))
+        self._upload_model(outcome.model)
         self._merge_stats(workspace)
+
+    def _upload_model(self, model: Path) -> None:
+        files = sorted(model.iterdir())
+        total, done = sum(path.stat().st_size for path in files), 0
+        report = _throttled(self._report_upload)
+
+        def moved(count: int) -> None:
+            nonlocal done
+            done += count
+            report(done, total)
+
+        for path in files:
+            self._insist(partial(self.store.put_file, self.job.model_prefix + path.name, path, progress=moved))
+
+    def _report_upload(self, done: int, total: int) -> None:
+        progress = {"label": "uploading the model", "done": done, "total": total, "unit": "bytes"}
+        self.line.tick({**self._message, "phase": "uploading", "progress": progress})
 
     def _merge_stats(self, workspace: Path) -> None:
         """One stats.jsonl and its curves, over every attempt; where attempts overlap the later one counts."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.cli.client import Client
 from orchestrator.cli.errors import CliError, Exit, exit_of
-from orchestrator.cli.output import duration, note
+from orchestrator.cli.output import duration, note, size
 
 POLL = 0.5  # seconds
 LINE_EVERY = 10.0  # seconds between two plain lines of one job
@@ -64,10 +64,18 @@ def position(job: dict[str, Any]) -> tuple[str, float, float | None]:
         return job["status"].lower(), 0, None
     if job["status"] not in ("RUNNING", "STOPPING"):
         return (job.get("reason") or job["status"].lower()), 0, None
-    if not tick or tick.get("phase") == "preparing":
+    if not tick or tick.get("phase") in ("preparing", "uploading"):
         progress = tick.get("progress") or {}
         return progress.get("label") or "starting workers", progress.get("done", 0), progress.get("total")
     return tick["phase"], tick.get("examples", tick.get("samples", 0)), tick.get("total")
+
+
+def count(job: dict[str, Any], done: float, total: float | None) -> str:
+    """`1,024/4,000`, or `12.0 MiB/80.0 MiB`."""
+    if not total:
+        return ""
+    is_bytes = ((job.get("tick") or {}).get("progress") or {}).get("unit") == "bytes" and job["status"] == "RUNNING"
+    return f"{size(done)}/{size(total)}" if is_bytes else f"{done:,.0f}/{total:,.0f}"
 
 
 def measures(job: dict[str, Any]) -> str:
@@ -86,13 +94,13 @@ class Bars:
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
         self.progress = Progress(
             TextColumn("{task.fields[name]}", style="bold"),
             TextColumn("{task.description}"),
             BarColumn(bar_width=28),
-            MofNCompleteColumn(),
+            TextColumn("{task.fields[count]}"),
             TextColumn("{task.fields[measures]}"),
             TimeElapsedColumn(),
             TextColumn("{task.fields[eta]}"),
@@ -113,13 +121,14 @@ class Bars:
     def show(self, job: dict[str, Any]) -> None:
         what, done, total = position(job)
         if job["id"] not in self.tasks:
-            self.tasks[job["id"]] = self.progress.add_task(what, name=job["name"], measures="", eta="")
+            self.tasks[job["id"]] = self.progress.add_task(what, name=job["name"], count="", measures="", eta="")
         eta = (job.get("tick") or {}).get("eta") if job["status"] == "RUNNING" else None
         self.progress.update(
             self.tasks[job["id"]],
             description=what[:60],
             completed=done,
             total=total,
+            count=count(job, done, total),
             measures=measures(job),
             eta=f"{duration(eta)} left" if eta is not None else "",
         )
@@ -146,7 +155,6 @@ class Lines:
         if what == before and (time.monotonic() - when < LINE_EVERY or not total or job["status"] in ENDED):
             return
         self.last[job["id"]] = (what, time.monotonic())
-        count = f" {done:,.0f}/{total:,.0f}" if total else ""
         eta = (job.get("tick") or {}).get("eta") if job["status"] == "RUNNING" else None
         left = f"  {duration(eta)} left" if eta else ""
-        note(f"{job['name']}: {what}{count}  {measures(job)}{left}".rstrip())
+        note(f"{job['name']}: {what} {count(job, done, total)}  {measures(job)}{left}".rstrip())
