@@ -19,7 +19,7 @@ from orchestrator.cli.client import Client
 from orchestrator.local import processes, record
 from tests.support import weed
 
-GANWORKS = [sys.executable, "-m", "tests.support.ganworks"]
+GANWORKS = [str(Path(sys.executable).with_name("ganworks"))]  # the installed command
 
 
 class TheWorks:
