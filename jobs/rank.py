@@ -258,6 +258,14 @@ class Outbox:
         )
         retrying(action)
 
+    def _tell_of_trouble(self, state: tenacity.RetryCallState) -> None:
+        """An event when an outage begins; its repetitions only in the log."""
+        error = state.outcome.exception() if state.outcome else None
+        if state.attempt_number == 1:
+            self.line.event("store_trouble", f"{error}; training goes on, and this is tried for {STORE_PATIENCE:.0f} s")
+        else:
+            print(f"store: {error}; trying again", flush=True)
+
 
 def _rate(first: dict[str, Any], last: dict[str, Any]) -> float | None:
     seconds = last["seconds"] - first["seconds"]
