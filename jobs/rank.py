@@ -251,9 +251,7 @@ class Outbox:
             retry=tenacity.retry_if_exception(_may_pass),
             stop=tenacity.stop_after_delay(STORE_PATIENCE),
             wait=tenacity.wait_random_exponential(multiplier=0.5, max=20),
-            before_sleep=lambda state: print(
-                f"store: {state.outcome and state.outcome.exception()}; trying again", flush=True
-            ),
+            before_sleep=self._tell_of_trouble,
             reraise=True,
         )
         retrying(action)

@@ -30,6 +30,7 @@ from jobs.store.protocol import (
 
 ONE_PUT = 64 << 20  # bytes; a larger file goes up in parts
 PART = 32 << 20
+TRIES = 8  # of one request
 
 _WRONG_KEY = {
     "InvalidAccessKeyId",
@@ -46,14 +47,14 @@ _BUSY = {"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "T
 
 
 class S3Store:
-    def __init__(self, uri: str, env: Mapping[str, str], *, tries: int = 8) -> None:
+    def __init__(self, uri: str, env: Mapping[str, str]) -> None:
         self.uri = uri.rstrip("/")
         self.bucket, _, prefix = uri.removeprefix("s3://").strip("/").partition("/")
         if not self.bucket:
             raise StoreError(f"store {uri!r}: no bucket named; s3://BUCKET or s3://BUCKET/PREFIX is expected")
         self.prefix = f"{prefix}/" if prefix else ""
         self.endpoint = env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL")
-        self.client = _client(env, self.endpoint, tries)
+        self.client = _client(env, self.endpoint)
         self._transfer = TransferConfig(
             multipart_threshold=ONE_PUT,
             multipart_chunksize=PART,
@@ -215,7 +216,7 @@ def _code(error: aws.ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def _client(env: Mapping[str, str], endpoint: str | None, tries: int) -> Any:
+def _client(env: Mapping[str, str], endpoint: str | None) -> Any:
     session = boto3.session.Session(
         aws_access_key_id=env.get("AWS_ACCESS_KEY_ID"),
         aws_secret_access_key=env.get("AWS_SECRET_ACCESS_KEY"),
@@ -229,7 +230,7 @@ def _client(env: Mapping[str, str], endpoint: str | None, tries: int) -> Any:
         else {}
     )
     config = Config(
-        retries={"mode": "standard", "total_max_attempts": tries},
+        retries={"mode": "standard", "total_max_attempts": TRIES},
         connect_timeout=5,
         read_timeout=60,
         max_pool_connections=32,

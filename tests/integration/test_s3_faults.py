@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import pytest
 
 from jobs.store import AccessRefused, BucketMissing, Store, StoreError, StoreUnreachable, open_store
-from jobs.store.s3 import S3Store
 from tests.support import weed
 from tests.support.faults import FaultProxy
 
@@ -59,10 +58,13 @@ def test_a_put_if_absent_whose_answer_was_lost_is_ours(
     assert store.get("ours") == b"content"
 
 
-def test_a_store_that_stays_away_is_named(proxy: FaultProxy, s3_server: weed.S3Server) -> None:
+def test_a_store_that_stays_away_is_named(
+    proxy: FaultProxy, s3_server: weed.S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.store.s3.TRIES", 2)
     proxy.fault = lambda method, path, number: "503"
-    store = S3Store(f"s3://{weed.BUCKET}", {**s3_server.env, "AWS_ENDPOINT_URL_S3": proxy.url}, tries=2)
-    with pytest.raises(StoreError, match=r"SlowDown"):
+    store = open_store(f"s3://{weed.BUCKET}", env={**s3_server.env, "AWS_ENDPOINT_URL_S3": proxy.url})
+    with pytest.raises(StoreError, match="SlowDown"):
         store.get("anything")
 
 

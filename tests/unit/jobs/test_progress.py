@@ -1,53 +1,21 @@
 """The line to the orchestrator: nothing is lost while it is away, `stale` is heard, a claim is repeated with its nonce."""
 
-import json
 import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from jobs import progress
 from jobs.progress import ClaimRefused, Line, Stale
-
-
-class Orchestrator:
-    """A server that answers as it is told, and keeps what it was sent."""
-
-    def __init__(self) -> None:
-        self.status, self.command, self.got = 200, "continue", []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def log_message(self, *_: object) -> None:
-                pass
-
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                status = outer.status
-                if status == 200:
-                    outer.got.append((self.path.rpartition("/")[2], body))
-                answer = json.dumps({"command": outer.command}).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def sent(self, route: str) -> list[dict]:
-        return [body for name, body in self.got if name == route]
+from tests.support.orchestrator import Orchestrator
 
 
 @pytest.fixture
 def orchestrator() -> Iterator[Orchestrator]:
     server = Orchestrator()
     yield server
-    server.server.shutdown()
-    server.server.server_close()
+    server.stop()
 
 
 def until(condition, seconds: float = 10) -> None:

@@ -1,0 +1,152 @@
+"""What leaves a rank: checkpoints whose COMMIT comes last, through an outage of the store, and never a torn one."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jobs import checkpoints, rank
+from jobs.progress import Claim, Line
+from jobs.rank import Outbox, Work
+from jobs.store import StoreError, open_store
+from tests.support import weed
+from tests.support.faults import FaultProxy
+from tests.support.orchestrator import Orchestrator
+from trainers.loop import Tick
+
+SPEC = {
+    "kind": "train",
+    "name": "shirts",
+    "model": {"family": "dcgan"},
+    "data": {"source": "shapes"},
+    "train": {"checkpoint": {"keep": 2}},
+}
+
+
+@pytest.fixture
+def orchestrator() -> Iterator[Orchestrator]:
+    server = Orchestrator()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def proxy(s3_server: weed.S3Server) -> Iterator[FaultProxy]:
+    proxy = FaultProxy(s3_server.endpoint)
+    yield proxy
+    proxy.stop()
+
+
+@pytest.fixture
+def outbox(orchestrator: Orchestrator, proxy: FaultProxy, s3_server: weed.S3Server, tmp_path: Path) -> Iterator[Outbox]:
+    env = {**s3_server.env, "AWS_ENDPOINT_URL_S3": proxy.url}
+    claim = Claim(
+        attempt_id="j-1", number=1, token="t", project="default", job_id=tmp_path.name, job_name="shirts", kind="train",
+        spec=SPEC, references={}, workers=1, cpus_per_worker=1, gpus_per_worker=0, secrets={}, heartbeat_seconds=5,
+        store={"uri": f"s3://{weed.BUCKET}/outbox", "env": env}, url=orchestrator.url,
+    )  # fmt: skip
+    work = Work(claim=claim, home=str(tmp_path), resume=None)
+    line = Line(orchestrator.url, "j-1", "t")
+    yield Outbox(work, work.store, line)
+    line.close()
+
+
+def local(folder: Path, examples: int) -> Path:
+    """A checkpoint as the loop hands it over."""
+    target = folder / f"{examples:012d}"
+    target.mkdir()
+    files = {"generator.safetensors": b"w" * 5000, "state.json": json.dumps({"examples": examples}).encode()}
+    import hashlib
+
+    commit = {"files": {n: {"size": len(c), "sha256": hashlib.sha256(c).hexdigest()} for n, c in files.items()}}
+    for name, content in {**files, "COMMIT.json": json.dumps(commit).encode()}.items():
+        (target / name).write_bytes(content)
+    return target
+
+
+def tick(examples: int) -> Tick:
+    return Tick(
+        examples=examples, steps=1, total_examples=100, seconds=1.0, examples_per_second=1.0, stats={"loss/generator": 1.0},
+        activity_seconds={}, checkpoint_stall_seconds=0.0,
+    )  # fmt: skip
+
+
+def commits(outbox: Outbox) -> list[int]:
+    return [key.examples for key in checkpoints.committed(outbox.store, outbox.job)]
+
+
+def test_a_commit_is_put_last_and_the_stats_before_it(outbox: Outbox, proxy: FaultProxy, tmp_path: Path) -> None:
+    outbox.tick(tick(10))
+    outbox.checkpoint(local(tmp_path, 10), 10)
+    puts = [path.split("?")[0].rpartition("/")[2] for method, path in proxy.seen if method == "PUT"]
+    assert puts == ["000000000010-a1.jsonl", "generator.safetensors", "state.json", "COMMIT.json"]
+
+
+def test_old_checkpoints_go_and_the_newest_stay(outbox: Outbox, tmp_path: Path) -> None:
+    for examples in (10, 20, 30):
+        outbox.checkpoint(local(tmp_path, examples), examples)
+    assert commits(outbox) == [30, 20]
+    assert not list(outbox.store.list(outbox.job.checkpoint(10, 1)))
+
+
+def test_an_outage_is_told_once_and_waited_out(
+    outbox: Outbox, proxy: FaultProxy, orchestrator: Orchestrator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.store.s3.TRIES", 1)
+    outbox.store = open_store(outbox.work.claim.store["uri"], env=outbox.work.claim.store["env"])
+    failures = iter(["503"] * 4)
+    proxy.fault = lambda method, path, number: next(failures, None)
+    outbox.checkpoint(local(tmp_path, 10), 10)
+    assert commits(outbox) == [10]
+    troubles = [event for event in orchestrator.sent("events") if event["type"] == "store_trouble"]
+    assert len(troubles) == 1
+    assert "SlowDown" in troubles[0]["message"]
+
+
+def test_a_store_that_stays_away_fails_loudly_and_commits_nothing(
+    outbox: Outbox, proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox.checkpoint(local(tmp_path, 10), 10)
+    monkeypatch.setattr(rank, "STORE_PATIENCE", 0.1)
+    monkeypatch.setattr("jobs.store.s3.TRIES", 1)
+    outbox.store = open_store(outbox.work.claim.store["uri"], env=outbox.work.claim.store["env"])
+    proxy.fault = lambda method, path, number: "503" if method == "PUT" and "COMMIT" in path else None
+    with pytest.raises(StoreError):
+        outbox.checkpoint(local(tmp_path, 20), 20)
+    assert commits(outbox) == [10]
+
+
+def test_a_checkpoint_without_commit_is_never_resumed_from(outbox: Outbox, tmp_path: Path) -> None:
+    outbox.checkpoint(local(tmp_path, 10), 10)
+    torn = local(tmp_path, 20)
+    outbox.store.put_file(outbox.job.checkpoint(20, 1) + "generator.safetensors", torn / "generator.safetensors")
+    found = checkpoints.newest(outbox.store, outbox.job, tmp_path / "resume", lambda kind, text: None)
+    assert found
+    assert found[0].examples == 10
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "delete", "no json", "path outside"])
+def test_a_damaged_checkpoint_is_named_and_passed_over(outbox: Outbox, tmp_path: Path, damage: str) -> None:
+    for examples in (10, 20):
+        outbox.checkpoint(local(tmp_path, examples), examples)
+    folder, name = outbox.job.checkpoint(20, 1), "generator.safetensors"
+    content = outbox.store.get(folder + name)
+    if damage == "flip":
+        outbox.store.put(folder + name, bytes([content[0] ^ 1]) + content[1:])
+    elif damage == "truncate":
+        outbox.store.put(folder + name, content[:-1])
+    elif damage == "delete":
+        outbox.store.delete(folder + name)
+    elif damage == "no json":
+        outbox.store.put(folder + "COMMIT.json", b"{")
+    else:
+        outbox.store.put(folder + "COMMIT.json", b'{"files": {"../../outside": {"size": 1, "sha256": "x"}}}')
+    told: list[str] = []
+    found = checkpoints.newest(outbox.store, outbox.job, tmp_path / "resume", lambda kind, text: told.append(text))
+    assert found
+    assert found[0].examples == 10
+    assert len(told) == 1
+    assert folder in told[0]
+    shutil.rmtree(tmp_path / "resume")
