@@ -2,14 +2,16 @@
 
 import sys
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.client import Client
 from orchestrator.cli.errors import CliError, Exit, exit_of
 from orchestrator.cli.jobs import Job
 from orchestrator.cli.output import note
+
+if TYPE_CHECKING:
+    from orchestrator.cli.client import Client
 
 POLL = 1.0
 
@@ -44,7 +46,7 @@ def logs(
         raise typer.Exit(Exit.INTERRUPTED) from None
 
 
-def _print_new(client: Client, job_id: str, attempt: int, offset: int) -> int:
+def _print_new(client: "Client", job_id: str, attempt: int, offset: int) -> int:
     if not attempt:
         return offset
     try:

@@ -170,6 +170,6 @@ def test_help_and_version_need_no_server_and_import_no_torch(tmp_path: Path) -> 
     check(ganworks(tmp_path, "--help"), 0)
     check(ganworks(tmp_path, "version"), 0)
     code = (
-        "import sys, orchestrator.cli.app; sys.exit(bool({'torch', 'ray', 'boto3', 'sqlalchemy'} & set(sys.modules)))"
+        "import sys, orchestrator.cli.app; sys.exit(bool({'torch', 'ray', 'boto3', 'sqlalchemy', 'httpx', 'pydantic'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
