@@ -59,6 +59,10 @@ def _usage_or_crash(error: Exception) -> int:
     if show is not None:
         show()
         return Exit.BAD_INPUT
+    if isinstance(error, ModuleNotFoundError):
+        return _say(
+            f"this command needs {error.name}, which is not installed here; pip install 'ganworks[all]'", Exit.BAD_INPUT
+        )
     import os
 
     if os.environ.get("GANWORKS_DEBUG"):
