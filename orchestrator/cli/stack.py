@@ -185,7 +185,7 @@ def down(
     purge: Annotated[bool, typer.Option("--purge", help="also delete database, store and cached data")] = False,
 ) -> None:
     """End what `up` started, and nothing else."""
-    from orchestrator.local import processes, record
+    from orchestrator.local import processes, ray_head, record
 
     kept = record.read(home())
     if kept is None:
@@ -193,6 +193,7 @@ def down(
     else:
         _end(kept)
         left = processes.end(kept.stack)
+        ray_head.clean(kept.stack)
         record.remove(home())
         note("down" if not left else f"down ({left} processes had to be ended)")
     if purge:

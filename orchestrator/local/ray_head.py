@@ -61,14 +61,27 @@ def environment(home: Path, stack: str) -> dict[str, str]:
     }
 
 
-def command(ports: Mapping[str, int], cpus: int | None) -> list[str]:
+def temporary(stack: str) -> Path:
+    """Ray's sessions and logs, for this stack alone: in /tmp/ray another user's Ray would be in the way.
+
+    The path is short, since it holds Unix sockets, whose names end at 107 characters.
+    """
+    return Path("/tmp") / f"ganworks-ray-{stack}"
+
+
+def clean(stack: str) -> None:
+    """Remove what a head that has ended left behind."""
+    shutil.rmtree(temporary(stack), ignore_errors=True)
+
+
+def command(ports: Mapping[str, int], cpus: int | None, folder: Path) -> list[str]:
     ray = Path(sys.executable).with_name("ray")
     executable = str(ray) if ray.exists() else shutil.which("ray")
     if executable is None:
         raise RayMissing("Ray is not installed here; pip install 'ganworks[all]'")
     return [
         executable, "start", "--head", "--block", "--disable-usage-stats",
-        f"--node-ip-address={HOST}", f"--dashboard-host={HOST}", "--include-dashboard=true",
+        f"--temp-dir={folder}", f"--node-ip-address={HOST}", f"--dashboard-host={HOST}", "--include-dashboard=true",
         *([f"--num-cpus={cpus}"] if cpus else []),
         *(f"--{name}={port}" for name, port in ports.items()),
     ]  # fmt: skip
@@ -76,10 +89,12 @@ def command(ports: Mapping[str, int], cpus: int | None) -> list[str]:
 
 def start(home: Path, stack: str, ports: Mapping[str, int], cpus: int | None) -> subprocess.Popen[bytes]:
     """Begin a head; it blocks in its own session until it is ended or dies."""
+    folder = temporary(stack)
+    folder.mkdir(mode=0o700, exist_ok=True)
     log = (home / "ray.log").open("ab")
     with log:
         return subprocess.Popen(
-            command(ports, cpus),
+            command(ports, cpus, folder),
             env=environment(home, stack),
             stdin=subprocess.DEVNULL,
             stdout=log,

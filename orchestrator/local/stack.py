@@ -73,6 +73,7 @@ class Stack:
         if ray_head.answers(self.home, old.ray_ports) and any(processes.marked(old.stack)):
             return replace(old, pid=os.getpid(), created=processes.created(os.getpid()))
         processes.end(old.stack)
+        ray_head.clean(old.stack)
         return None
 
     def _new_record(self) -> Record:
@@ -193,6 +194,7 @@ class Stack:
             self._watcher.join(timeout=10)
         if self.record:
             processes.end(self.record.stack)
+            ray_head.clean(self.record.stack)
             record.remove(self.home)
         for child in (self._ray, self._server):
             if child:
