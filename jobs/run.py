@@ -23,6 +23,7 @@ def main() -> int:
         return 0
     line = Line(url, attempt, claim.token, heartbeat_seconds=claim.heartbeat_seconds)
     home = Path(os.environ.get("GANWORKS_HOME") or Path.home() / ".ganworks")
+    _remove_earlier(home / "attempts", claim)
     try:
         return _run(claim, line, home)
     except Stale as stale:
@@ -31,6 +32,12 @@ def main() -> int:
     finally:
         line.close()
         shutil.rmtree(home / "attempts" / attempt, ignore_errors=True)
+
+
+def _remove_earlier(workspaces: Path, claim: Claim) -> None:
+    """What earlier attempts left on this machine when they were killed."""
+    for number in range(1, claim.number):
+        shutil.rmtree(workspaces / f"{claim.job_id}-{number}", ignore_errors=True)
 
 
 def _run(claim: Claim, line: Line, home: Path) -> int:

@@ -5,7 +5,6 @@ their own way (jobs.rank): Ray's report() waits for the controller's poll, and f
 """
 
 import logging
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +59,7 @@ def _fit(work: Work) -> dict[str, Any]:
         torch_config=TorchConfig(backend="nccl" if gpus else "gloo", timeout_s=1800),
         run_config=RunConfig(
             name=claim.attempt_id,  # a name that was used before would resume that run
-            storage_path=tempfile.mkdtemp(prefix="ganworks-train-"),
+            storage_path=str(work.workspace / "ray-train"),
             failure_config=FailureConfig(max_failures=0, controller_failure_limit=3),
         ),
     )
