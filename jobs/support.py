@@ -27,7 +27,6 @@ NOT_YET = {
     "retry.rules": "leave it out: lost attempts and storage failures are retried, others are not",
     "ttl": "leave it out: records are kept",
     "matrix": "submit one job for each value",
-    "schedule": "`ganworks run` runs the file's jobs once; or submit from a crontab line (deploy/crontab)",
     "gate": "leave it out",
 }
 

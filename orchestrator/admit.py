@@ -15,8 +15,8 @@ from jobs import spec as job_spec
 from jobs.errors import Problem, SpecError
 from jobs.layout import new_job_id
 from jobs.spec import AnyJob, GenerateJob, Need
-from orchestrator import db, dependencies, scheduler
-from orchestrator.records import Job
+from orchestrator import cron, db, dependencies, scheduler, templates
+from orchestrator.records import Job, Schedule
 from orchestrator.scheduler import Node
 from orchestrator.settings import Settings
 from orchestrator.states import ENDED, Desired, Status
@@ -34,6 +34,12 @@ class Admitted:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Admission:
+    jobs: list[Admitted]
+    schedules: list[Schedule]  # as they shall be: new, changed, or as they are
+
+
+@dataclass(frozen=True, kw_only=True)
 class Asker:
     project: str
     owner: str
@@ -47,21 +53,52 @@ def admit(
     nodes: Sequence[Node] | None,
     now: float,
     source: str | None = None,
-) -> list[Admitted]:
-    """A job for each document, in their order. Raises SpecError with every problem, or Conflict."""
+    once: bool = False,
+) -> Admission:
+    """A job for each document, in their order, or a schedule. Raises SpecError with every problem, or Conflict.
+
+    `once`: what is scheduled runs one time, now.
+    """
     specs, problems = _parse(documents)
     problems += _doubled(specs)
     for number, spec in specs.items():
-        found = check.problems(spec) + _local_paths(spec, settings) + _capacity(spec, nodes)
+        found = check.problems(spec) + _local_paths(spec, settings) + _capacity(spec, nodes) + _timing(spec)
         problems += [replace(problem, document=number) for problem in found]
+    circle = dependencies.cycle({spec.name: [need.name for need in job_spec.upstream(spec)] for spec in specs.values()})
+    if circle:
+        problems.append(Problem(path="needs", message=f"jobs need each other in a circle: {' -> '.join(circle)}"))
     if problems:
         raise SpecError(problems)
-    # A microsecond apart, so that the queue keeps the order of the file.
-    jobs = {spec.name: _job(connection, spec, asker, now + n * 1e-6, source) for n, spec in specs.items()}
-    needs, problems = _needs(connection, specs, jobs, asker.project)
+    known = {} if once else {each.name: each for each in db.schedules.of_project(connection, asker.project)}
+    owners = {} if once else templates.owners(specs.values(), known)
+    plain = {number: spec for number, spec in specs.items() if spec.name not in owners}
+    scheduled = {number: spec for number, spec in specs.items() if spec.name in owners}
+    problems = [] if once else _untimely(plain)
+    jobs = _jobs(connection, plain, asker, now, source)
+    needs, unmet = _needs(connection, plain, jobs, asker.project)
+    others = {spec.name for spec in specs.values()} | set(known)
+    problems += unmet + _unmet(connection, scheduled, others, asker.project)
     if problems:
         raise SpecError(problems)
-    return [Admitted(job=job, needs=tuple(needs[name]), is_new=is_new) for name, (job, is_new) in jobs.items()]
+    return Admission(
+        jobs=[Admitted(job=job, needs=tuple(needs[name]), is_new=is_new) for name, (job, is_new) in jobs.items()],
+        schedules=templates.schedules(list(scheduled.values()), owners, known, asker.project, asker.owner, now),
+    )
+
+
+def tick_jobs(connection: Connection, schedule: Schedule, scheduled: float, now: float) -> list[Admitted]:
+    """The jobs of one tick, each new. Raises SpecError when something that they need is not there any more."""
+    asker = Asker(project=schedule.project, owner=schedule.owner)
+    jobs, specs = {}, {}
+    for n, document in enumerate(schedule.documents):
+        spec = load.parse(templates.at(document, schedule.timing, scheduled))
+        template = digest(job_spec.parse(templates.without_schedule(document)))
+        job = _new(spec, asker, now + n * 1e-6, None, template, scheduled)
+        specs[n], jobs[spec.name] = spec, (replace(job, schedule=schedule.name), True)
+    needs, problems = _needs(connection, specs, jobs, schedule.project)
+    if problems:
+        raise SpecError(problems)
+    return [Admitted(job=job, needs=tuple(needs[name]), is_new=True) for name, (job, _) in jobs.items()]
 
 
 def _parse(documents: Sequence[dict[str, Any]]) -> tuple[dict[int, AnyJob], list[Problem]]:
@@ -119,12 +156,38 @@ def digest(spec: AnyJob) -> str:
     return hashlib.sha256(json.dumps(job_spec.dump(spec), sort_keys=True).encode()).hexdigest()
 
 
+def _timing(spec: AnyJob) -> list[Problem]:
+    wrong = cron.problem(spec.schedule) if spec.schedule else None
+    return [Problem(path=f"schedule.{wrong.partition(':')[0]}", message=wrong.partition(": ")[2])] if wrong else []
+
+
+def _untimely(specs: dict[int, AnyJob]) -> list[Problem]:
+    """A job that no schedule makes has no scheduled time."""
+    message = "${scheduled_time} is known in a schedule, and in what runs once for each of its ticks"
+    return [
+        Problem(path=path, message=message, document=number)
+        for number, spec in specs.items()
+        for path in templates.timed_fields(job_spec.dump(spec))
+    ]
+
+
+def _jobs(
+    connection: Connection, specs: dict[int, AnyJob], asker: Asker, now: float, source: str | None
+) -> dict[str, tuple[Job, bool]]:
+    """By name. A microsecond apart, so that the queue keeps the order of the file."""
+    return {spec.name: _job(connection, spec, asker, now + n * 1e-6, source) for n, spec in specs.items()}
+
+
 def _job(connection: Connection, spec: AnyJob, asker: Asker, now: float, source: str | None) -> tuple[Job, bool]:
-    """The unfinished job of this name if it has this spec, or a new one."""
+    """The unfinished job of this name if it has this spec, or a new one. What has a schedule runs once, now."""
+    document = job_spec.dump(spec)
+    template = digest(job_spec.parse(templates.without_schedule(document)))
     unfinished = db.jobs.unfinished_of_name(connection, asker.project, spec.name)
     if unfinished is None:
-        return _new(spec, asker, now, source), True
-    if unfinished.spec_digest != digest(spec):
+        is_timed = spec.schedule is not None or bool(templates.timed_fields(document))
+        spec = load.parse(templates.at(document, spec.schedule, now)) if is_timed else spec
+        return _new(spec, asker, now, source, template, now if is_timed else None), True
+    if unfinished.spec_digest != template:
         raise Conflict(
             f"job {spec.name} ({unfinished.id}) is {unfinished.status} with another spec; "
             f"wait for its end, cancel it, or choose another name"
@@ -132,7 +195,9 @@ def _job(connection: Connection, spec: AnyJob, asker: Asker, now: float, source:
     return unfinished, False
 
 
-def _new(spec: AnyJob, asker: Asker, now: float, source: str | None) -> Job:
+def _new(
+    spec: AnyJob, asker: Asker, now: float, source: str | None, spec_digest: str, scheduled: float | None = None
+) -> Job:
     waits = bool(job_spec.upstream(spec)) or isinstance(spec, GenerateJob)  # a generator is pinned first
     return Job(
         id=new_job_id(datetime.fromtimestamp(now, UTC)),
@@ -143,12 +208,13 @@ def _new(spec: AnyJob, asker: Asker, now: float, source: str | None) -> Job:
         priority=spec.priority,
         owner=asker.owner,
         spec=job_spec.dump(spec),
-        spec_digest=digest(spec),
+        spec_digest=spec_digest,
         source=source,
         pinned=None if waits else {},
         status=Status.WAITING if waits else Status.QUEUED,
         desired=Desired.RUN,
         submitted=now,
+        scheduled_time=scheduled,
         queued=None if waits else now,
     )
 
@@ -156,9 +222,6 @@ def _new(spec: AnyJob, asker: Asker, now: float, source: str | None) -> Job:
 def _needs(
     connection: Connection, specs: dict[int, AnyJob], jobs: dict[str, tuple[Job, bool]], project: str
 ) -> tuple[dict[str, list[tuple[str, str]]], list[Problem]]:
-    circle = dependencies.cycle({spec.name: [need.name for need in job_spec.upstream(spec)] for spec in specs.values()})
-    if circle:
-        return {}, [Problem(path="needs", message=f"jobs need each other in a circle: {' -> '.join(circle)}")]
     needs: dict[str, list[tuple[str, str]]] = {}
     problems = []
     for number, spec in specs.items():
@@ -170,6 +233,16 @@ def _needs(
             else:
                 problems.append(Problem(path=_field(spec, need), message=upstream, document=number))
     return needs, problems
+
+
+def _unmet(connection: Connection, specs: dict[int, AnyJob], others: set[str], project: str) -> list[Problem]:
+    """What a scheduled job needs must exist already, in this submission or before: its ticks find the newest."""
+    return [
+        Problem(path=_field(spec, need), message=upstream, document=number)
+        for number, spec in specs.items()
+        for need in job_spec.upstream(spec)
+        if need.name not in others and isinstance(upstream := _upstream(connection, need, {}, project), str)
+    ]
 
 
 def _field(spec: AnyJob, need: Need) -> str:

@@ -19,7 +19,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from orchestrator import __version__, db
-from orchestrator.records import Attempt, Job, Tick
+from orchestrator.records import Attempt, Job, Schedule, Tick
 from orchestrator.scheduler import Node
 from orchestrator.works import Works
 
@@ -30,10 +30,12 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {  # of the database's table:
     "attempts_total": ("Attempts that ended", ("kind", "outcome", "failure")),
     "gpu_seconds_total": ("GPU time of attempts that ended", ("project", "queue", "use")),
     "cpu_seconds_total": ("CPU time of attempts that ended", ("project", "queue", "use")),
+    "schedule_ticks_total": ("Ticks of schedules, by what became of them", ("project", "schedule", "outcome")),
 }
 HISTOGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "job_queue_wait_seconds": ("Time from entering the queue to the start of an attempt", ("queue", "kind")),
     "job_run_duration_seconds": ("Time from a job's first driver to its end", ("queue", "kind")),
+    "schedule_lateness_seconds": ("Time from a tick's moment to its job", ()),
     "recovery_duration_seconds": ("Time from an attempt's failure to its successor's driver", ("cause",)),
 }
 
@@ -54,6 +56,9 @@ class Seen:
     ticks: Mapping[str, Tick]
     held: list[Attempt]
     nodes: Iterable[Node]
+    schedules: list[Schedule]
+    last_ticks: Mapping[tuple[str, str], float]
+    last_successes: Mapping[tuple[str, str], float]
 
 
 class WorksCollector(Collector):
@@ -70,6 +75,7 @@ class WorksCollector(Collector):
         yield from _counters(seen.counters)
         yield from _histograms(seen.counters)
         yield from _cluster(seen)
+        yield from _schedules(seen)
         yield from _jobs(seen)
 
     def _look(self) -> Seen:
@@ -81,6 +87,9 @@ class WorksCollector(Collector):
                 ticks=db.ticks.newest_of_unfinished(connection),
                 held=db.attempts.unreleased(connection),
                 nodes=self.works.supervisor.nodes or (),
+                schedules=db.schedules.all(connection),
+                last_ticks=db.schedules.newest_ticks(connection),
+                last_successes=db.schedules.newest_successes(connection),
             )
 
 
@@ -158,6 +167,23 @@ def _cluster(seen: Seen) -> Iterator[Metric]:
         family.add_metric(["held"], held)
         family.add_metric(["free"], max(total - held, 0))
         yield family
+
+
+def _schedules(seen: Seen) -> Iterator[Metric]:
+    labels = ("project", "schedule")
+    coming = gauge("schedule_next_timestamp_seconds", "When the next tick comes", labels)
+    last = gauge("schedule_last_timestamp_seconds", "Scheduled time of the newest tick that made a job", labels)
+    success = gauge("schedule_last_success_timestamp_seconds", "When a scheduled job last succeeded", labels)
+    suspended = gauge("schedule_suspended", "1 while a schedule has no ticks", labels)
+    for schedule in seen.schedules:
+        key = (schedule.project, schedule.name)
+        if schedule.next_at is not None and not schedule.suspended:
+            coming.add_metric(key, schedule.next_at)
+        for family, found in ((last, seen.last_ticks), (success, seen.last_successes)):
+            if key in found:
+                family.add_metric(key, found[key])
+        suspended.add_metric(key, float(schedule.suspended))
+    yield from (coming, last, success, suspended)
 
 
 # --- series of one job: name, type, help, extra labels, and how to read them from job and newest tick

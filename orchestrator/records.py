@@ -30,6 +30,7 @@ class Job:
     failure: str | None = None
     attempt: int = 0
     submitted: float
+    schedule: str | None = None
     scheduled_time: float | None = None
     queued: float | None = None
     not_before: float | None = None
@@ -134,6 +135,51 @@ class Tick:
     attempt: int
     time: float
     data: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    project: str
+    name: str
+    owner: str
+    documents: list[dict[str, Any]]
+    attached: list[str]
+    digest: str
+    version: int = 1
+    suspended: bool
+    created: float
+    updated: float
+    considered: float
+    next_at: float | None = None
+    reason: str | None = None
+
+    @property
+    def timing(self) -> job_spec.Schedule:
+        """When it ticks, and what a tick does about those before it."""
+        return job_spec.Schedule.model_validate(self.documents[0]["schedule"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleTick:
+    project: str
+    schedule: str
+    scheduled_time: float
+    decided: float
+    version: int
+    outcome: str
+    reason: str | None = None
+    job_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleEvent:
+    seq: int
+    project: str
+    schedule: str
+    time: float
+    type: str
+    message: str
+    data: dict[str, Any] | None
 
 
 @dataclass(frozen=True, kw_only=True)

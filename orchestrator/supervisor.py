@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from orchestrator import db, dependencies, keys, lifecycle, scheduler, watch
+from orchestrator import db, dependencies, keys, lifecycle, scheduler, ticking, watch
 from orchestrator.cluster import Cluster, Refused, Unreachable
 from orchestrator.crash import crash_point
 from orchestrator.lifecycle import Ending
@@ -87,6 +87,7 @@ class Supervisor:
         snapshot = self._load(now)
         self._mind_attempts(snapshot)
         self._mind_deadlines(snapshot)
+        self._mind_schedules(now)
         self._mind_waiting(snapshot)
         self._start_jobs(now)
 
@@ -275,6 +276,15 @@ class Supervisor:
             job = db.jobs.by_id(connection, job_id)
             assert job is not None
             lifecycle.want(connection, job, Desired.FAIL, reason, failure, now)
+
+    # --- schedules
+
+    def _mind_schedules(self, now: float) -> None:
+        with self.database.read() as connection:
+            schedules = db.schedules.to_mind(connection, now)
+        for schedule in schedules:
+            with self._alone(f"schedule {schedule.name}"):
+                ticking.mind(self.database, schedule, now)
 
     # --- waiting
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from orchestrator import auth, db, lifecycle, submissions
-from orchestrator.admit import Admitted, Asker, admit
+from orchestrator.admit import Admission, Asker, admit
 from orchestrator.api import views
 from orchestrator.records import Job, Token
 from orchestrator.states import Desired, Status
@@ -24,6 +24,7 @@ class Submission(BaseModel):
     key: str | None = Field(default=None, min_length=1, max_length=200)
     dry_run: bool = False
     source: str | None = Field(default=None, max_length=1 << 20)
+    once: bool = Field(default=False, description="what is scheduled runs one time, now")
 
 
 def find(connection: Connection, user: Token, id_or_name: str) -> Job:
@@ -40,41 +41,48 @@ def submit(body: Submission, user: User, works: TheWorks, response: Response) ->
     if body.dry_run:
         return _dry_run(body, user, works, response)
     try:
-        ids, is_new = _enter(body, user, works)
+        ids, schedules, is_new = _enter(body, user, works)
     except IntegrityError:
         # Another submit of the same name was faster: now its job is there to be found.
-        ids, is_new = _enter(body, user, works)
+        ids, schedules, is_new = _enter(body, user, works)
     if not is_new:
         response.status_code = 200
     works.wake()
     with works.database.read() as connection:
-        return {"jobs": [views.job(works, find(connection, user, job_id)) for job_id in ids]}
+        found = [db.schedules.by_name(connection, user.project, name) for name in schedules]
+        return {
+            "jobs": [views.job(works, find(connection, user, job_id)) for job_id in ids],
+            "schedules": [views.schedule(schedule) for schedule in found if schedule],
+        }
 
 
-def _enter(body: Submission, user: Token, works: Works) -> tuple[list[str], bool]:
+def _enter(body: Submission, user: Token, works: Works) -> tuple[list[str], list[str], bool]:
     now, digest = works.clock(), submissions.digest(body.documents)
     with works.database.write() as connection:
-        if body.key and (ids := submissions.earlier(connection, user.project, body.key, digest)):
-            return ids, False
-        admitted = _admit(connection, body, user, works, now)
-        submissions.enter(connection, admitted, now)
-        ids = [each.job.id for each in admitted]
+        if body.key and (before := submissions.earlier(connection, user.project, body.key, digest)):
+            return *before, False
+        admission = _admit(connection, body, user, works, now)
+        is_new = submissions.enter_all(connection, admission, now)
+        ids = [each.job.id for each in admission.jobs]
+        names = [schedule.name for schedule in admission.schedules]
         if body.key:
-            db.answers.keep(connection, user.project, body.key, digest, {"jobs": ids}, now)
-    return ids, any(each.is_new for each in admitted)
+            answer = {"jobs": ids, "schedules": names}
+            db.answers.keep(connection, user.project, body.key, digest, answer, now)
+    return ids, names, is_new
 
 
-def _admit(connection: Connection, body: Submission, user: Token, works: Works, now: float) -> list[Admitted]:
+def _admit(connection: Connection, body: Submission, user: Token, works: Works, now: float) -> Admission:
     asker = Asker(project=user.project, owner=user.owner)
-    return admit(connection, body.documents, asker, works.settings, works.supervisor.nodes, now, body.source)
+    nodes = works.supervisor.nodes
+    return admit(connection, body.documents, asker, works.settings, nodes, now, body.source, body.once)
 
 
 def _dry_run(body: Submission, user: Token, works: Works, response: Response) -> dict[str, Any]:
     response.status_code = 200
     with works.database.read() as connection:
-        admitted = _admit(connection, body, user, works, works.clock())
-    jobs = [{**views.job(works, each.job), "spec": each.job.spec, "is_new": each.is_new} for each in admitted]
-    return {"dry_run": True, "jobs": jobs}
+        admission = _admit(connection, body, user, works, works.clock())
+    jobs = [{**views.job(works, each.job), "spec": each.job.spec, "is_new": each.is_new} for each in admission.jobs]
+    return {"dry_run": True, "jobs": jobs, "schedules": [views.schedule(each) for each in admission.schedules]}
 
 
 @router.get("")

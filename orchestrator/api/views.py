@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from orchestrator.records import Attempt, Event, Job, Need, Tick
+from orchestrator.records import Attempt, Event, Job, Need, Schedule, ScheduleTick, Tick
 from orchestrator.works import Works
 
 _ATTEMPT_HIDES = {"claim_hash", "nonce_hash", "token_hash", "position"}
@@ -24,6 +24,7 @@ def job(works: Works, job: Job, tick: Tick | None = None) -> dict[str, Any]:
         "owner": job.owner,
         "attempt": job.attempt,
         "submitted": job.submitted,
+        "schedule": job.schedule,
         "scheduled_time": job.scheduled_time,
         "queued": job.queued,
         "not_before": job.not_before,
@@ -64,3 +65,25 @@ def event(event: Event) -> dict[str, Any]:
 def shown_tick(tick: Tick) -> dict[str, Any]:
     """A tick as it was posted, with its number, attempt and time."""
     return {**tick.data, "seq": tick.seq, "attempt": tick.attempt, "time": tick.time}
+
+
+def schedule(schedule: Schedule) -> dict[str, Any]:
+    timing = schedule.timing
+    return {
+        "name": schedule.name,
+        "project": schedule.project,
+        "owner": schedule.owner,
+        "version": schedule.version,
+        "suspended": schedule.suspended,
+        "next_at": None if schedule.suspended else schedule.next_at,
+        "reason": schedule.reason,
+        "created": schedule.created,
+        "updated": schedule.updated,
+        "jobs": [document["name"] for document in schedule.documents],
+        **timing.model_dump(mode="json", exclude={"suspend"}),
+    }
+
+
+def schedule_tick(tick: ScheduleTick, job: Job | None) -> dict[str, Any]:
+    shown = {name: value for name, value in vars(tick).items() if name not in ("project", "schedule")}
+    return {**shown, "status": job and job.status, "failure": job and job.failure, "ended": job and job.ended}

@@ -31,11 +31,21 @@ class Client:
     def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
         return self._answer(self._send("POST", path, json=body or {}, tries=TRIES)).json()
 
+    def delete(self, path: str) -> Any:
+        return self._answer(self._send("DELETE", path)).json()
+
     def submit(
-        self, documents: list[dict[str, Any]], *, key: str | None, dry_run: bool = False, source: str | None = None
+        self,
+        documents: list[dict[str, Any]],
+        *,
+        key: str | None,
+        dry_run: bool = False,
+        source: str | None = None,
+        once: bool = False,
     ) -> dict[str, Any]:
         """Every document in one transaction. The key makes our own repeated request harmless."""
         body = {"documents": documents, "key": key or secrets.token_hex(16), "dry_run": dry_run, "source": source}
+        body |= {"once": once}
         return self.post("/jobs", body)
 
     def _send(self, method: str, path: str, *, tries: int = 1, **request: Any) -> httpx.Response:

@@ -61,8 +61,10 @@ def submit(
         if output is not Format.TABLE:
             dump(answer, output)
         return
-    show(answer, output, ("name", "id", "status"), [(job["name"], job["id"], job["status"]) for job in jobs])
-    if follow:
+    rows = [(job["name"], job["id"], job["status"]) for job in jobs]
+    rows += [(each["name"], f"schedule, version {each['version']}", "SCHEDULED") for each in answer["schedules"]]
+    show(answer, output, ("name", "id", "status"), rows)
+    if follow and jobs:
         _follow(target, [job["id"] for job in jobs])
 
 

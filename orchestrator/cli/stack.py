@@ -82,7 +82,7 @@ def _begin(client: Any, specs: list[dict[str, Any]], fresh: bool) -> list[str]:
     """Submit, or go on with what an earlier run of the same file left unfinished."""
     if fresh:
         _cancel_unfinished(client, {spec["name"] for spec in specs})
-    jobs = client.submit(specs, key=None)["jobs"]
+    jobs = client.submit(specs, key=None, once=True)["jobs"]
     for job in jobs:
         if job["status"] == "SUSPENDED":
             note(f"{job['name']}: going on where it was stopped (--fresh begins anew)")

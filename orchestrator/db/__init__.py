@@ -1,6 +1,6 @@
 """The database: its tables, how it is opened and brought up to date, and every statement by name, one file a noun."""
 
-from orchestrator.db import answers, attempts, counters, events, jobs, needs, ticks, tokens
+from orchestrator.db import answers, attempts, counters, events, jobs, needs, schedules, ticks, tokens
 from orchestrator.db.engine import Database
 from orchestrator.db.migrate import NewerDatabase, migrate
 
@@ -14,6 +14,7 @@ __all__ = [
     "jobs",
     "migrate",
     "needs",
+    "schedules",
     "ticks",
     "tokens",
 ]

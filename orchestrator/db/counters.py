@@ -10,6 +10,7 @@ from orchestrator.db.tables import counters
 BUCKETS: dict[str, tuple[float, ...]] = {  # upper edges of histograms, in seconds
     "job_queue_wait_seconds": (1, 5, 15, 60, 300, 900, 3600, 14400, 86400),
     "job_run_duration_seconds": (10, 60, 300, 900, 3600, 14400, 43200, 86400, 604800),
+    "schedule_lateness_seconds": (1, 5, 15, 60, 300, 900, 3600, 14400, 86400),
     "recovery_duration_seconds": (1, 5, 15, 30, 60, 120, 300, 900, 3600),
 }
 

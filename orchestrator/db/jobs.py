@@ -30,9 +30,9 @@ def find(connection: Connection, project: str, id_or_name: str) -> Job | None:
 
 
 def unfinished_of_name(connection: Connection, project: str, name: str) -> Job | None:
-    """There is one at most: an index says so."""
+    """The newest. Of submitted ones there is one at most: an index says so."""
     query = select(jobs).where(jobs.c.project == project, jobs.c.name == name, jobs.c.ended.is_(None))
-    row = connection.execute(query).one_or_none()
+    row = connection.execute(query.order_by(jobs.c.submitted.desc()).limit(1)).one_or_none()
     return Job(**row._mapping) if row else None
 
 

@@ -49,6 +49,7 @@ jobs = Table(
     Column("failure", String(40)),
     Column("attempt", Integer, nullable=False),  # number of the newest attempt; 0: none yet
     Column("submitted", Float, nullable=False),
+    Column("schedule", String(50)),  # whose tick made it; null: submitted
     Column("scheduled_time", Float),
     Column("queued", Float),  # when it last entered the queue
     Column("not_before", Float),  # end of its back-off
@@ -59,15 +60,16 @@ jobs = Table(
     Column("archived", Boolean, nullable=False),  # events.jsonl is in the bucket
     Index("jobs_by_status", "status"),
     Index("jobs_by_name", "project", "name", "submitted"),
+    Index("jobs_by_schedule", "project", "schedule"),
 )
-# One unfinished job of a name: what makes two racing submits one job.
+# One unfinished job of a name: what makes two racing submits one job. Of a schedule's jobs, its policy says how many.
 Index(
     "one_unfinished_job",
     jobs.c.project,
     jobs.c.name,
     unique=True,
-    sqlite_where=jobs.c.ended.is_(None),
-    postgresql_where=jobs.c.ended.is_(None),
+    sqlite_where=jobs.c.ended.is_(None) & jobs.c.schedule.is_(None),
+    postgresql_where=jobs.c.ended.is_(None) & jobs.c.schedule.is_(None),
 )
 
 needs = Table(
@@ -156,4 +158,48 @@ answers = Table(  # what a keyed POST was answered, so that its repetition is an
     Column("body_digest", String(64), nullable=False),
     Column("answer", JSON, nullable=False),
     Column("time", Float, nullable=False),
+)
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("project", String(50), primary_key=True),
+    Column("name", String(50), primary_key=True),
+    Column("owner", String(100), nullable=False),
+    Column("documents", JSON, nullable=False),  # the scheduled job, then those that run once for each of its ticks
+    Column("attached", JSON, nullable=False),  # names of those that came in another submission
+    Column("digest", String(64), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("suspended", Boolean, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("updated", Float, nullable=False),
+    Column("considered", Float, nullable=False),  # every tick up to this scheduled time has been decided
+    Column("next_at", Float),  # when its next tick comes, jitter included; null: never
+    Column("reason", Text),  # why its due tick waits
+)
+
+schedule_ticks = Table(  # one tick makes one job, ever: the key says so. Rows outlive their schedule.
+    "schedule_ticks",
+    metadata,
+    Column("project", String(50), primary_key=True),
+    Column("schedule", String(50), primary_key=True),
+    Column("scheduled_time", Float, primary_key=True),
+    Column("decided", Float, nullable=False),
+    Column("version", Integer, nullable=False),  # of the schedule
+    Column("outcome", String(20), nullable=False),  # started | replaced | skipped | missed
+    Column("reason", Text),
+    Column("job_id", String(40)),  # the scheduled job itself
+)
+
+schedule_events = Table(
+    "schedule_events",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("project", String(50), nullable=False),
+    Column("schedule", String(50), nullable=False),
+    Column("time", Float, nullable=False),
+    Column("type", String(40), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("data", JSON),
+    Index("schedule_events_by_schedule", "project", "schedule", "seq"),
 )

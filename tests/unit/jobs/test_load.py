@@ -58,7 +58,7 @@ def test_quantities_are_read_in_their_units() -> None:
         (TRAIN.replace("{family: dcgan}", "{family: dcgan, params: {base_chanels: 3}}"),
          "x.yaml:3: model.params.base_chanels: unknown field; did you mean 'base_channels'?"),
         (TRAIN + "model: {family: dcgan}", "x.yaml:5: model: given twice; first on line 3"),
-        (TRAIN + "schedule: {cron: '0 2 * * *'}", "x.yaml:5: schedule: not supported yet"),
+        (TRAIN + "code: ./my_gan", "x.yaml:5: code: not supported yet"),
         (TRAIN + "gate: {}", "x.yaml:5: gate: unknown field"),
         (TRAIN + "resources: {workers: {min: 1, max: 2}}", "x.yaml:5: resources.workers: {min, max} is not supported yet"),
         ("", "x.yaml: holds no job"),

@@ -24,7 +24,7 @@ def routes(bench: Bench) -> list[tuple[str, str]]:
 
 def call(bench: Bench, method: str, path: str, token: str | None) -> int:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    filled = path.format(job="x", file="000000000000.png", attempt_id="x-1")
+    filled = path.format(job="x", name="x", file="000000000000.png", attempt_id="x-1")
     body: dict[str, Any] = {"documents": [], "ticks": [], "type": "t", "message": "m", "sha256": "0" * 64}
     body |= {"claim": "c", "nonce": "12345678", "outcome": "failed"}
     return bench.http.request(method, filled, headers=headers, json=body if method == "POST" else None).status_code

@@ -1,0 +1,90 @@
+"""cron: schedules, their coming and past ticks."""
+
+import time
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.output import Format, Output, clock, duration, note, show
+
+Name = Annotated[str, typer.Argument(metavar="SCHEDULE", help="a schedule's name: that of its job")]
+cron = typer.Typer(
+    name="cron", help="Schedules. `ganworks submit` of a job with `schedule:` makes one.", no_args_is_help=True
+)
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(cron)
+
+
+@cron.command("list")
+def list_schedules(context: typer.Context, output: Output = Format.TABLE) -> None:
+    """All schedules."""
+    answer = context.obj.client.get("/schedules")
+    rows = [
+        (s["name"], s["cron"], s["time_zone"], s["concurrency"], "suspended" if s["suspended"] else _in(s["next_at"]),
+         s["version"], ", ".join(s["jobs"]), s["reason"])
+        for s in answer["schedules"]
+    ]  # fmt: skip
+    show(answer, output, ("name", "cron", "time zone", "concurrency", "next", "version", "jobs", "reason"), rows)
+
+
+def _in(moment: float | None) -> str:
+    return "never" if moment is None else f"in {duration(max(moment - time.time(), 0))}"
+
+
+@cron.command("next")
+def coming(
+    context: typer.Context,
+    name: Name,
+    count: Annotated[int, typer.Option("-n", "--count", min=1, max=1000)] = 5,
+    output: Output = Format.TABLE,
+) -> None:
+    """The coming ticks, in the schedule's own time zone."""
+    answer = context.obj.client.get(f"/schedules/{name}/next", count=count)
+    rows = [(tick["text"], duration(tick["at"] - tick["scheduled_time"]), _in(tick["at"])) for tick in answer["ticks"]]
+    show(answer, output, ("scheduled", "jitter", "comes"), rows)
+
+
+@cron.command()
+def history(
+    context: typer.Context,
+    name: Name,
+    all: Annotated[bool, typer.Option("--all", help="beyond the schedule's history limits")] = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Past ticks and what became of them."""
+    answer = context.obj.client.get(f"/schedules/{name}/history", all=all)
+    rows = [
+        (clock(t["scheduled_time"]), t["outcome"], t["status"], t["job_id"], t["version"], t["reason"] or t["failure"])
+        for t in answer["ticks"]
+    ]
+    show(answer, output, ("scheduled", "outcome", "status", "job", "version", "reason"), rows)
+
+
+@cron.command()
+def trigger(context: typer.Context, name: Name) -> None:
+    """A tick out of turn, now."""
+    job = context.obj.client.post(f"/schedules/{name}/trigger")
+    note(f"{job['name']}: {job['id']} {job['status']}")
+
+
+@cron.command()
+def suspend(context: typer.Context, name: Name) -> None:
+    """No ticks until `resume`; what runs goes on."""
+    context.obj.client.post(f"/schedules/{name}/suspend")
+    note(f"{name}: suspended")
+
+
+@cron.command()
+def resume(context: typer.Context, name: Name) -> None:
+    """Ticks again, from now on."""
+    schedule = context.obj.client.post(f"/schedules/{name}/resume")
+    note(f"{name}: next {_in(schedule['next_at'])}")
+
+
+@cron.command()
+def delete(context: typer.Context, name: Name) -> None:
+    """No more ticks; jobs and data stay."""
+    context.obj.client.delete(f"/schedules/{name}")
+    note(f"{name}: deleted; its jobs and data stay")

@@ -1,0 +1,113 @@
+"""Statements over schedules, their ticks and their events."""
+
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from orchestrator.db.tables import jobs, schedule_events, schedule_ticks, schedules
+from orchestrator.records import Job, Schedule, ScheduleEvent, ScheduleTick
+from orchestrator.states import Status
+
+
+def by_name(connection: Connection, project: str, name: str) -> Schedule | None:
+    row = connection.execute(select(schedules).where(_is(project, name))).one_or_none()
+    return Schedule(**row._mapping) if row else None
+
+
+def _is(project: str, name: str) -> Any:
+    return (schedules.c.project == project) & (schedules.c.name == name)
+
+
+def of_project(connection: Connection, project: str) -> list[Schedule]:
+    rows = connection.execute(select(schedules).where(schedules.c.project == project).order_by(schedules.c.name))
+    return [Schedule(**row._mapping) for row in rows]
+
+
+def all(connection: Connection) -> list[Schedule]:
+    rows = connection.execute(select(schedules).order_by(schedules.c.project, schedules.c.name))
+    return [Schedule(**row._mapping) for row in rows]
+
+
+def to_mind(connection: Connection, now: float) -> list[Schedule]:
+    """Those with a due tick, and those that a clock set back left in the future."""
+    due = (schedules.c.next_at <= now) | (schedules.c.considered > now)
+    rows = connection.execute(select(schedules).where(schedules.c.suspended.is_(False), due))
+    return [Schedule(**row._mapping) for row in rows]
+
+
+def add(connection: Connection, schedule: Schedule) -> None:
+    connection.execute(insert(schedules).values(**vars(schedule)))
+
+
+def put(connection: Connection, schedule: Schedule) -> None:
+    """The same schedule in another version."""
+    connection.execute(update(schedules).where(_is(schedule.project, schedule.name)).values(**vars(schedule)))
+
+
+def change(connection: Connection, project: str, name: str, **changes: Any) -> None:
+    connection.execute(update(schedules).where(_is(project, name)).values(**changes))
+
+
+def remove(connection: Connection, project: str, name: str) -> bool:
+    """The schedule; its ticks stay, so that none can make a second job."""
+    return connection.execute(delete(schedules).where(_is(project, name))).rowcount == 1
+
+
+def decide(connection: Connection, tick: ScheduleTick) -> bool:
+    """The first decision on a tick, and only the first."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(schedule_ticks).values(**vars(tick)).on_conflict_do_nothing()
+    return connection.execute(statement).rowcount == 1
+
+
+def history(
+    connection: Connection, project: str, name: str, limit: int = 1000
+) -> list[tuple[ScheduleTick, Job | None]]:
+    """Ticks, newest first, each with its job."""
+    mine = (schedule_ticks.c.project == project) & (schedule_ticks.c.schedule == name)
+    query = select(schedule_ticks).where(mine).order_by(schedule_ticks.c.scheduled_time.desc()).limit(limit)
+    ticks = [ScheduleTick(**row._mapping) for row in connection.execute(query)]
+    wanted = [tick.job_id for tick in ticks if tick.job_id]
+    found = {row.id: Job(**row._mapping) for row in connection.execute(select(jobs).where(jobs.c.id.in_(wanted)))}
+    return [(tick, found.get(tick.job_id or "")) for tick in ticks]
+
+
+def unfinished_jobs(connection: Connection, project: str, name: str) -> list[Job]:
+    """What its earlier ticks still have to do, followers included."""
+    mine = (jobs.c.project == project) & (jobs.c.schedule == name) & jobs.c.ended.is_(None)
+    return [Job(**row._mapping) for row in connection.execute(select(jobs).where(mine).order_by(jobs.c.submitted))]
+
+
+def newest_ticks(connection: Connection) -> dict[tuple[str, str], float]:
+    """When each schedule last made a job, by scheduled time."""
+    key = (schedule_ticks.c.project, schedule_ticks.c.schedule)
+    query = select(*key, func.max(schedule_ticks.c.scheduled_time)).where(schedule_ticks.c.job_id.is_not(None))
+    return {(row[0], row[1]): row[2] for row in connection.execute(query.group_by(*key))}
+
+
+def newest_successes(connection: Connection) -> dict[tuple[str, str], float]:
+    """When a job of each schedule last succeeded."""
+    mine = jobs.c.schedule.is_not(None) & (jobs.c.name == jobs.c.schedule) & (jobs.c.status == Status.SUCCEEDED)
+    query = select(jobs.c.project, jobs.c.schedule, func.max(jobs.c.ended)).where(mine)
+    return {(row[0], row[1]): row[2] for row in connection.execute(query.group_by(jobs.c.project, jobs.c.schedule))}
+
+
+def note(
+    connection: Connection,
+    project: str,
+    name: str,
+    type: str,
+    message: str,
+    *,
+    now: float,
+    data: dict[str, Any] | None = None,
+) -> None:
+    values = {"project": project, "schedule": name, "time": now, "type": type, "message": message, "data": data}
+    connection.execute(insert(schedule_events).values(**values))
+
+
+def events(connection: Connection, project: str, name: str, limit: int = 1000) -> list[ScheduleEvent]:
+    mine = (schedule_events.c.project == project) & (schedule_events.c.schedule == name)
+    query = select(schedule_events).where(mine).order_by(schedule_events.c.seq.desc()).limit(limit)
+    return [ScheduleEvent(**row._mapping) for row in connection.execute(query)][::-1]
