@@ -1,18 +1,26 @@
-"""The phases of a game of two: a discriminator against a generator, with any loss and penalties."""
+"""The phases of a game of two: a discriminator against a generator, with any loss, penalties and stabilisers."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainers import penalties as terms
+from trainers.augment import augmented, mirrored, shifted
 from trainers.draws import Draws
+from trainers.layers.verdict import Verdict
 from trainers.losses import LossName, adversarial_loss
-from trainers.parts import R1, Penalties, Player
-from trainers.penalties import r1
+from trainers.memory import MEMORY, Memory
+from trainers.parallel import differentiable_mean, mean_over_ranks
+from trainers.parts import R1, Augment, Dragan, GradientPenalty, Lazy, Penalties, Player, Stabilisers
 from trainers.phase import Batch, Loss, Networks, Phase
 
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"
+LAZY = ("r1", "r2", "gradient_penalty", "dragan", "orthogonal", "consistency")  # in the order of their phases
+OF_SLOPES = ("r1", "r2", "gradient_penalty", "dragan")
+Stats = dict[str, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,26 +32,28 @@ class TwoPlayers:
     discriminator: Player
     generator: Player
     fakes: Callable[[nn.Module, Batch, Draws], Batch]  # (generator, reals, …) -> as many fakes
-    logits: Callable[[nn.Module, Batch], Tensor]  # (discriminator, …) -> [n]
+    judge: Callable[[nn.Module, Batch], Verdict]  # (discriminator, …) -> [n]
+    stabilisers: Stabilisers = field(default_factory=Stabilisers)
+    augment: Augment = field(default_factory=Augment)
+    auxiliary: float = 0.0  # weight of the class loss, where the discriminator names classes
 
     def phases(self) -> list[Phase]:
-        lazy = self.penalties.r1 is not None and self.penalties.r1.every > 1
-        return [self._discriminator_phase(), *([self._lazy_r1()] if lazy else []), self._generator_phase()]
+        lazy = [self._lazy_phase(name, penalty) for name, penalty in self._penalties() if penalty.every > 1]
+        return [self._discriminator_phase(), *lazy, self._generator_phase()]
+
+    def _penalties(self) -> list[tuple[str, Lazy]]:
+        found = [(name, getattr(self.penalties, name)) for name in LAZY]
+        return [(name, penalty) for name, penalty in found if penalty]
 
     def _discriminator_phase(self) -> Phase:
-        eager = self.penalties.r1 if self.penalties.r1 and self.penalties.r1.every == 1 else None
+        eager = [(name, penalty) for name, penalty in self._penalties() if penalty.every == 1]
 
         def loss(networks: Networks, batch: Batch, draws: Draws) -> Loss:
-            with torch.no_grad():
-                fakes = self.fakes(networks[GENERATOR], batch, draws)
-            discriminator = networks[DISCRIMINATOR]
-            # One pass over both is quicker than two, and groups keep them apart.
-            real, fake = self._scores(discriminator, joined(batch, fakes)).chunk(2)
-            value = adversarial_loss(self.loss).discriminator(real, fake)
-            stats = {"logits/real": real.detach().mean(), "logits/fake": fake.detach().mean()}
-            if eager:
-                penalty = self._penalty(eager, discriminator, batch)
-                value, stats["penalty/r1"] = value + penalty, penalty.detach()
+            scene = _Scene(self, networks, batch, draws)
+            value, stats = scene.discriminator_loss()
+            for name, penalty in eager:
+                term = scene.penalty(name, penalty)
+                value, stats[f"penalty/{name}"] = value + term, term.detach()
             return Loss(value=value, stats=stats)
 
         return Phase(
@@ -53,50 +63,171 @@ class TwoPlayers:
             loss=loss,
             turns=self.discriminator.steps,
             fresh=True,
-            differentiates_twice=eager is not None,
+            differentiates_twice=any(name in OF_SLOPES for name, _ in eager),
         )
 
-    def _lazy_r1(self) -> Phase:
-        penalty = self.penalties.r1
-        assert penalty is not None
-
+    def _lazy_phase(self, name: str, penalty: Lazy) -> Phase:
         def loss(networks: Networks, batch: Batch, draws: Draws) -> Loss:
-            value = self._penalty(penalty, networks[DISCRIMINATOR], batch)
-            return Loss(value=value * penalty.every, stats={"penalty/r1": value.detach()})
+            value = _Scene(self, networks, batch, draws).penalty(name, penalty)
+            return Loss(value=value * penalty.every, stats={f"penalty/{name}": value.detach()})
 
         return Phase(
-            name=f"{DISCRIMINATOR}_r1",
+            name=f"{DISCRIMINATOR}_{name}",
             trains=(DISCRIMINATOR,),
             optimizer=DISCRIMINATOR,
             loss=loss,
             interval=penalty.every,
-            differentiates_twice=True,
+            differentiates_twice=name in OF_SLOPES,
         )
 
     def _generator_phase(self) -> Phase:
-        objective = adversarial_loss(self.loss)
-
         def loss(networks: Networks, batch: Batch, draws: Draws) -> Loss:
-            fakes = self.fakes(networks[GENERATOR], batch, draws)
-            fake = self._scores(networks[DISCRIMINATOR], fakes)
-            real = None
-            if objective.needs_real:
-                with torch.no_grad():
-                    real = self._scores(networks[DISCRIMINATOR], batch)
-            return Loss(value=objective.generator(fake, real))
+            value, stats = _Scene(self, networks, batch, draws).generator_loss()
+            return Loss(value=value, stats=stats)
 
         return Phase(name=GENERATOR, trains=(GENERATOR,), optimizer=GENERATOR, loss=loss, turns=self.generator.steps)
 
-    def _scores(self, discriminator: nn.Module, batch: Batch) -> Tensor:
+
+class _Scene:
+    """One turn: networks, reals and draws, and what is computed of them when it is asked for."""
+
+    def __init__(self, game: TwoPlayers, networks: Networks, reals: Batch, draws: Draws) -> None:
+        self._game, self._draws = game, draws
+        self._generator, self._discriminator = networks[GENERATOR], networks[DISCRIMINATOR]
+        self._memory = networks.get(MEMORY)
+        self._reals = replace(reals, samples=mirrored(reals.samples, draws)) if game.augment.flips else reals
+        self._frozen_fakes: Batch | None = None
+
+    def discriminator_loss(self) -> tuple[Tensor, Stats]:
+        # One pass over both is quicker than two, and groups keep them apart.
+        both = joined(self._seen(self._reals, "real"), self._seen(self._fakes, "fake"))
+        verdict = self._judged(both)
+        real, fake = verdict.logits.chunk(2)
+        stats = {"logits/real": real.detach().mean(), "logits/fake": fake.detach().mean()}
+        if self._game.loss == "wasserstein":
+            stats["wasserstein_estimate"] = stats["logits/real"] - stats["logits/fake"]
+        value = self._adversarial(real, fake)
+        if self._game.auxiliary and verdict.classes is not None:
+            value = value + self._class_loss(verdict.classes, both, stats)
+        return self._remembered(value, real, fake, stats), stats
+
+    def generator_loss(self) -> tuple[Tensor, Stats]:
+        fakes = self._game.fakes(self._generator, self._reals, self._draws)
+        verdict = self._judged(self._seen(fakes, "fake"))
+        value, stats = verdict.logits.new_zeros(()), Stats()
+        matching = self._game.stabilisers.feature_matching
+        objective = adversarial_loss(self._game.loss)
+        real = self._real_verdict() if matching or objective.needs_real else None
+        if matching is None or matching.adversarial:
+            value = value + objective.generator(verdict.logits, real.logits if real else None)
+        if matching and real:
+            term = matching.weight * _distance_of_means(real.features, verdict.features)
+            value, stats["feature_matching"] = value + term, term.detach()
+        if self._game.auxiliary and verdict.classes is not None:
+            value = value + self._class_loss(verdict.classes, fakes, stats)
+        return value + self._history(GENERATOR, self._generator, stats), stats
+
+    def penalty(self, name: str, penalty: Lazy) -> Tensor:
+        weight = penalty.at(self._draws.progress) if isinstance(penalty, R1) else penalty.weight
+        return weight * getattr(self, f"_{name}")(penalty)
+
+    def _r1(self, penalty: R1) -> Tensor:
+        return terms.r1(self._logits_of("real"), self._reals.samples)
+
+    def _r2(self, penalty: R1) -> Tensor:
+        return terms.r1(self._logits_of("fake"), self._fakes.samples)
+
+    def _gradient_penalty(self, penalty: GradientPenalty) -> Tensor:
+        mix, logits = self._draws.uniform("interpolation", 1, 1, 1), self._logits_of("real")
+        value = terms.gradient_penalty(logits, self._reals.samples, self._fakes.samples, mix)
+        if penalty.drift:
+            value = value + penalty.drift / penalty.weight * logits(self._reals.samples).square().mean()
+        return value
+
+    def _dragan(self, penalty: Dragan) -> Tensor:
+        reals = self._reals.samples
+        noise = self._draws.uniform("dragan", *reals.shape[1:])
+        return terms.unit_slope(self._logits_of("real"), reals + penalty.spread * _deviation(reals) * noise)
+
+    def _orthogonal(self, penalty: Lazy) -> Tensor:
+        return terms.orthogonal(self._discriminator)
+
+    def _consistency(self, penalty: Lazy) -> Tensor:
+        shift: float = penalty.shift  # type: ignore[attr-defined]
+        changed = shifted(mirrored(self._reals.samples, self._draws, "consistency"), self._draws, shift)
+        logits = self._logits_of("real")
+        return terms.consistency(logits(self._reals.samples), logits(changed))
+
+    @property
+    def _fakes(self) -> Batch:
+        """Without a gradient; the same for all that a turn needs them for."""
+        if self._frozen_fakes is None:
+            with torch.no_grad():
+                self._frozen_fakes = self._game.fakes(self._generator, self._reals, self._draws)
+        return self._frozen_fakes
+
+    def _real_verdict(self) -> Verdict:
+        with torch.no_grad():
+            return self._judged(self._seen(self._reals, "real"))
+
+    def _adversarial(self, real: Tensor, fake: Tensor) -> Tensor:
+        objective, target = adversarial_loss(self._game.loss), self._game.stabilisers.label_smoothing
+        if target is None:
+            return objective.discriminator(real, fake)
+        assert objective.smooth is not None
+        return objective.smooth(real, fake, target)
+
+    def _class_loss(self, classes: Tensor, batch: Batch, stats: Stats) -> Tensor:
+        assert batch.labels is not None
+        value = self._game.auxiliary * F.cross_entropy(classes, batch.labels)
+        stats["class_loss"] = value.detach()
+        return value
+
+    def _remembered(self, value: Tensor, real: Tensor, fake: Tensor, stats: Stats) -> Tensor:
+        """With the terms that look at earlier turns."""
+        if lecam := self._game.penalties.lecam:
+            memory = self._own_memory
+            term = lecam.weight * terms.lecam(real, fake, memory.lecam_real.clone(), memory.lecam_fake.clone())
+            value, stats["penalty/lecam"] = value + term, term.detach()
+            memory.see_logits(real.detach(), fake.detach(), lecam.decay)
+        if ada := self._game.augment.ada:
+            self._own_memory.adapt(real.detach(), ada, self._draws)
+            stats["augment/p"] = self._own_memory.ada_p.clone()
+        return value + self._history(DISCRIMINATOR, self._discriminator, stats)
+
+    def _history(self, name: str, network: nn.Module, stats: Stats) -> Tensor | float:
+        averaging = self._game.stabilisers.historical_averaging
+        if averaging is None:
+            return 0.0
+        term = averaging.weight * self._own_memory.distance_from_past(name, network)
+        stats[f"historical_averaging/{name}"] = term.detach()
+        return term
+
+    @property
+    def _own_memory(self) -> Memory:
+        assert isinstance(self._memory, Memory), "the family's networks() lack what memory_for() gives"
+        return self._memory
+
+    def _seen(self, batch: Batch, purpose: str) -> Batch:
+        """What the discriminator is shown of it."""
+        probability = self._own_memory.ada_p if self._game.augment.ada else None
+        samples = augmented(batch.samples, self._game.augment, self._draws, purpose, probability)
+        if noise := self._game.stabilisers.instance_noise:
+            drawn = self._draws.normal(f"instance noise/{purpose}", *samples.shape[1:])
+            samples = samples + noise.at(self._draws.progress) * drawn
+        return replace(batch, samples=samples)
+
+    def _judged(self, batch: Batch) -> Verdict:
         """In full precision also under autocast, as losses are."""
-        logits = self.logits(discriminator, batch)
-        return logits.to(torch.promote_types(logits.dtype, torch.float32))
+        verdict = self._game.judge(self._discriminator, batch)
+        classes = None if verdict.classes is None else _full(verdict.classes)
+        return Verdict(logits=_full(verdict.logits), features=_full(verdict.features), classes=classes)
 
-    def _penalty(self, penalty: R1, discriminator: nn.Module, batch: Batch) -> Tensor:
-        def scores(samples: Tensor) -> Tensor:
-            return self._scores(discriminator, Batch(samples=samples, labels=batch.labels))
+    def _logits_of(self, purpose: str) -> terms.Discriminate:
+        def logits(samples: Tensor) -> Tensor:
+            return self._judged(self._seen(Batch(samples=samples, labels=self._reals.labels), purpose)).logits
 
-        return penalty.weight * r1(scores, batch.samples)
+        return logits
 
 
 def joined(reals: Batch, fakes: Batch) -> Batch:
@@ -104,3 +235,17 @@ def joined(reals: Batch, fakes: Batch) -> Batch:
     if reals.labels is not None and fakes.labels is not None:
         labels = torch.cat([reals.labels, fakes.labels])
     return Batch(samples=torch.cat([reals.samples, fakes.samples]), labels=labels)
+
+
+def _full(tensor: Tensor) -> Tensor:
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def _distance_of_means(real: Tensor, fake: Tensor) -> Tensor:
+    return (differentiable_mean(fake.mean(0)) - mean_over_ranks(real.mean(0))).square().sum()
+
+
+def _deviation(samples: Tensor) -> Tensor:
+    """Of all numbers of the whole batch."""
+    mean, square = mean_over_ranks(torch.stack([samples.mean(), samples.square().mean()]))
+    return (square - mean.square()).clamp_min(0).sqrt()

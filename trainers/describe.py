@@ -5,9 +5,15 @@ python -m trainers.describe PATH     writes it; the same families give the same 
 
 import json
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from trainers.adversarial import DISCRIMINATOR
 from trainers.family import Family, build, get, names
 
 EXAMPLE_CHANNELS, EXAMPLE_CLASSES = 3, 10
@@ -15,11 +21,12 @@ EXAMPLE_RESOLUTION = 64  # or the one nearest to it that the family makes
 
 
 def describe() -> dict[str, dict[str, Any]]:
-    """{family: {schema, defaults, summary, paper, resolutions, conditional, parameters}}"""
-    return {name: _described(get(name)) for name in names()}
+    """{family: {schema, defaults, summary, paper, resolutions, conditional, parameters, flops}}"""
+    return {name: described(get(name)) for name in names()}
 
 
-def _described(family: type[Family]) -> dict[str, Any]:
+@cache
+def described(family: type[Family]) -> dict[str, Any]:
     return {
         "summary": family.summary,
         "paper": family.paper,
@@ -27,16 +34,34 @@ def _described(family: type[Family]) -> dict[str, Any]:
         "conditional": family.conditional,
         "schema": family.Config.model_json_schema(),
         "defaults": family.Config().model_dump(mode="json"),
-        "parameters": _parameters(family),
+        **_capacity(family),
     }
 
 
-def _parameters(family: type[Family]) -> dict[str, Any]:
-    """How many numbers each network has at the defaults, and for which shape."""
+def _capacity(family: type[Family]) -> dict[str, Any]:
+    """Parameters of each network at the defaults, and floating-point operations of one forward pass of one sample."""
     side = min(family.resolutions, key=lambda resolution: abs(resolution - EXAMPLE_RESOLUTION))
     shape = (EXAMPLE_CHANNELS, side, side)
-    networks = build(family, {}, shape=shape, classes=EXAMPLE_CLASSES).networks()
-    return {"shape": list(shape)} | {name: sum(p.numel() for p in net.parameters()) for name, net in networks.items()}
+    with torch.device("meta"):  # shapes without numbers: nothing is drawn or computed
+        built = build(family, {}, shape=shape, classes=EXAMPLE_CLASSES)
+        networks = built.networks()
+        flops = {name: _flops(built, name, network) for name, network in networks.items()}
+    counts = {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()}
+    return {
+        "parameters": {"shape": list(shape), **counts},
+        "flops": {"shape": list(shape), **{name: count for name, count in flops.items() if count}},
+    }
+
+
+def _flops(family: Family, name: str, network: nn.Module) -> int:
+    labels = torch.zeros(1, dtype=torch.int64) if family.classes else None
+    network.eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        if name == family.averaged:
+            family.generate(network, torch.zeros(1, family.config.latent.dim), labels)
+        elif name == DISCRIMINATOR:
+            network(torch.zeros(1, *family.shape), labels)
+    return counter.get_total_flops()
 
 
 def main(path: str) -> None:

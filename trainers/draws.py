@@ -19,6 +19,7 @@ class Draws:
     share: Share
     device: torch.device
     dtype: torch.dtype = torch.float32
+    progress: float = 0.0  # share of the training that is done, for weights that change with it
 
     def normal(self, purpose: str, *shape: int) -> torch.Tensor:
         """[samples of this rank, *shape], N(0, 1)."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from trainers.data.stream import Stream
 from trainers.devices import autocast, dtype_of
@@ -42,7 +43,8 @@ class PhaseLoss(nn.Module):
     def forward(self, batch: Batch, draws: Draws) -> tuple[Tensor, Mapping[str, Tensor]]:
         # Half precision loses the gradient of a gradient.
         precision = "fp32" if self._phase.differentiates_twice else self._precision
-        with autocast(precision, self._device):
+        # Cached, so that spectral norm iterates once a phase, however often a network is called in it.
+        with autocast(precision, self._device), parametrize.cached():
             loss = self._phase.loss(self._all, batch, draws)
         return loss.value, loss.stats
 
@@ -114,6 +116,8 @@ class Engine:
         optimizer = self.optimizers[phase.optimizer]
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+        if clip := self._players[phase.optimizer].clip:
+            _clip([p for name in phase.trains for p in self.networks[name].parameters()], clip)
 
     def _backward(self, phase: Phase, batch: Batch, draws: Draws) -> dict[str, Tensor]:
         for name, network in self.networks.items():
@@ -130,13 +134,20 @@ class Engine:
             share=self._share,
             device=self._device,
             dtype=self._dtype,
+            progress=self._progress(max(step, 0)),
         )
 
+    def _progress(self, step: int) -> float:
+        return step * self.examples_per_step / self._settings.examples
+
     def _set_rates(self, step: int) -> None:
-        progress = step * self.examples_per_step / self._settings.examples
+        progress = self._progress(step)
         for name, optimizer in self.optimizers.items():
+            betas = self._players[name].betas_at(progress, self._lazy_interval(name))
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * self._players[name].factor(progress)
+                if betas:
+                    group["betas"] = betas
 
     def _fresh_networks(self, family: Family) -> dict[str, nn.Module]:
         with seeded(self._settings.seed, "weights"):
@@ -157,12 +168,16 @@ class Engine:
         for name, player in self._players.items():
             phases = [phase for phase in self.phases if phase.optimizer == name]
             trained = dict.fromkeys(network for phase in phases for network in phase.trains)
-            lazy = min((phase.interval for phase in phases if phase.interval > 1), default=None)
             parameters = [p for network in trained for p in self.networks[network].requires_grad_(True).parameters()]
-            optimizers[name] = player.build(parameters, lazy)
+            optimizers[name] = player.build(parameters, self._lazy_interval(name))
             for group in optimizers[name].param_groups:
                 group["initial_lr"] = group["lr"]
         return optimizers
+
+    def _lazy_interval(self, player: str) -> int | None:
+        """Of the lazy penalty that steps this player's optimizer too."""
+        intervals = (phase.interval for phase in self.phases if phase.optimizer == player and phase.interval > 1)
+        return min(intervals, default=None)
 
     def _warm_up(self, family: Family) -> None:
         """Every phase forward and backward on synthetic data, before any state counts.
@@ -197,6 +212,12 @@ class Engine:
         ]
         if untouched:
             raise UntouchedWeights(phase.name, untouched)
+
+
+@torch.no_grad()
+def _clip(weights: list[Tensor], edge: float) -> None:
+    torch._foreach_clamp_min_(weights, -edge)
+    torch._foreach_clamp_max_(weights, edge)
 
 
 def _gradient_norm(network: nn.Module) -> Tensor:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, Generic, TypeVar
 
+from pydantic import model_validator
 from torch import Tensor, nn
 
 from trainers import families
@@ -35,11 +36,27 @@ class UnsupportedShape(ValueError):
     """The family cannot make samples of the data's shape; the message names the shapes that it can."""
 
 
+class LabelsNeeded(ValueError):
+    """The family is conditional, and the data has no labels."""
+
+
 class FamilyConfig(Part):
     """A family's parameters: its architecture and its recipe, with the paper's values as defaults."""
 
     latent: Latent = Latent()
     ema: Ema = Ema()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _over_the_familys_defaults(cls, given: Any) -> Any:
+        """A part that is given in part keeps the rest of the family's own defaults, not of the part's."""
+        if not isinstance(given, dict):
+            return given
+        defaults = {name: field.default for name, field in cls.model_fields.items() if isinstance(field.default, Part)}
+        return {
+            name: _merged(defaults[name].model_dump(), value) if name in defaults else value
+            for name, value in given.items()
+        }
 
 
 C = TypeVar("C", bound=FamilyConfig)
@@ -60,6 +77,11 @@ class Family(ABC, Generic[C]):
         self.config, self.shape = config, shape
         self.classes = classes if self.conditional else None
         self.check_shape()
+
+    @property
+    def is_vector(self) -> bool:
+        """Samples are vectors, not pictures: the channels of a single pixel."""
+        return self.shape[1:] == (1, 1)
 
     @classmethod
     @abstractmethod
@@ -87,6 +109,12 @@ class Family(ABC, Generic[C]):
         if height != width or height not in self.resolutions:
             sizes = ", ".join(f"{n}x{n}" for n in self.resolutions)
             raise UnsupportedShape(f"{type(self).__name__} makes pictures of {sizes}, not {height}x{width}")
+
+
+def _merged(default: Any, given: Any) -> Any:
+    if not (isinstance(default, dict) and isinstance(given, dict)):
+        return given
+    return default | {name: _merged(default.get(name), value) for name, value in given.items()}
 
 
 def names() -> list[str]:

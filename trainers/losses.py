@@ -6,12 +6,13 @@ means is the mean over the batch. All are written with softplus and run in float
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import log
 from typing import Literal, get_args
 
 import torch.nn.functional as F
 from torch import Tensor
 
-LossName = Literal["non_saturating", "minimax", "hinge", "least_squares", "wasserstein", "relativistic"]
+LossName = Literal["non_saturating", "minimax", "logistic", "hinge", "least_squares", "wasserstein", "relativistic"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,8 @@ class AdversarialLoss:
     discriminator: Callable[[Tensor, Tensor], Tensor]  # (real, fake)
     generator: Callable[[Tensor, Tensor | None], Tensor]  # (fake, real)
     needs_real: bool = False  # the generator's loss looks at real logits too
+    smooth: Callable[[Tensor, Tensor, float], Tensor] | None = None  # discriminator's, with a target for reals below 1
+    at_chance: float | None = None  # the discriminator's, when it cannot tell; None: the loss has no floor
 
 
 def adversarial_loss(name: LossName) -> AdversarialLoss:
@@ -30,6 +33,11 @@ def adversarial_loss(name: LossName) -> AdversarialLoss:
 def _cross_entropy(real: Tensor, fake: Tensor) -> Tensor:
     """-log σ(real) - log(1 - σ(fake)); Goodfellow et al., 1406.2661."""
     return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def _smoothed_cross_entropy(real: Tensor, fake: Tensor, target: float) -> Tensor:
+    """One-sided: smoothed fakes would make the best discriminator praise where it sees fakes (1606.03498)."""
+    return _cross_entropy(real, fake) + (1 - target) * (F.softplus(real) - F.softplus(-real)).mean()
 
 
 def _non_saturating(fake: Tensor, real: Tensor | None) -> Tensor:
@@ -75,12 +83,18 @@ def _relativistic_generator(fake: Tensor, real: Tensor | None) -> Tensor:
     return F.softplus(real - fake).mean()
 
 
+_CROSS_ENTROPY = {"discriminator": _cross_entropy, "smooth": _smoothed_cross_entropy, "at_chance": 2 * log(2)}
+_NON_SATURATING = AdversarialLoss(generator=_non_saturating, **_CROSS_ENTROPY)  # type: ignore[arg-type]
+
 LOSSES: dict[str, AdversarialLoss] = {
-    "non_saturating": AdversarialLoss(discriminator=_cross_entropy, generator=_non_saturating),
-    "minimax": AdversarialLoss(discriminator=_cross_entropy, generator=_minimax),
-    "hinge": AdversarialLoss(discriminator=_hinge, generator=_raise_fake),
-    "least_squares": AdversarialLoss(discriminator=_least_squares, generator=_least_squares_generator),
+    "non_saturating": _NON_SATURATING,
+    "logistic": _NON_SATURATING,  # StyleGAN's name for it
+    "minimax": AdversarialLoss(generator=_minimax, **_CROSS_ENTROPY),  # type: ignore[arg-type]
+    "hinge": AdversarialLoss(discriminator=_hinge, generator=_raise_fake, at_chance=2.0),
+    "least_squares": AdversarialLoss(discriminator=_least_squares, generator=_least_squares_generator, at_chance=0.25),
     "wasserstein": AdversarialLoss(discriminator=_wasserstein, generator=_raise_fake),
-    "relativistic": AdversarialLoss(discriminator=_relativistic, generator=_relativistic_generator, needs_real=True),
+    "relativistic": AdversarialLoss(
+        discriminator=_relativistic, generator=_relativistic_generator, needs_real=True, at_chance=log(2)
+    ),
 }
 assert set(LOSSES) == set(get_args(LossName))

@@ -1,6 +1,7 @@
 """What the ranks do together. Without a process group there is one rank, and nothing here does anything."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -46,6 +47,23 @@ def mean_over_ranks(tensor: Tensor) -> Tensor:
     total = tensor.clone()
     dist.all_reduce(total)
     return total / world().size
+
+
+class _DifferentiableMean(torch.autograd.Function):
+    """What is made from the mean is the same on every rank, and so is its gradient; DDP then averages over ranks."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        return mean_over_ranks(tensor)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return mean_over_ranks(gradients[0])
+
+
+def differentiable_mean(tensor: Tensor) -> Tensor:
+    """mean_over_ranks for terms of a loss that need the mean over the whole batch."""
+    return tensor if world().size == 1 else _DifferentiableMean.apply(tensor)
 
 
 def of_each_rank(tensor: Tensor) -> Tensor:

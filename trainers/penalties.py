@@ -1,20 +1,65 @@
 """Penalties on the discriminator. Each is a mean over samples, of a term that sees one sample."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-Discriminate = Callable[[Tensor], Tensor]  # samples -> logits
+Discriminate = Callable[[Tensor], Tensor]  # samples -> logits [n], or [n, members] of a panel
 
 
 def r1(discriminate: Discriminate, reals: Tensor) -> Tensor:
-    """E[‖∇D(x)‖²] / 2 at real samples (Mescheder et al., 1801.04406); the weight γ is the caller's.
+    """E[‖∇D(x)‖²] / 2 at real samples (Mescheder et al., 1801.04406); the weight γ is the caller's. At fakes it is R2."""
+    slopes, logits = _slopes(discriminate, reals)
+    return _mean(slope.square().flatten(1).sum(1).mean() for slope in slopes) / 2 + 0 * logits.mean()
 
-    Adds 0 · logits, so that weights without part in the gradient (the last bias) get a zero gradient, not None:
+
+def gradient_penalty(discriminate: Discriminate, reals: Tensor, fakes: Tensor, mix: Tensor) -> Tensor:
+    """E[(‖∇D(x)‖ - 1)²] at x = mix · real + (1 - mix) · fake (Gulrajani et al., 1704.00028). mix: [n, 1, 1, 1]"""
+    return unit_slope(discriminate, mix * reals + (1 - mix) * fakes)
+
+
+def unit_slope(discriminate: Discriminate, at: Tensor) -> Tensor:
+    """E[(‖∇D(x)‖ - 1)²]; with noise around reals it is DRAGAN's (Kodali et al., 1705.07215)."""
+    slopes, logits = _slopes(discriminate, at)
+    # A norm has no gradient at 0.
+    lengths = [(slope.square().flatten(1).sum(1) + 1e-12).sqrt() for slope in slopes]
+    return _mean((length - 1).square().mean() for length in lengths) + 0 * logits.mean()
+
+
+def orthogonal(network: nn.Module) -> Tensor:
+    """Σ ‖W Wᵀ ⊙ (1 - I)‖² over weights with more than one axis (Brock et al., 1809.11096)."""
+    terms = [_off_diagonal(weight.flatten(1)) for weight in network.parameters() if weight.ndim > 1]
+    # Weights without part in it get a zero gradient, not None.
+    return torch.stack(terms).sum() + 0 * sum(weight.sum() for weight in network.parameters() if weight.ndim <= 1)
+
+
+def consistency(logits: Tensor, changed: Tensor) -> Tensor:
+    """E[(D(x) - D(T(x)))²] (Zhang et al., 1910.12027)."""
+    return (logits - changed).square().mean()
+
+
+def lecam(real: Tensor, fake: Tensor, mean_real: Tensor, mean_fake: Tensor) -> Tensor:
+    """E[(D(x) - α_F)²] + E[(D(G(z)) - α_R)²] (Tseng et al., 2104.03310)."""
+    return (real - mean_fake).square().mean() + (fake - mean_real).square().mean()
+
+
+def _slopes(discriminate: Discriminate, at: Tensor) -> tuple[list[Tensor], Tensor]:
+    """The gradient of each member's logits, and the logits.
+
+    Callers add 0 · logits, so that weights without part in the gradient (the last bias) get a zero gradient, not None:
     Adam treats the two differently, and DDP waits for each.
     """
-    reals = reals.detach().requires_grad_(True)
-    logits = discriminate(reals)
-    (slope,) = torch.autograd.grad(logits.sum(), reals, create_graph=True)
-    return slope.square().flatten(1).sum(1).mean() / 2 + 0 * logits.mean()
+    at = at.detach().requires_grad_(True)
+    logits = discriminate(at)
+    members = logits.unbind(1) if logits.ndim == 2 else [logits]
+    return [torch.autograd.grad(member.sum(), at, create_graph=True)[0] for member in members], logits
+
+
+def _off_diagonal(rows: Tensor) -> Tensor:
+    products = rows @ rows.T
+    return (products - torch.diag(products.diagonal())).square().sum()
+
+
+def _mean(terms: Iterable[Tensor]) -> Tensor:
+    return torch.stack(list(terms)).mean()

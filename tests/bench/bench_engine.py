@@ -85,12 +85,12 @@ class BareLoop:
         with torch.no_grad():
             shown = fakes.detach() if fakes is not None else self._fakes(self._generator)
         self._discriminator.requires_grad_(True)
-        loss = F.softplus(-discriminator(self._reals())).mean() + F.softplus(discriminator(shown)).mean()
+        loss = F.softplus(-discriminator(self._reals()).logits).mean() + F.softplus(discriminator(shown).logits).mean()
         self._update(1, loss)
         self._generator.requires_grad_(True)
         self._discriminator.requires_grad_(False)
         fakes = fakes if fakes is not None else self._fakes(generator)
-        self._update(0, F.softplus(-self._discriminator(fakes)).mean())
+        self._update(0, F.softplus(-self._discriminator(fakes).logits).mean())
         torch._foreach_lerp_(self._average, [p.data for p in self._generator.parameters()], 0.02)
 
     def _update(self, player: int, loss: Tensor) -> None:

@@ -27,13 +27,16 @@ def test_shapes_and_range(resolution: int, channels: int):
     samples = dcgan.generate(networks["generator"], torch.randn(2, 16), None)
     assert samples.shape == (2, channels, resolution, resolution)
     assert samples.abs().max() <= 1
-    assert networks["discriminator"](samples).shape == (2, 1, 1, 1)
+    assert networks["discriminator"](samples).logits.shape == (2,)
     assert dcgan.classes is None
 
 
 def test_weights_begin_as_in_the_paper():
     weight = (
-        build("dcgan", {}, shape=(3, 64, 64), classes=None).networks()["generator"].get_parameter("3.weight").detach()
+        build("dcgan", {}, shape=(3, 64, 64), classes=None)
+        .networks()["generator"]
+        .get_parameter("layers.3.weight")
+        .detach()
     )
     assert abs(float(weight.mean())) < 1e-3
     assert abs(float(weight.std()) - 0.02) < 1e-3
@@ -69,7 +72,7 @@ def test_a_family_is_found_by_name_or_as_module_and_class():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("dcgam", "no family 'dcgam'; there are dcgan.*did you mean dcgan"),
+        ("dcgam", "no family 'dcgam'; there are cgan, dcgan.*did you mean dcgan"),
         ("no_such_module:Gan", "No module named"),
         ("trainers.families.dcgan:Gan", "no attribute 'Gan'"),
         ("pathlib:Path", "no subclass of"),

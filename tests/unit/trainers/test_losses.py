@@ -26,6 +26,7 @@ def cross_entropy(r: Tensor, f: Tensor) -> Tensor:
 FORMULAS: dict[str, tuple[Formula, Formula]] = {
     "non_saturating": (cross_entropy, lambda r, f: -torch.log(sigmoid(f)).mean()),
     "minimax": (cross_entropy, lambda r, f: torch.log(1 - sigmoid(f)).mean()),
+    "logistic": (cross_entropy, lambda r, f: -torch.log(sigmoid(f)).mean()),
     "hinge": (
         lambda r, f: torch.clamp(1 - r, min=0).mean() + torch.clamp(1 + f, min=0).mean(),
         lambda r, f: -f.mean(),

@@ -238,7 +238,8 @@ class WithDropout(DCGAN):
 
     def networks(self) -> dict[str, nn.Module]:
         networks = super().networks()
-        return networks | {"discriminator": nn.Sequential(nn.Dropout(0.3), networks["discriminator"])}
+        networks["discriminator"].get_submodule("body").insert(0, nn.Dropout(0.3))  # type: ignore[operator]
+        return networks
 
 
 def test_a_family_with_torchs_own_dropout_also_resumes_exactly(

@@ -1,0 +1,158 @@
+"""A family of one generator and one discriminator (or a panel of them): what such families have in common."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, TypeVar
+
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from trainers.adversarial import DISCRIMINATOR, GENERATOR, TwoPlayers
+from trainers.draws import Draws
+from trainers.family import Family, FamilyConfig, LabelsNeeded, UnsupportedShape
+from trainers.layers.norms import NormName, limited
+from trainers.layers.verdict import Conditioning, Verdict, panel
+from trainers.losses import LossName, adversarial_loss
+from trainers.memory import memory_for
+from trainers.parts import Augment, Part, Penalties, Player, Stabilisers
+from trainers.phase import Batch, Phase
+
+__all__ = ["DISCRIMINATOR", "GENERATOR", "Conditional", "Discriminator", "Game", "GameConfig", "Generator"]
+
+
+class Generator(Player):
+    """How the generator is trained, and what is peculiar to it."""
+
+    norm: NormName = Field(default="batch", description="of its feature maps, or of its weights (spectral)")
+
+
+class Discriminator(Player):
+    """How the discriminator is trained, and what is peculiar to it."""
+
+    norm: NormName = Field(
+        default="batch",
+        description="of its feature maps, or of its weights (spectral); penalties on gradients bar batch",
+    )
+    minibatch: Literal["none", "stddev", "discrimination"] = Field(
+        default="none", description="how it compares the samples of a group (1710.10196, 1606.03498)"
+    )
+    count: int = Field(default=1, ge=1, le=16, description="discriminators; losses are the mean over them (1611.01673)")
+
+
+class GameConfig(FamilyConfig):
+    """The parts that every game of two has."""
+
+    loss: LossName = Field(default="non_saturating", description="the adversarial loss")
+    penalties: Penalties = Penalties()
+    stabilisers: Stabilisers = Stabilisers()
+    augment: Augment = Augment()
+    attention: int | None = Field(
+        default=None, description="pixels of the feature maps that get self-attention, in both networks; null: none"
+    )
+    generator: Generator = Generator()
+    discriminator: Discriminator = Discriminator()
+
+    @model_validator(mode="after")
+    def _slopes_need_independent_samples(self) -> "GameConfig":
+        if self.penalties.per_sample and self.discriminator.norm == "batch":
+            raise ValueError(
+                f"penalties.{self.penalties.per_sample[0]} is a gradient per sample, and discriminator.norm 'batch' "
+                "couples the samples; set discriminator.norm to 'none', 'layer', 'instance' or 'spectral'"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _smooth_labels_need_labels(self) -> "GameConfig":
+        if self.stabilisers.label_smoothing and adversarial_loss(self.loss).smooth is None:
+            raise ValueError(
+                f"stabilisers.label_smoothing is a target of cross-entropy, and loss {self.loss!r} has no target; "
+                "it goes with non_saturating, logistic and minimax"
+            )
+        return self
+
+
+class Conditional(Part):
+    """How a family uses labels."""
+
+    conditioning: Conditioning = Field(
+        default="none",
+        description="none ignores labels; projection (1802.05637), auxiliary classifier (1610.09585), concat (1411.1784)",
+    )
+    auxiliary_weight: float = Field(default=1.0, gt=0, description="of the class loss of conditioning 'auxiliary'")
+
+
+G = TypeVar("G", bound=GameConfig)
+
+
+class Game(Family[G]):
+    """generator(latents [n, dim], labels) -> samples; discriminator(samples, labels) -> Verdict."""
+
+    needs_labels: ClassVar[bool] = False  # it has no meaning without
+
+    def __init__(self, config: G, *, shape: tuple[int, int, int], classes: int | None) -> None:
+        super().__init__(config, shape=shape, classes=classes)
+        if self.conditioning == "none":
+            self.classes = None
+        elif self.classes is None:
+            raise LabelsNeeded(f"conditioning is {self.conditioning!r}, and the data has no labels")
+        if config.attention is not None and config.attention not in self.feature_maps():
+            raise UnsupportedShape(f"attention is {config.attention}; feature maps are of {self.feature_maps()} pixels")
+        if self.is_vector and (config.augment.diffaugment or config.augment.ada or config.augment.flips):
+            raise UnsupportedShape("augment changes pictures, and the data is vectors")
+
+    @property
+    def conditioning(self) -> Conditioning:
+        return self.config.conditioning if isinstance(self.config, Conditional) else "none"
+
+    @abstractmethod
+    def generator_network(self) -> nn.Module: ...
+
+    @abstractmethod
+    def discriminator_network(self) -> nn.Module: ...
+
+    def feature_maps(self) -> tuple[int, ...]:
+        """Pixels of the feature maps that can have attention."""
+        return ()
+
+    def networks(self) -> dict[str, nn.Module]:
+        generator = self.generator_network()
+        discriminator = panel([self.discriminator_network() for _ in range(self.config.discriminator.count)])
+        if self.config.generator.norm == "spectral":
+            limited(generator)
+        if self.config.discriminator.norm == "spectral":
+            limited(discriminator)
+        networks = {GENERATOR: generator, DISCRIMINATOR: discriminator}
+        return networks | memory_for(networks, self.config.penalties, self.config.stabilisers, self.config.augment)
+
+    def phases(self) -> list[Phase]:
+        auxiliary = self.conditioning == "auxiliary" and isinstance(self.config, Conditional)
+        return TwoPlayers(
+            loss=self.config.loss,
+            penalties=self.config.penalties,
+            discriminator=self.config.discriminator,
+            generator=self.config.generator,
+            stabilisers=self.config.stabilisers,
+            augment=self.config.augment,
+            auxiliary=self.config.auxiliary_weight if auxiliary else 0.0,  # type: ignore[attr-defined]
+            fakes=self._fakes,
+            judge=self._judge,
+        ).phases()
+
+    def players(self) -> Mapping[str, Player]:
+        return {GENERATOR: self.config.generator, DISCRIMINATOR: self.config.discriminator}
+
+    def generate(self, network: nn.Module, latents: Tensor, labels: Tensor | None) -> Tensor:
+        return network(latents, labels)
+
+    def _fakes(self, generator: nn.Module, reals: Batch, draws: Draws) -> Batch:
+        """Of the same classes as the reals, so that pairs and shares of classes agree."""
+        labels = reals.labels if self.classes else None
+        return Batch(samples=self.generate(generator, self.config.latent.draw(draws), labels), labels=labels)
+
+    def _judge(self, discriminator: nn.Module, batch: Batch) -> Verdict:
+        return discriminator(batch.samples, batch.labels if self.classes else None)
+
+
+def params(**changes: Any) -> dict[str, Any]:
+    """For tiny(): 16 latents and an average that follows quickly."""
+    return {"latent": {"dim": 16}, "ema": {"half_life": 100}} | changes

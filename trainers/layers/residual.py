@@ -1,0 +1,156 @@
+"""The residual networks of WGAN-GP and SNGAN (1704.00028, appendix C; 1802.05957, appendix B)."""
+
+from math import log2, sqrt
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainers.layers.minibatch import MinibatchDiscrimination, MinibatchStddev
+from trainers.layers.norms import ConditionalNorm, NormName, norm_layer
+from trainers.layers.stack import (
+    JoinedLabels,
+    Labelled,
+    LabelMaps,
+    Stack,
+    attention_at,
+    labels_beside_latents,
+    norm_in_generator,
+)
+from trainers.layers.verdict import Conditioning, Head, Verdict
+
+Shape = tuple[int, int, int]
+BOTTOM = 4  # pixels where the generator begins
+TOP = 8  # pixels of the discriminator's last blocks
+
+
+def generator_sizes(resolution: int) -> tuple[int, ...]:
+    return tuple(2**level for level in range(3, int(log2(resolution)) + 1))
+
+
+def discriminator_sizes(resolution: int) -> tuple[int, ...]:
+    return tuple(2**level for level in range(int(log2(resolution)) - 1, 2, -1))
+
+
+class UpBlock(Labelled):
+    """norm, ReLU, twice the pixels, convolution; again without; plus the input."""
+
+    def __init__(self, before: int, width: int, norm: NormName, classes: int | None, how: Conditioning) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList([norm_in_generator(norm, channels, classes, how) for channels in (before, width)])
+        # Norms with a mean per channel take every bias away again; its gradient would be rounding, which Adam scales up.
+        bias = norm not in ("batch", "instance")
+        self.first, self.second = (nn.Conv2d(n, width, 3, 1, 1, bias=bias) for n in (before, width))
+        self.shortcut = nn.Conv2d(before, width, 1, bias=bias)
+
+    def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        y = self.first(_double(F.relu(_normed(self.norms[0], x, labels))))
+        y = self.second(F.relu(_normed(self.norms[1], y, labels)))
+        return y + _double(self.shortcut(x))
+
+
+class DownBlock(nn.Module):
+    """ReLU, convolution, ReLU, convolution, half the pixels; plus the input."""
+
+    def __init__(self, before: int, width: int, norm: NormName, *, halve: bool, first: bool = False) -> None:
+        super().__init__()
+        self.halve, self.is_first = halve, first
+        self.norms = nn.ModuleList([norm_layer("none" if first else norm, channels) for channels in (before, width)])
+        self.first, self.second = nn.Conv2d(before, width, 3, 1, 1), nn.Conv2d(width, width, 3, 1, 1)
+        self.shortcut = nn.Conv2d(before, width, 1) if halve or before != width else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        # A ReLU on the picture itself would throw half of it away.
+        y = self.first(x if self.is_first else F.relu(self.norms[0](x)))
+        y = self.second(F.relu(self.norms[1](y)))
+        return self._halved(y) + self.shortcut(self._halved(x))
+
+    def _halved(self, x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, 2) if self.halve else x
+
+
+class ResidualGenerator(nn.Module):
+    """latents [n, dim], labels -> [n, *shape] in -1..1"""
+
+    def __init__(
+        self,
+        latent: int,
+        base: int,
+        shape: Shape,
+        *,
+        norm: NormName = "batch",
+        attention: int | None = None,
+        classes: int | None = None,
+        conditioning: Conditioning = "none",
+    ) -> None:
+        super().__init__()
+        joined = labels_beside_latents(classes, conditioning, norm)
+        self.join = JoinedLabels(joined) if joined else None
+        self.begin = nn.Linear(latent + joined, base * BOTTOM**2)
+        layers: list[nn.Module] = []
+        for size in generator_sizes(shape[1]):
+            layers += [UpBlock(base, base, norm, classes, conditioning), *attention_at(size, attention, base)]
+        end = [norm_layer(norm, base), nn.ReLU(inplace=True), nn.Conv2d(base, shape[0], 3, 1, 1), nn.Tanh()]
+        self.layers = Stack(*layers, *end)
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        begun = self.begin(latents if self.join is None else self.join(latents, labels))
+        return self.layers(begun.unflatten(1, (-1, BOTTOM, BOTTOM)), labels)
+
+
+class ResidualDiscriminator(nn.Module):
+    """samples [n, *shape], labels -> Verdict"""
+
+    def __init__(
+        self,
+        base: int,
+        shape: Shape,
+        *,
+        norm: NormName = "none",
+        attention: int | None = None,
+        minibatch: str = "none",
+        classes: int | None = None,
+        conditioning: Conditioning = "none",
+    ) -> None:
+        super().__init__()
+        maps = classes if classes and conditioning == "concat" else 0
+        layers: list[nn.Module] = [LabelMaps(maps)] if maps else []
+        before = shape[0] + maps
+        for size in discriminator_sizes(shape[1]):
+            layers.append(DownBlock(before, base, norm, halve=True, first=before != base))
+            layers += attention_at(size, attention, base)
+            before = base
+        layers += [DownBlock(base, base, norm, halve=False) for _ in range(2)]
+        extra = [MinibatchStddev()] if minibatch == "stddev" else []
+        self.body = Stack(*layers, nn.ReLU(), *extra)
+        features = base + len(extra)
+        self.compare = MinibatchDiscrimination(features) if minibatch == "discrimination" else None
+        width = features + (self.compare.project.shape[1] if self.compare else 0)
+        self.head = Head(width, classes, conditioning)
+
+    def forward(self, samples: Tensor, labels: Tensor | None = None) -> Verdict:
+        features = self.body(samples, labels).sum((2, 3))
+        return self.head(features if self.compare is None else self.compare(features), labels)
+
+
+@torch.no_grad()
+def init(module: nn.Module) -> None:
+    """Glorot's, with a gain of √2 where a ReLU follows, as in both papers' codes."""
+    if isinstance(module, UpBlock | DownBlock):
+        for convolution in (module.first, module.second):
+            nn.init.xavier_uniform_(convolution.weight, sqrt(2))
+    elif isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.xavier_uniform_(module.weight)
+    if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
+        module.bias.zero_()
+    if isinstance(module, ConditionalNorm):
+        nn.init.ones_(module.gain.weight)
+        nn.init.zeros_(module.shift.weight)
+
+
+def _double(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2, mode="nearest")
+
+
+def _normed(norm: nn.Module, x: Tensor, labels: Tensor | None) -> Tensor:
+    return norm(x, labels) if isinstance(norm, ConditionalNorm) else norm(x)

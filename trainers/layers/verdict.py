@@ -1,0 +1,69 @@
+"""What a discriminator says of its samples, and the heads that say it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Conditioning = Literal["none", "projection", "auxiliary", "concat"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    logits: Tensor  # [n], or [n, members] of a panel
+    features: Tensor  # [n, d]: what the logits are made from
+    classes: Tensor | None = None  # [n, classes]: logits of an auxiliary classifier
+
+
+class Head(nn.Module):
+    """features [n, d], labels [n] -> Verdict.
+
+    projection: logits gain the inner product of the features with an embedding of the label (Miyato and Koyama,
+    1802.05637). auxiliary: a second output names the class (Odena et al., 1610.09585).
+    """
+
+    def __init__(
+        self, width: int, classes: int | None, conditioning: Conditioning = "none", *, bias: bool = True
+    ) -> None:
+        super().__init__()
+        self.score = nn.Linear(width, 1, bias=bias)
+        self.embedding = nn.Embedding(classes, width) if classes and conditioning == "projection" else None
+        if self.embedding is not None:
+            nn.init.normal_(self.embedding.weight, std=width**-0.5)  # N(0, 1) would drown the other term
+        self.classifier = nn.Linear(width, classes) if classes and conditioning == "auxiliary" else None
+
+    def forward(self, features: Tensor, labels: Tensor | None) -> Verdict:
+        logits = self.score(features).flatten()
+        if self.embedding is not None:
+            logits = logits + (self.embedding(labels) * features).sum(1)
+        classes = None if self.classifier is None else self.classifier(features)
+        return Verdict(logits=logits, features=features, classes=classes)
+
+
+class Panel(nn.Module):
+    """Several discriminators: every loss and penalty is the mean over them (GMAN's plain mean, 1611.01673)."""
+
+    def __init__(self, members: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, samples: Tensor, labels: Tensor | None) -> Verdict:
+        verdicts: list[Verdict] = [member(samples, labels) for member in self.members]
+        classes = [verdict.classes for verdict in verdicts if verdict.classes is not None]
+        return Verdict(
+            logits=torch.stack([verdict.logits for verdict in verdicts], 1),
+            features=torch.cat([verdict.features for verdict in verdicts], 1),
+            classes=torch.stack(classes).mean(0) if classes else None,
+        )
+
+
+def panel(members: Sequence[nn.Module]) -> nn.Module:
+    return members[0] if len(members) == 1 else Panel(members)
+
+
+def label_maps(labels: Tensor, classes: int, like: Tensor) -> Tensor:
+    """[n, classes, height, width]: ones in the map of the label, zeros elsewhere (Mirza and Osindero, 1411.1784)."""
+    hot = torch.nn.functional.one_hot(labels, classes).to(like.dtype)
+    return hot[:, :, None, None].expand(-1, -1, *like.shape[2:])
