@@ -13,8 +13,9 @@ import numpy as np
 from trainers.data.decode import UnreadableImage
 from trainers.data.fit import fit
 from trainers.data.packed import LABELS, META, VERSION, DamagedData, PackedData, content_digest, open_packed
+from trainers.data.recognise import find_source
 from trainers.data.shapes import ProceduralSource
-from trainers.data.sources import BadSource, Item, Source, find_source, ready
+from trainers.data.sources import BadSource, Item, Source, ready
 from trainers.data.writer import SampleWriter
 
 LABEL_MODES = ("auto", "none", "required")

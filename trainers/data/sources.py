@@ -30,25 +30,6 @@ class Source:
     ignored: tuple[tuple[str, str], ...] = field(default=())  # (name, reason) of what is no picture
 
 
-def find_source(source: Path | ProceduralSource, split: str | None, resolution: int | None) -> Source:
-    """Recognises the source by what it is; BadSource names what was found and what is read."""
-    if not isinstance(source, Path):
-        return procedural(source, resolution)
-    if not source.exists():
-        raise BadSource(f"no data at {source}")
-    from trainers.data import arrays, idx, pictures
-
-    if source.suffix == ".npz":
-        return arrays.npz_source(source, split)
-    if idx.holds_idx(source):
-        return idx.idx_source(source, split)
-    if source.is_dir():
-        return pictures.folder_source(source, split)
-    if source.suffix == ".zip":
-        return pictures.zip_source(source, split)
-    raise BadSource(f"{source} is none of: a folder of pictures, a .zip of one, IDX files, an .npz")
-
-
 def ready(picture: np.ndarray) -> Callable[[], np.ndarray]:
     """What an item reads whose picture is at hand."""
     return lambda: picture
