@@ -60,7 +60,7 @@ def _fit(work: Work) -> dict[str, Any]:
         run_config=RunConfig(
             name=claim.attempt_id,  # a name that was used before would resume that run
             storage_path=str(work.workspace / "ray-train"),
-            failure_config=FailureConfig(max_failures=0, controller_failure_limit=3),
+            failure_config=FailureConfig(max_failures=0, max_preemption_failures=0, controller_failure_limit=3),
         ),
     )
     try:
