@@ -11,6 +11,7 @@ from typing import Any
 import ray.train
 from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2.api.exceptions import PreemptionError, TrainingFailedError
 
 from jobs import checkpoints
 from jobs.failures import Failed, named
@@ -67,6 +68,11 @@ def _fit(work: Work) -> dict[str, Any]:
         return trainer.fit().return_value
     except WorkerGroupError as error:
         raise _cause(error.worker_failures) from error
+    except (
+        TrainingFailedError
+    ) as error:  # its nodes were taken away, or its controller died: nothing that user code did
+        failure = "preempted" if isinstance(error, PreemptionError) else "lost"
+        raise Failed(failure, f"Ray Train gave up: {str(error).strip().splitlines()[-1][:300]}") from error
 
 
 def _worker(work: Work, device: str) -> dict[str, Any]:
