@@ -62,9 +62,10 @@ def _choices(error: Any) -> str:
 def _split(spec: TrainJob) -> list[Problem]:
     """A rank owns whole groups: otherwise two workers would not compute what one does."""
     groups = spec.train.batch_size // spec.train.group_size
-    workers = spec.resources.sizes.max
-    if groups % workers == 0:
+    sizes = spec.resources.sizes
+    if any(groups % workers == 0 for workers in range(sizes.min, sizes.max + 1)):
         return []
+    workers = f"{sizes.min}" if sizes.min == sizes.max else f"{sizes.min} to {sizes.max}"
     fitting = ", ".join(str(n) for n in range(1, groups + 1) if groups % n == 0)
     message = (
         f"{workers} workers cannot share {groups} groups of {spec.train.group_size} evenly; "

@@ -19,7 +19,7 @@ from jobs.layout import Layout
 from jobs.progress import Claim, Line
 from jobs.publish import card, publish, published
 from jobs.shards import Shard
-from jobs.spec import GenerateJob, parse
+from jobs.spec import GenerateJob, Resources, parse
 from jobs.store import Store, open_store
 
 POLL = 1.0  # seconds between two ticks
@@ -27,6 +27,16 @@ POLL = 1.0  # seconds between two ticks
 
 class Stopped(Exception):
     """The orchestrator asked the job to stop; finished shards stay."""
+
+
+def _where(asked: Resources) -> dict[str, Any]:
+    """What a worker insists on beside CPUs and GPUs, in Ray's words."""
+    said = {
+        "memory": asked.memory_per_worker,
+        "accelerator_type": asked.accelerator,
+        "label_selector": dict(asked.node_labels),
+    }
+    return {name: value for name, value in said.items() if value}
 
 
 class Totals:
@@ -101,6 +111,7 @@ def _write(claim: Claim, spec: GenerateJob, store: Store, line: Line, planned: l
         concurrency=claim.workers,  # a pool of fixed size: what plan() gave, no more and no less
         num_cpus=claim.cpus_per_worker,
         num_gpus=gpus or None,
+        **_where(spec.resources),
     )
     ticker = _Ticker(spec, line, totals, planned, todo)
     try:

@@ -5,6 +5,7 @@ never ignored. Models are frozen; durations are seconds, counts and bytes whole 
 """
 
 import json
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -143,7 +144,17 @@ class Rule(Part):
     failure: str | None = None
     exit_code: int | None = None
     log: str | None = None
-    action: Literal["retry", "fail", "ignore"]
+    action: Literal["retry", "fail", "ignore"] = Field(description="ignore: again, and it costs no budget")
+
+    @model_validator(mode="after")
+    def some_condition(self) -> "Rule":
+        if self.failure is None and self.exit_code is None and self.log is None:
+            raise ValueError("failure, exit_code or log is expected")
+        try:
+            re.compile(self.log or "")
+        except re.error as error:
+            raise ValueError(f"log: {self.log!r} is no regular expression: {error}") from None
+        return self
 
 
 class Retry(Part):

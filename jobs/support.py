@@ -12,7 +12,6 @@ from jobs.spec import AnyJob, dump
 NOT_YET = {
     "code": "use a built-in family, or an installed plug-in",
     "environment": "install what the workers need in their image",
-    "queue": "leave it out: there is one queue, 'default'",
     "model.init_from": "leave it out",
     "data.from": "name a source",
     "data.a": "image-to-image families come later",
@@ -21,10 +20,6 @@ NOT_YET = {
     "train.checkpoint.best": "use checkpoint: latest",
     "train.evaluate": "leave it out",
     "train.health.on_collapse": "leave it out",
-    "resources.memory_per_worker": "leave it out",
-    "resources.accelerator": "leave it out",
-    "resources.node_labels": "leave it out",
-    "retry.rules": "leave it out: lost attempts and storage failures are retried, others are not",
     "ttl": "leave it out: records are kept",
     "matrix": "submit one job for each value",
     "gate": "leave it out",
@@ -54,8 +49,6 @@ def unsupported(spec: AnyJob) -> list[Problem]:
         value = _get(document, path)
         if isinstance(value, str) and value in values:
             problems.append(Problem(path=path, message=f"{value!r} is not supported yet; {values[value]}"))
-    if isinstance(_get(document, "resources.workers"), dict):
-        problems.append(Problem(path="resources.workers", message="{min, max} is not supported yet; give one number"))
     if spec.kind == "generate" and spec.data is not None:
         problems.append(Problem(path="data", message="not supported yet; image-to-image families come later"))
     return problems

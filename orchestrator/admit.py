@@ -12,11 +12,12 @@ from sqlalchemy import Connection
 
 from jobs import check, load
 from jobs import spec as job_spec
-from jobs.errors import Problem, SpecError
+from jobs.errors import Problem, SpecError, did_you_mean
 from jobs.layout import new_job_id
 from jobs.spec import AnyJob, GenerateJob, Need
-from orchestrator import cron, db, dependencies, scheduler, templates
+from orchestrator import asking, cron, db, dependencies, scheduler, templates
 from orchestrator.records import Job, Schedule
+from orchestrator.retry import ACTIONS
 from orchestrator.scheduler import Node
 from orchestrator.settings import Settings
 from orchestrator.states import ENDED, Desired, Status
@@ -62,7 +63,13 @@ def admit(
     specs, problems = _parse(documents)
     problems += _doubled(specs)
     for number, spec in specs.items():
-        found = check.problems(spec) + _local_paths(spec, settings) + _capacity(spec, nodes) + _timing(spec)
+        found = (
+            check.problems(spec)
+            + _local_paths(spec, settings)
+            + _capacity(spec, nodes, settings)
+            + _timing(spec)
+            + _rules(spec)
+        )
         problems += [replace(problem, document=number) for problem in found]
     circle = dependencies.cycle({spec.name: [need.name for need in job_spec.upstream(spec)] for spec in specs.values()})
     if circle:
@@ -141,15 +148,21 @@ def _local_paths(spec: AnyJob, settings: Settings) -> list[Problem]:
     ]
 
 
-def _capacity(spec: AnyJob, nodes: Sequence[Node] | None) -> list[Problem]:
-    """A gang that this cluster could not hold even when empty would wait for ever."""
-    if nodes is None:
+def _capacity(spec: AnyJob, nodes: Sequence[Node] | None, settings: Settings) -> list[Problem]:
+    """A gang that its queue, or this cluster even when empty, could not hold would wait for ever."""
+    if spec.queue not in settings.policy.queues:
+        hint = did_you_mean(spec.queue, settings.policy.queues)
+        return [Problem(path="queue", message=f"there is no queue {spec.queue!r} on this server{hint}")]
+    if nodes is None or not asking.sizes(spec):
         return []
-    resources = spec.resources
-    workers = resources.sizes.min
-    gpus = scheduler.gpus_for(resources.gpus_per_worker, workers, nodes)
-    missing = scheduler.shortage(workers, resources.cpus_per_worker, gpus, nodes)
-    return [Problem(path="resources", message=missing)] if missing else []
+    job = asking.asks(_new(spec, Asker(project="", owner="you"), 0.0, None, ""), (), 0.0, 0.0)
+    missing = scheduler.shortage(job, nodes)
+    if missing:
+        return [Problem(path="resources", message=missing)]
+    workers = job.sizes[-1]
+    least = scheduler.each_of(job, workers, scheduler.whole_gpus(nodes)).times(workers)
+    never = scheduler.Ledger(settings.policy, (), {}, scheduler.total(nodes)).never(job, least)
+    return [Problem(path="resources", message=never)] if never else []
 
 
 def digest(spec: AnyJob) -> str:
@@ -159,6 +172,17 @@ def digest(spec: AnyJob) -> str:
 def _timing(spec: AnyJob) -> list[Problem]:
     wrong = cron.problem(spec.schedule) if spec.schedule else None
     return [Problem(path=f"schedule.{wrong.partition(':')[0]}", message=wrong.partition(": ")[2])] if wrong else []
+
+
+def _rules(spec: AnyJob) -> list[Problem]:
+    """A rule for a failure that never comes would be silently useless."""
+    return [
+        Problem(
+            path=f"retry.rules.{n}.failure", message=f"unknown {rule.failure!r}{did_you_mean(rule.failure, ACTIONS)}"
+        )
+        for n, rule in enumerate(spec.retry.rules)
+        if rule.failure is not None and rule.failure not in ACTIONS
+    ]
 
 
 def _untimely(specs: dict[int, AnyJob]) -> list[Problem]:

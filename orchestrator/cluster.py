@@ -144,9 +144,21 @@ def _ok(answer: httpx.Response) -> httpx.Response:
     return answer
 
 
+_ACCELERATOR = "accelerator_type:"  # the prefix of the resource by which Ray tells a node's kind of GPU
+
+
 def _node(entry: Mapping[str, Any]) -> Node:
     total = entry.get("resources_total") or {}
-    return Node(id=entry["node_id"], cpus=total.get("CPU", 0.0), gpus=total.get("GPU", 0.0))
+    labels = {str(name): str(value) for name, value in (entry.get("labels") or {}).items()}
+    named = [name.removeprefix(_ACCELERATOR) for name in total if name.startswith(_ACCELERATOR)]
+    return Node(
+        id=entry["node_id"],
+        cpus=total.get("CPU", 0.0),
+        gpus=total.get("GPU", 0.0),
+        memory=total.get("memory", 0.0),
+        accelerator=named[0] if named else labels.get("ray.io/accelerator-type"),
+        labels=labels,
+    )
 
 
 def _driver(entry: Mapping[str, Any]) -> Driver:

@@ -3,14 +3,14 @@
 The supervisor and the routes of drivers and users both come here; nobody else moves a status.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection
 
 from orchestrator import db, retry
 from orchestrator.records import Attempt, Job
-from orchestrator.scheduler import Start
+from orchestrator.scheduler import Preempt, Start
 from orchestrator.settings import Settings
 from orchestrator.states import ACTIVE, AttemptStatus, Desired, Status
 
@@ -49,7 +49,8 @@ def end(connection: Connection, job: Job, transition: str, reason: str, failure:
 
 
 def enqueue(connection: Connection, job: Job, transition: str, message: str, now: float) -> bool:
-    return move(connection, job, transition, message, now=now, queued=now, not_before=None, reason=None)
+    changes: dict[str, Any] = {"queued": now, "not_before": None, "reason": None, "desired": Desired.RUN}
+    return move(connection, job, transition, message, now=now, **changes)
 
 
 def start(connection: Connection, job: Job, decision: Start, claim_hash: str, now: float) -> Attempt | None:
@@ -114,18 +115,23 @@ class Ending:
     failure: str | None = None
     message: str = ""
     data: dict[str, Any] | None = None
+    exit_code: int | None = None
+    log: str = ""  # the end of the driver's, for the rules of `retry`
 
 
 def finish(connection: Connection, job: Job, attempt: Attempt, ending: Ending, settings: Settings, now: float) -> bool:
     """End the attempt, once, and move the job on. False when the attempt had ended before."""
     if ending.status == AttemptStatus.STOPPED and attempt.stop_asked is None:
         ending = Ending(status=ending.status, failure="stopped", message=ending.message or "stopped unasked")
+    if ending.status == AttemptStatus.LOST and job.desired == Desired.PREEMPT:
+        ending = replace(ending, failure="preempted")  # it was told to stop, and did not in time
     first = db.attempts.end(
         connection,
         attempt.id,
         status=ending.status,
         failure=ending.failure,
         message=ending.message or None,
+        exit_code=ending.exit_code,
         result=ending.data,
         ended=now,
         reserved_until=now + settings.reserve_seconds,
@@ -168,23 +174,26 @@ def _move_on(connection: Connection, job: Job, attempts: list[Attempt], ending: 
     elif job.desired == Desired.SUSPEND:
         move(connection, job, "suspended", "suspended", now=now, attempt=number, reason="suspended")
     elif ending.failure is None:
-        enqueue(connection, job, "requeued", "stopped with a checkpoint; goes on from it", now)
+        back = f"stopped with a checkpoint; goes on from it ({job.reason})" if job.desired == Desired.PREEMPT else ""
+        enqueue(connection, job, "requeued", back or "stopped with a checkpoint; goes on from it", now)
     else:
         _retry(connection, job, attempts, ending, now)
 
 
 def _retry(connection: Connection, job: Job, attempts: list[Attempt], ending: Ending, now: float) -> None:
     assert ending.failure is not None
-    decision = retry.decide(ending.failure, attempts, job.parsed.retry, now)
+    decision = retry.decide(ending.failure, attempts, job.parsed.retry, now, ending.log)
     why = f"{ending.failure}: {ending.message}" if ending.message else ending.failure
     number = attempts[-1].number
     if isinstance(decision, retry.GiveUp):
-        ended = ending.message if retry.ACTIONS.get(ending.failure, "fail") == "fail" else f"{why} ({decision.reason})"
+        ended = f"{why} ({decision.reason})" if decision.is_limit else ending.message
         end(connection, job, "failed", ended or decision.reason, ending.failure, now)
         return
+    if decision.excused:
+        db.attempts.change(connection, attempts[-1].id, excused=True)
     message = f"attempt {number} ended: {why}; next one in {decision.at - now:.0f} s"
     data = {"failure": ending.failure, "at": decision.at}
-    changes: dict[str, Any] = {"not_before": decision.at, "reason": message}
+    changes: dict[str, Any] = {"not_before": decision.at, "reason": message, "desired": Desired.RUN}
     move(connection, job, "retrying", message, now=now, attempt=number, data=data, **changes)
 
 
@@ -202,12 +211,36 @@ def want(connection: Connection, job: Job, desired: Desired, reason: str, failur
     return True
 
 
+STOPS = {"preempt": "preempted", "shrink": "shrunk", "grow": "grown"}  # kind of a stop -> its event
+
+
+def preempt(connection: Connection, job: Job, decision: Preempt, now: float) -> bool:
+    """Stop it for another's sake, or for another size: counted, unless it is to grow."""
+    if job.desired != Desired.RUN or not want(connection, job, Desired.PREEMPT, decision.reason, None, now):
+        return False
+    event = STOPS[decision.kind]
+    db.events.add(connection, job.id, event, decision.reason, now=now, attempt=job.attempt)
+    if decision.kind != "grow":
+        db.counters.add(connection, "preemptions_total", queue=job.queue)
+    return True
+
+
 def _at_once(connection: Connection, job: Job, desired: Desired, reason: str, failure: str | None, now: float) -> bool:
     if desired == Desired.SUSPEND:
         changes: dict[str, Any] = {"desired": desired, "reason": reason}
         return job.status != Status.SUSPENDED and move(connection, job, "suspended", reason, now=now, **changes)
     db.jobs.change(connection, job.id, desired=desired)
     return end(connection, job, "cancelled" if desired == Desired.CANCEL else "failed", reason, failure, now)
+
+
+def again(connection: Connection, job: Job, who: str, now: float) -> bool:
+    """A job that failed or was cancelled goes on, from its newest checkpoint and with all its budgets."""
+    changes: dict[str, Any] = {"desired": Desired.RUN, "reason": None, "failure": None, "ended": None}
+    changes |= {"archived": False, "not_before": None}
+    if not move(connection, job, "retried", f"retried by {who}", now=now, **changes):
+        return False
+    db.attempts.excuse(connection, job.id)
+    return True
 
 
 def resume(connection: Connection, job: Job, now: float) -> bool:

@@ -28,6 +28,7 @@ J = ("project", "job_name", "job_id")
 COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {  # of the database's table: help, labels
     "jobs_finished_total": ("Jobs that ended", ("project", "queue", "kind", "status", "failure")),
     "attempts_total": ("Attempts that ended", ("kind", "outcome", "failure")),
+    "preemptions_total": ("Attempts stopped for a more important job", ("queue",)),
     "gpu_seconds_total": ("GPU time of attempts that ended", ("project", "queue", "use")),
     "cpu_seconds_total": ("CPU time of attempts that ended", ("project", "queue", "use")),
     "schedule_ticks_total": ("Ticks of schedules, by what became of them", ("project", "schedule", "outcome")),

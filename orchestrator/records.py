@@ -77,6 +77,8 @@ class Attempt:
     status: str
     failure: str | None = None
     message: str | None = None
+    exit_code: int | None = None
+    excused: bool | None = None
     claim_hash: str = ""
     nonce_hash: str | None = None
     token_hash: str | None = None

@@ -1,4 +1,8 @@
-"""Everything that the server can be told: one frozen value, read from the environment once."""
+"""Everything that the server can be told: one frozen value, read from the environment once.
+
+GANWORKS_QUEUES names a file with the queues, their quotas and fair shares, and how the plan preempts
+(`queues.py` shows it whole); without it there is one queue, `default`, that has everything.
+"""
 
 import json
 import os
@@ -9,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator import keys
+from orchestrator import keys, queues
+from orchestrator.scheduler import Policy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +45,7 @@ class Settings:
     result_grace: float = 5.0  # a driver's result may arrive this much after Ray saw its end
     reserve_seconds: float = 90.0  # a lost attempt holds its place until Ray confirms, this long at most
     cancel_grace: float = 60.0  # for the last checkpoint, before Ray stops the driver
+    policy: Policy = field(default_factory=Policy)  # queues, quotas, preemption: the file of GANWORKS_QUEUES
     ticks_kept: int = 1000  # rows per job; older ones thin out
 
     @property
@@ -84,6 +90,8 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         values["data_roots"] = tuple(environ["GANWORKS_DATA_ROOTS"].split(os.pathsep))
     if environ.get("GANWORKS_RUNTIME_ENV"):
         values["runtime_env"] = _runtime_env(environ["GANWORKS_RUNTIME_ENV"])
+    if environ.get("GANWORKS_QUEUES"):
+        values["policy"] = queues.read(environ["GANWORKS_QUEUES"])
     store_env = {name: value for name, value in environ.items() if name.startswith("AWS_")}
     return Settings(ray_token=_ray_token(environ), store_env=store_env, **values)
 

@@ -30,6 +30,7 @@ class Desired(StrEnum):
     RUN = "RUN"
     CANCEL = "CANCEL"
     SUSPEND = "SUSPEND"
+    PREEMPT = "PREEMPT"  # a checkpoint, then back into the queue: its places are for another job, or for more of them
     FAIL = "FAIL"  # its time is over; `failure` says which
 
 
@@ -52,6 +53,7 @@ TRANSITIONS: dict[str, Transition] = {
     "requeued": _to(Status.QUEUED, RT, SP),
     "suspended": _to(Status.SUSPENDED, W, Q, ST, R, SP, RT),
     "resumed": _to(Status.WAITING, SU),
+    "retried": _to(Status.WAITING, Status.FAILED, Status.CANCELLED),  # by a user: the one way back from an end
     "succeeded": _to(Status.SUCCEEDED, ST, R, SP),
     "failed": _to(Status.FAILED, W, Q, ST, R, SP, RT, SU),
     "cancelled": _to(Status.CANCELLED, W, Q, ST, R, SP, RT, SU),

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from orchestrator import db, dependencies, keys, lifecycle, scheduler, ticking, watch
+from orchestrator import asking, db, dependencies, keys, lifecycle, scheduler, ticking, usage, watch
 from orchestrator.cluster import Cluster, Refused, Unreachable
 from orchestrator.crash import crash_point
 from orchestrator.lifecycle import Ending
 from orchestrator.records import Attempt, Job, Need
 from orchestrator.redact import Redactor
-from orchestrator.scheduler import Held, Node, Queued, Start, Wait
+from orchestrator.scheduler import Amount, Node, Preempt, Start, Wait
 from orchestrator.settings import Settings
 from orchestrator.states import AttemptStatus, Desired, Status
 from orchestrator.watch import Drivers
@@ -22,6 +22,7 @@ from orchestrator.watch import Drivers
 log = structlog.get_logger(__name__)
 
 KILL_AGAIN = 10.0  # seconds between two stops of the same driver
+USAGE_AGE = 60.0  # seconds for which the reckoning of fair shares is good
 CAPACITY_AGE = 5.0  # seconds for which the list of nodes is good
 UNREACHABLE = "waiting for Ray, which cannot be reached"
 
@@ -51,6 +52,9 @@ class Supervisor:
     plan_seconds: Callable[[float], None] = lambda seconds: None  # told how long each plan took
     nodes: Sequence[Node] | None = None  # as last seen; None: Ray has not been reached yet, or no more
     raises: bool = False  # tests want to see what a step would only log
+    idle_since: float | None = None  # since when nobody waits for room
+    _usage: Mapping[tuple[str, str], Amount] = field(default_factory=dict)
+    _usage_seen: float = -1e18
     _since: float = 0.0
     _nodes_seen: float = -1e9
     _awake: threading.Event = field(default_factory=threading.Event)
@@ -161,11 +165,11 @@ class Supervisor:
     def _mind_attempt(self, attempt: Attempt, snapshot: Snapshot) -> None:
         if attempt.is_live:
             verdict = watch.judge(attempt, snapshot.drivers, self.settings, snapshot.now, snapshot.since)
-            self._apply(snapshot.jobs[attempt.job_id], attempt, verdict, snapshot.now)
+            self._apply(snapshot.jobs[attempt.job_id], attempt, verdict, snapshot.drivers, snapshot.now)
         else:
             self._apply_ended(attempt, watch.judge_ended(attempt, snapshot.drivers, snapshot.now), snapshot.now)
 
-    def _apply(self, job: Job, attempt: Attempt, verdict: watch.Verdict, now: float) -> None:
+    def _apply(self, job: Job, attempt: Attempt, verdict: watch.Verdict, drivers: Drivers, now: float) -> None:
         match verdict:
             case watch.Submit():
                 self._submit(job, attempt, now)
@@ -176,7 +180,8 @@ class Supervisor:
             case watch.Kill():
                 self._kill(attempt, now)
             case watch.Lost(failure, message):
-                self._lose(attempt, failure, message, now)
+                driver = (drivers or {}).get(attempt.id)
+                self._lose(attempt, failure, message, driver.message if driver else "", now)
 
     def _apply_ended(self, attempt: Attempt, verdict: watch.Fine | watch.Kill | watch.Release, now: float) -> None:
         match verdict:
@@ -239,13 +244,18 @@ class Supervisor:
             return False
         return True
 
-    def _lose(self, attempt: Attempt, failure: str, message: str, now: float) -> None:
+    def _lose(self, attempt: Attempt, failure: str, message: str, log: str, now: float) -> None:
         """Stopped through Ray first, then lost; it keeps its place until Ray confirms or the reservation ends."""
         crash_point("lose: before Ray stops it")
         if attempt.driver_ended is None:
             self._stop_in_ray(attempt)
         crash_point("lose: after Ray stopped it")
-        self._end(attempt, Ending(status=AttemptStatus.LOST, failure=failure, message=message), now)
+        gone = sorted(set(attempt.placement) - {node.id for node in self.nodes or ()}) if self.nodes else []
+        if failure == "lost" and gone:
+            failure, message = "node_lost", f"node {', '.join(gone)} is gone; {message}"
+        code = watch.exit_code(log)
+        lost = Ending(status=AttemptStatus.LOST, failure=failure, message=message, exit_code=code, log=log)
+        self._end(attempt, lost, now)
         crash_point("lose: after the note of it")
 
     def _end(self, attempt: Attempt, ending: Ending, now: float) -> None:
@@ -322,26 +332,52 @@ class Supervisor:
     def _start_jobs(self, now: float) -> None:
         """From fresh rows: what the step has done so far may have made room or added to the queue."""
         with self.database.read() as connection:
-            queued = {job.id: job for job in db.jobs.unfinished(connection) if job.is_queued}
+            jobs = {job.id: job for job in db.jobs.unfinished(connection)}
+            attempts = db.attempts.of_unfinished(connection)
             held = db.attempts.unreleased(connection)
+            owners = db.jobs.with_attempts(connection, held)
+        queued = {job.id: job for job in jobs.values() if job.is_queued}
         if self.nodes is None:
             for job in queued.values():
                 self._explain(job, UNREACHABLE)
             return
         began = time.perf_counter()
-        decisions = scheduler.plan(
+        grace = self.settings.cancel_grace
+        plan = scheduler.decide(
             scheduler.Snapshot(
-                queued=[asks(job) for job in queued.values()], held=[holds(a) for a in held], nodes=self.nodes
+                queued=[asking.asks(job, attempts.get(job.id, ()), grace, now) for job in queued.values()],
+                held=[asking.holds(a, owners[a.job_id], attempts.get(a.job_id, ()), grace, now) for a in held],
+                nodes=self.nodes,
+                policy=self.settings.policy,
+                usage=self._recent_usage(now),
+                now=now,
+                idle_since=self.idle_since,
             )
         )
         self.plan_seconds(time.perf_counter() - began)
-        for decision in decisions:
+        self.idle_since = None if plan.somebody_waits_for_room else min(self.idle_since or now, now)
+        for decision in plan.decisions():
             with self._alone(decision.job_id):
-                self._apply_plan(queued[decision.job_id], decision, now)
+                self._apply_plan(jobs[decision.job_id], decision, now)
 
-    def _apply_plan(self, job: Job, decision: Start | Wait, now: float) -> None:
+    def _recent_usage(self, now: float) -> Mapping[tuple[str, str], Amount]:
+        if not 0 <= now - self._usage_seen < USAGE_AGE:
+            half_life = self.settings.policy.half_life
+            with self.database.read() as connection:
+                attempts = db.attempts.since(connection, now - usage.REMEMBERED * half_life)
+                jobs = db.jobs.with_attempts(connection, attempts)
+            self._usage, self._usage_seen = usage.recent(attempts, jobs, half_life, now), now
+        return self._usage
+
+    def _apply_plan(self, job: Job, decision: Start | Preempt | Wait, now: float) -> None:
         if isinstance(decision, Wait):
             self._explain(job, decision.reason)
+            return
+        if isinstance(decision, Preempt):
+            with self.database.write() as connection:
+                fresh = db.jobs.by_id(connection, job.id)
+                assert fresh is not None
+                lifecycle.preempt(connection, fresh, decision, now)
             return
         crash_point("start: before the attempt's row")
         attempt_id = f"{job.id}-{job.attempt + 1}"
@@ -358,33 +394,10 @@ def claim_code(settings: Settings, attempt_id: str) -> str:
     return keys.derived(settings.token, "claim", attempt_id)
 
 
-def asks(job: Job) -> Queued:
-    """A job as the plan sees it."""
-    resources = job.parsed.resources
-    sizes = resources.sizes
-    return Queued(
-        job_id=job.id,
-        name=job.name,
-        priority=job.priority,
-        submitted=job.submitted,
-        sizes=tuple(range(sizes.max, sizes.min - 1, -1)),
-        cpus_per_worker=resources.cpus_per_worker,
-        gpus_per_worker=resources.gpus_per_worker,
-    )
-
-
-def holds(attempt: Attempt) -> Held:
-    return Held(
-        placement=attempt.placement,
-        cpus_per_worker=attempt.cpus_per_worker,
-        gpus_per_worker=attempt.gpus_per_worker,
-    )
-
-
 def time_over(job: Job, attempts: Sequence[Attempt], now: float) -> tuple[str, str] | None:
     """(failure, reason) when the job ran, or waited in the queue, for longer than its spec allows."""
     spec = job.parsed
-    ran = sum(attempt.seconds(now) for attempt in attempts)
+    ran = sum(attempt.seconds(now) for attempt in attempts if not attempt.excused or attempt.is_live)
     if spec.timeout is not None and ran > spec.timeout:
         return "timeout", f"it ran for {ran:.0f} s, and its timeout is {spec.timeout:g} s"
     if spec.queue_timeout is None or job.queued is None or not job.is_queued:

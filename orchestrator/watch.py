@@ -4,6 +4,7 @@ Ray's word alone is never the truth, and not reaching Ray means nothing: an atte
 its driver ended and no result came, or when the driver has been silent for too long.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -115,6 +116,12 @@ def _short(message: str) -> str:
         return "no more"
     said = lines[0].partition(", last available logs")[0]
     return f"{said}; {lines[-1]}"[:LONGEST_MESSAGE] if len(lines) > 1 else said[:LONGEST_MESSAGE]
+
+
+def exit_code(message: str) -> int | None:
+    """The driver's, as Ray tells it."""
+    found = re.search(r"exit code:? (-?\d+)", message)
+    return int(found[1]) if found else None
 
 
 def _unclaimed(attempt: Attempt, driver: Driver, settings: Settings, now: float, since: float) -> Verdict:

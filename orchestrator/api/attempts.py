@@ -19,7 +19,12 @@ router = APIRouter(prefix="/api/v1/attempts/{attempt_id}", tags=["attempts"])
 Driver = Annotated[Attempt, Depends(auth.driver)]
 TheWorks = Annotated[Works, Depends(auth.works)]
 
-COMMANDS = {Desired.CANCEL: "cancel", Desired.SUSPEND: "checkpoint_and_stop", Desired.FAIL: "checkpoint_and_stop"}
+COMMANDS = {
+    Desired.CANCEL: "cancel",
+    Desired.SUSPEND: "checkpoint_and_stop",
+    Desired.PREEMPT: "checkpoint_and_stop",
+    Desired.FAIL: "checkpoint_and_stop",
+}
 WORKING = ("training", "generating")  # phases whose ticks count as progress only when numbers move
 
 
@@ -49,6 +54,8 @@ class Result(BaseModel):
     failure: str | None = Field(default=None, max_length=40)
     message: str | None = None
     data: dict[str, Any] | None = None
+    exit_code: int | None = None
+    log: str = Field(default="", max_length=100_000)  # its end, for the rules of `retry`
 
 
 @router.post("/claim")
@@ -207,6 +214,8 @@ def result(body: Result, driver: Driver, works: TheWorks) -> dict[str, str]:
         failure=(body.failure or "user_code") if body.outcome == "failed" else None,
         message=works.redactor.text((body.message or "")[:4000]),
         data=works.redactor.values(finite(body.data)),
+        exit_code=body.exit_code,
+        log=body.log,
     )
     with works.database.write() as connection:
         job, attempt = _fresh(connection, driver)

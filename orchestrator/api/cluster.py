@@ -5,12 +5,10 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from orchestrator import db, scheduler
+from orchestrator import asking, db, scheduler
 from orchestrator.api.jobs import TheWorks, User
-from orchestrator.records import Attempt
-from orchestrator.scheduler import Node
+from orchestrator.scheduler import Held, Node
 from orchestrator.states import ENDED, Status
-from orchestrator.supervisor import holds
 
 router = APIRouter(prefix="/api/v1/cluster", tags=["cluster"])
 
@@ -21,20 +19,21 @@ def cluster(user: User, works: TheWorks) -> dict[str, Any]:
     with works.database.read() as connection:
         held = db.attempts.unreleased(connection)
         unfinished = db.jobs.unfinished(connection)
+        jobs = db.jobs.with_attempts(connection, held)
     cpus = sum(attempt.workers * attempt.cpus_per_worker for attempt in held)
     gpus = sum(attempt.workers * attempt.gpus_per_worker for attempt in held)
     return {
         "reachable": nodes is not None,
         "ray_address": works.settings.ray_address,
-        "nodes": _nodes(nodes or (), held),
+        "nodes": _nodes(nodes or (), [asking.holds(each, jobs[each.job_id], (), 0, works.clock()) for each in held]),
         "cpus": {"total": sum(node.cpus for node in nodes or ()), "held": cpus},
         "gpus": {"total": sum(node.gpus for node in nodes or ()), "held": gpus},
         "jobs": {status: sum(job.status == status for job in unfinished) for status in Status if status not in ENDED},
     }
 
 
-def _nodes(nodes: Sequence[Node], held: Sequence[Attempt]) -> list[dict[str, Any]]:
-    free = {node.id: node for node in scheduler.unheld(nodes, [holds(attempt) for attempt in held])}
+def _nodes(nodes: Sequence[Node], held: Sequence[Held]) -> list[dict[str, Any]]:
+    free = {node.id: node for node in scheduler.unheld(nodes, held)}
     return [
         {
             "id": node.id,

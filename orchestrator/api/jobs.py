@@ -1,4 +1,4 @@
-"""Jobs: submit, list, look at, cancel, suspend, resume."""
+"""Jobs: submit, list, look at, cancel, suspend, resume, retry."""
 
 from typing import Annotated, Any
 
@@ -143,6 +143,22 @@ def resume(job: str, user: User, works: TheWorks) -> dict[str, Any]:
             lifecycle.resume(connection, found, works.clock())
         elif found.has_ended or found.desired != Desired.RUN:
             raise HTTPException(409, f"job {found.name} is {found.status}; only a suspended job can be resumed")
+        found = find(connection, user, found.id)
+    works.wake()
+    return views.job(works, found)
+
+
+@router.post("/{job}/retry")
+def retry(job: str, user: User, works: TheWorks) -> dict[str, Any]:
+    """A job that failed or was cancelled goes on from its newest checkpoint, with all its budgets anew."""
+    with works.database.write() as connection:
+        found = find(connection, user, job)
+        if found.status not in (Status.FAILED, Status.CANCELLED):
+            raise HTTPException(409, f"job {found.name} is {found.status}; only one that failed or was cancelled")
+        other = db.jobs.unfinished_of_name(connection, user.project, found.name)
+        if other is not None and found.schedule is None:
+            raise HTTPException(409, f"job {found.name} has a newer one, {other.id}, that is {other.status}")
+        lifecycle.again(connection, found, user.owner, works.clock())
         found = find(connection, user, found.id)
     works.wake()
     return views.job(works, found)

@@ -1,4 +1,4 @@
-"""submit, validate, list, get, describe, watch, cancel, retry-free lifecycle verbs, events."""
+"""submit, validate, list, get, describe, watch, cancel, retry, suspend, resume, events."""
 
 import time
 from typing import Annotated, Any
@@ -16,7 +16,7 @@ Job = Annotated[str, typer.Argument(metavar="JOB", help="a job's name (its newes
 
 
 def register(app: typer.Typer) -> None:
-    for command in (submit, validate, get, describe, watch, cancel, suspend, resume, events):
+    for command in (submit, validate, get, describe, watch, cancel, retry, suspend, resume, events):
         app.command()(command)
     app.command("list")(list_jobs)
 
@@ -206,6 +206,12 @@ def cancel(context: typer.Context, job: Job) -> None:
         if found["status"] != "CANCELLED"
         else f"{found['name']}: CANCELLED"
     )
+
+
+def retry(context: typer.Context, job: Job) -> None:
+    """Let a job that failed or was cancelled go on from its newest checkpoint."""
+    found = context.obj.client.post(f"/jobs/{job}/retry")
+    note(f"{found['name']}: {found['status']}")
 
 
 def suspend(context: typer.Context, job: Job) -> None:

@@ -40,6 +40,12 @@ def unreleased(connection: Connection) -> list[Attempt]:
     return [Attempt(**row._mapping) for row in connection.execute(query)]
 
 
+def since(connection: Connection, moment: float) -> list[Attempt]:
+    """Those that were there at some time after it: what fair shares are reckoned from."""
+    query = select(attempts).where(attempts.c.ended.is_(None) | (attempts.c.ended > moment))
+    return [Attempt(**row._mapping) for row in connection.execute(query)]
+
+
 def to_archive(connection: Connection) -> list[Attempt]:
     """Those whose driver is gone and whose log is not in the bucket yet."""
     query = select(attempts).where(attempts.c.released.is_not(None), attempts.c.archived.is_(False))
@@ -63,6 +69,11 @@ def commit(connection: Connection, attempt_id: str, digest: str) -> bool:
     open_ = (attempts.c.id == attempt_id) & attempts.c.status.in_(ATTEMPT_LIVE)
     open_ &= attempts.c.commit_sha256.is_(None) | (attempts.c.commit_sha256 == digest)
     return connection.execute(update(attempts).where(open_).values(commit_sha256=digest)).rowcount == 1
+
+
+def excuse(connection: Connection, job_id: str) -> None:
+    """What failed so far counts in no budget any more."""
+    connection.execute(update(attempts).where(attempts.c.job_id == job_id).values(excused=True))
 
 
 def change(connection: Connection, attempt_id: str, **changes: Any) -> None:

@@ -1,12 +1,12 @@
 """Statements over jobs."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
 from orchestrator.db.tables import jobs
-from orchestrator.records import Job
+from orchestrator.records import Attempt, Job
 from orchestrator.states import ENDED, TRANSITIONS, Status
 
 
@@ -47,6 +47,15 @@ def unfinished(connection: Connection) -> list[Job]:
     """All that the supervisor has to think of, in the order of submission."""
     query = select(jobs).where(jobs.c.ended.is_(None)).order_by(jobs.c.submitted, jobs.c.id)
     return [Job(**row._mapping) for row in connection.execute(query)]
+
+
+def with_attempts(connection: Connection, attempts: Iterable[Attempt]) -> dict[str, Job]:
+    """The jobs of these attempts, ended ones too."""
+    ids, found = sorted({attempt.job_id for attempt in attempts}), {}
+    for begin in range(0, len(ids), 500):
+        for row in connection.execute(select(jobs).where(jobs.c.id.in_(ids[begin : begin + 500]))):
+            found[row.id] = Job(**row._mapping)
+    return found
 
 
 def to_archive(connection: Connection) -> list[Job]:

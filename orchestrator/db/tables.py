@@ -94,6 +94,8 @@ attempts = Table(
     Column("status", String(20), nullable=False),
     Column("failure", String(40)),
     Column("message", Text),
+    Column("exit_code", Integer),  # of its driver, where Ray told it
+    Column("excused", Boolean),  # its failure counts in no budget: by a rule, or since somebody retried the job
     Column("claim_hash", String(64), nullable=False),
     Column("nonce_hash", String(64)),
     Column("token_hash", String(64)),

@@ -60,7 +60,7 @@ def test_quantities_are_read_in_their_units() -> None:
         (TRAIN + "model: {family: dcgan}", "x.yaml:5: model: given twice; first on line 3"),
         (TRAIN + "code: ./my_gan", "x.yaml:5: code: not supported yet"),
         (TRAIN + "gate: {}", "x.yaml:5: gate: unknown field"),
-        (TRAIN + "resources: {workers: {min: 1, max: 2}}", "x.yaml:5: resources.workers: {min, max} is not supported yet"),
+        (TRAIN + "resources: {workers: {min: 3, max: 3}}", "x.yaml:5: resources.workers: 3 workers cannot share 4 groups"),
         ("", "x.yaml: holds no job"),
         ("- 1", "x.yaml:1: a job is a mapping"),
     ],

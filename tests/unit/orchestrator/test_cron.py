@@ -4,7 +4,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.spec import Schedule
@@ -142,6 +142,7 @@ def test_a_tick_waits_for_its_jitter_and_none_overtakes() -> None:
     assert len(seen) >= 45
 
 
+@settings(deadline=None)
 @given(st.floats(0, 86400 * 3), st.lists(st.floats(1, 86400), min_size=1, max_size=8))
 def test_however_often_one_looks_the_ticks_are_the_same(start: float, gaps: list[float]) -> None:
     """`all` over any series of looks gives what one look at the end gives."""

@@ -73,17 +73,6 @@ def test_gangs_are_whole_and_of_a_size_that_will_do(snapshot: Snapshot) -> None:
 
 
 @given(snapshots())
-def test_nobody_overtakes(snapshot: Snapshot) -> None:
-    """What starts is a prefix of the queue, in order of priority, then of submission."""
-    jobs = {job.job_id: job for job in snapshot.queued}
-    decisions = plan(snapshot)
-    order = [(-jobs[d.job_id].priority, jobs[d.job_id].submitted) for d in decisions]
-    assert order == sorted(order)
-    kinds = [isinstance(decision, Wait) for decision in decisions]
-    assert kinds == sorted(kinds)
-
-
-@given(snapshots())
 def test_the_head_starts_if_it_fits_an_empty_cluster(snapshot: Snapshot) -> None:
     empty = Snapshot(queued=snapshot.queued[:1], nodes=[Node(id="large", cpus=1000, gpus=1000)])
     assert len(starts(empty)) == len(empty.queued)

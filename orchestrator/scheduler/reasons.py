@@ -1,0 +1,75 @@
+"""Why a job waits, in one line."""
+
+from collections.abc import Sequence
+
+from orchestrator.scheduler.model import ROUNDING, Amount, Node, Queued
+from orchestrator.scheduler.rooms import Rooms, kind_of, takes
+
+UNITS = ("CPU", "GPU", "GiB memory")
+SHOWN = (1, 0, 2)  # GPUs are scarcest: they are told of first
+
+
+def gpus_for(asked: float | str, workers: int, gpus: float) -> float:
+    """`auto` is one GPU each where the cluster has that many in all, busy or not; else none."""
+    if asked != "auto":
+        return float(asked)
+    return 1.0 if gpus >= workers else 0.0
+
+
+def whole_gpus(nodes: Sequence[Node]) -> int:
+    return sum(int(node.gpus) for node in nodes)
+
+
+def each_of(job: Queued, workers: int, gpus: float) -> Amount:
+    """What one worker of a gang of this size holds, in a cluster of so many GPUs."""
+    return Amount(job.cpus_per_worker, gpus_for(job.gpus_per_worker, workers, gpus), job.memory_per_worker)
+
+
+def shortage(job: Queued, nodes: Sequence[Node], empty: Rooms | None = None) -> str | None:
+    """What this cluster lacks for the smallest gang that will do even when it is empty, or None."""
+    workers = job.sizes[-1]
+    each = each_of(job, workers, whole_gpus(nodes))
+    empty = empty or Rooms(nodes)
+    room = empty.room(job, each)
+    if room >= workers:
+        return None
+    matching = [node for node in nodes if takes(kind_of(node), job)]
+    for needs, have, unit in _sums(each.times(workers), [node.amount for node in matching]):
+        if needs > have + ROUNDING:
+            return f"needs {count(needs, unit)}{where(job)}; the cluster has {shown(have, unit)} in all"
+    return f"needs {workers} workers of {gang(each)} each{where(job)}; the cluster's nodes have room for {room}"
+
+
+def waiting(job: Queued, each: Amount, free: Rooms) -> str:
+    workers = job.sizes[-1]
+    amounts = [state[1] for state, ids in free.groups.items() if takes(state[0], job) for _ in ids]
+    for needs, have, unit in _sums(each.times(workers), amounts):
+        if needs > have + ROUNDING:
+            return f"waiting for {count(needs, unit)}{where(job)}; {shown(max(have, 0), unit)} free"
+    room = min(free.room(job, each), workers)
+    return f"waiting for {workers} workers of {gang(each)} each{where(job)}; room for {room}"
+
+
+def where(job: Queued) -> str:
+    """The nodes that it insists on."""
+    parts = [f"on {job.accelerator}"] if job.accelerator else []
+    if job.node_labels:
+        parts.append("on nodes with " + ", ".join(f"{name}={value}" for name, value in job.node_labels))
+    return (" " + " ".join(parts)) if parts else ""
+
+
+def _sums(needs: Amount, amounts: Sequence[Amount]) -> list[tuple[float, float, str]]:
+    return [(needs[n], sum(amount[n] for amount in amounts), UNITS[n]) for n in SHOWN if needs[n] > 0]
+
+
+def shown(number: float, unit: str) -> str:
+    return f"{number / 2**30:.3g}" if unit == "GiB memory" else f"{number:g}"
+
+
+def gang(each: Amount) -> str:
+    return " and ".join(count(each[n], UNITS[n]) for n in range(3) if each[n])
+
+
+def count(number: float, unit: str) -> str:
+    text = f"{shown(number, unit)} {unit}"
+    return text if number == 1 or unit == "GiB memory" else f"{text}s"
