@@ -169,7 +169,5 @@ def test_a_zip_that_would_write_outside_is_refused(works: TheWorks, tmp_path: Pa
 def test_help_and_version_need_no_server_and_import_no_torch(tmp_path: Path) -> None:
     check(ganworks(tmp_path, "--help"), 0)
     check(ganworks(tmp_path, "version"), 0)
-    code = (
-        "import sys, orchestrator.cli.app; sys.exit(bool({'torch', 'ray', 'boto3', 'sqlalchemy', 'httpx', 'pydantic'} & set(sys.modules)))"
-    )
+    code = "import sys, orchestrator.cli.app; sys.exit(bool({'torch', 'ray', 'boto3', 'sqlalchemy', 'httpx', 'pydantic'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
