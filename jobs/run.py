@@ -70,7 +70,10 @@ def _connect(line: Line) -> None:
     """Join the cluster, then take SIGTERM back: ray.init() sets a handler of its own."""
     import ray
 
-    ray.init(log_to_driver=True)
+    # Ray Train's own actors look the cluster up by address when they end; without one they would take whichever
+    # Ray this machine started last, and wait for it for as long as a dead one does not answer.
+    address = {"RAY_ADDRESS": os.environ["RAY_ADDRESS"]} if "RAY_ADDRESS" in os.environ else {}
+    ray.init(log_to_driver=True, runtime_env={"env_vars": address})
 
     def stopped(number: int, frame: FrameType | None) -> NoReturn:
         line.result("stopped", message="stopped through Ray")
