@@ -1,4 +1,4 @@
-"""Jobs: submit, list, look at, cancel, suspend, resume, retry."""
+"""Jobs: submit, list, look at, cancel, suspend, resume, retry, delete."""
 
 from typing import Annotated, Any
 
@@ -161,4 +161,20 @@ def retry(job: str, user: User, works: TheWorks) -> dict[str, Any]:
         lifecycle.again(connection, found, user.owner, works.clock())
         found = find(connection, user, found.id)
     works.wake()
+    return views.job(works, found)
+
+
+@router.delete("/{job}")
+def delete(job: str, user: User, works: TheWorks) -> dict[str, Any]:
+    """The record of a job that has ended. Its data, its events and its logs stay in the bucket."""
+    with works.database.write() as connection:
+        found = find(connection, user, job)
+        if not found.has_ended:
+            raise HTTPException(409, f"job {found.name} is {found.status}; cancel it first")
+        attempts = db.attempts.of_job(connection, found.id)
+        if not found.archived or any(attempt.released is None for attempt in attempts):
+            raise HTTPException(409, f"the events of job {found.name} are not in the bucket yet; try again in a moment")
+        if needed := db.jobs.needed_by(connection, found.id):
+            raise HTTPException(409, f"job {needed[0].name} needs {found.name} and has not ended")
+        db.jobs.remove(connection, found.id)
     return views.job(works, found)
