@@ -129,10 +129,17 @@ def suspend(job: str, user: User, works: TheWorks) -> dict[str, Any]:
 def _want(job: str, user: Token, works: Works, desired: Desired, reason: str) -> dict[str, Any]:
     with works.database.write() as connection:
         found = find(connection, user, job)
-        lifecycle.want(connection, found, desired, reason, None, works.clock())
+        for each in _with_its_jobs(connection, found):
+            lifecycle.want(connection, each, desired, reason, None, works.clock())
         found = find(connection, user, found.id)
     works.wake()
     return views.job(works, found)
+
+
+def _with_its_jobs(connection: Connection, job: Job) -> list[Job]:
+    """A sweep's jobs, then the sweep; of any other the job alone."""
+    needs = db.needs.of_job(connection, job.id) if job.is_sweep else []
+    return [child for need in needs if (child := db.jobs.by_id(connection, need.upstream_id))] + [job]
 
 
 @router.post("/{job}/resume")
@@ -140,7 +147,8 @@ def resume(job: str, user: User, works: TheWorks) -> dict[str, Any]:
     with works.database.write() as connection:
         found = find(connection, user, job)
         if found.status == Status.SUSPENDED:
-            lifecycle.resume(connection, found, works.clock())
+            for each in _with_its_jobs(connection, found):
+                lifecycle.resume(connection, each, works.clock())
         elif found.has_ended or found.desired != Desired.RUN:
             raise HTTPException(409, f"job {found.name} is {found.status}; only a suspended job can be resumed")
         found = find(connection, user, found.id)
