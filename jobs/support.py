@@ -21,7 +21,6 @@ NOT_YET = {
     "train.evaluate": "leave it out",
     "train.health.on_collapse": "leave it out",
     "ttl": "leave it out: records are kept",
-    "matrix": "submit one job for each value",
     "gate": "leave it out",
 }
 

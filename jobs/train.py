@@ -52,14 +52,14 @@ def _fit(work: Work) -> dict[str, Any]:
     device = "cuda" if gpus else "cpu"
     asked = parse(claim.spec).resources
     memory = {"memory": asked.memory_per_worker} if asked.memory_per_worker else {}
+    where: dict[str, Any] = {"accelerator_type": asked.accelerator, "label_selector": dict(asked.node_labels) or None}
     trainer = TorchTrainer(
         lambda: _worker(work, device),
         scaling_config=ScalingConfig(
             num_workers=claim.workers,
             use_gpu=bool(gpus),
             resources_per_worker={"CPU": claim.cpus_per_worker, **({"GPU": gpus} if gpus else {}), **memory},
-            accelerator_type=asked.accelerator,
-            label_selector=dict(asked.node_labels) or None,
+            **where,
         ),
         torch_config=TorchConfig(backend="nccl" if gpus else "gloo", timeout_s=1800),
         run_config=RunConfig(

@@ -15,7 +15,7 @@ from jobs import spec as job_spec
 from jobs.errors import Problem, SpecError, did_you_mean
 from jobs.layout import new_job_id
 from jobs.spec import AnyJob, GenerateJob, Need
-from orchestrator import asking, cron, db, dependencies, scheduler, templates
+from orchestrator import asking, cron, db, dependencies, scheduler, sweeps, templates
 from orchestrator.records import Job, Schedule
 from orchestrator.retry import ACTIONS
 from orchestrator.scheduler import Node
@@ -60,7 +60,8 @@ def admit(
 
     `once`: what is scheduled runs one time, now.
     """
-    specs, problems = _parse(documents)
+    expanded, origins = _expanded(connection, documents, asker.project)
+    specs, problems = _parse(expanded)
     problems += _doubled(specs)
     for number, spec in specs.items():
         found = (
@@ -75,7 +76,7 @@ def admit(
     if circle:
         problems.append(Problem(path="needs", message=f"jobs need each other in a circle: {' -> '.join(circle)}"))
     if problems:
-        raise SpecError(problems)
+        raise SpecError([replace(problem, document=origins.get(problem.document, 0)) for problem in problems])
     known = {} if once else {each.name: each for each in db.schedules.of_project(connection, asker.project)}
     owners = {} if once else templates.owners(specs.values(), known)
     plain = {number: spec for number, spec in specs.items() if spec.name not in owners}
@@ -85,8 +86,14 @@ def admit(
     needs, unmet = _needs(connection, plain, jobs, asker.project)
     others = {spec.name for spec in specs.values()} | set(known)
     problems += unmet + _unmet(connection, scheduled, others, asker.project)
+    problems += [
+        Problem(path="matrix", message="not supported yet in what runs for each tick of a schedule", document=number)
+        for number, spec in scheduled.items()
+        if spec.matrix
+    ]
     if problems:
-        raise SpecError(problems)
+        raise SpecError([replace(problem, document=origins.get(problem.document, 0)) for problem in problems])
+    _gather(needs, jobs, plain, origins)
     return Admission(
         jobs=[Admitted(job=job, needs=tuple(needs[name]), is_new=is_new) for name, (job, is_new) in jobs.items()],
         schedules=templates.schedules(list(scheduled.values()), owners, known, asker.project, asker.owner, now),
@@ -106,6 +113,43 @@ def tick_jobs(connection: Connection, schedule: Schedule, scheduled: float, now:
     if problems:
         raise SpecError(problems)
     return [Admitted(job=job, needs=tuple(needs[name]), is_new=True) for name, (job, _) in jobs.items()]
+
+
+def _expanded(
+    connection: Connection, documents: Sequence[dict[str, Any]], project: str
+) -> tuple[list[dict[str, Any]], dict[int, int]]:
+    """Each document, after a sweep's the jobs of its combinations; and the document that each comes from.
+
+    A sweep that has not ended is not expanded anew: those of its jobs that have ended would run again.
+    """
+    found: list[tuple[int, dict[str, Any]]] = []
+    for number, document in enumerate(documents):
+        found.append((number, document))
+        wrong = sweeps.problem(document)
+        if wrong:
+            raise SpecError([replace(wrong, document=number)])
+        name = document.get("name")
+        is_known = isinstance(name, str) and db.jobs.unfinished_of_name(connection, project, name) is not None
+        if document.get("matrix") and isinstance(name, str) and not is_known:
+            found += [(number, child) for child in sweeps.children(document)]
+    return [document for _, document in found], {n: number for n, (number, _) in enumerate(found)}
+
+
+def _gather(
+    needs: dict[str, list[tuple[str, str]]],
+    jobs: dict[str, tuple[Job, bool]],
+    specs: dict[int, AnyJob],
+    origins: dict[int, int],
+) -> None:
+    """A sweep needs each of its jobs, however it ends, and nothing else: what it names, its jobs need."""
+    for number, spec in specs.items():
+        if spec.matrix:
+            mine = [
+                specs[n].name
+                for n, origin in origins.items()
+                if origin == origins[number] and n != number and n in specs
+            ]
+            needs[spec.name] = [(jobs[name][0].id, "finished") for name in mine]
 
 
 def _parse(documents: Sequence[dict[str, Any]]) -> tuple[dict[int, AnyJob], list[Problem]]:
@@ -222,7 +266,9 @@ def _job(connection: Connection, spec: AnyJob, asker: Asker, now: float, source:
 def _new(
     spec: AnyJob, asker: Asker, now: float, source: str | None, spec_digest: str, scheduled: float | None = None
 ) -> Job:
-    waits = bool(job_spec.upstream(spec)) or isinstance(spec, GenerateJob)  # a generator is pinned first
+    waits = (
+        bool(job_spec.upstream(spec)) or isinstance(spec, GenerateJob) or bool(spec.matrix)
+    )  # a generator is pinned first
     return Job(
         id=new_job_id(datetime.fromtimestamp(now, UTC)),
         project=asker.project,

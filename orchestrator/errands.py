@@ -79,7 +79,7 @@ class Errands:
             attempts = db.attempts.to_archive(connection)
             ended = db.jobs.to_archive(connection)
         for job in unfinished:
-            waits = job.status == Status.WAITING and job.pinned is None
+            waits = job.status == Status.WAITING and job.pinned is None and not job.is_sweep
             if waits and dependencies.judge(needs.get(job.id, ())) == dependencies.Met():
                 self._run_errand(self._pin, job)
             elif job.pinned is not None and not job.described:
@@ -128,9 +128,13 @@ class Errands:
             return None
         with self.database.read() as connection:
             found = [need for need in db.needs.of_job(connection, job.id) if need.upstream_name == reference.from_]
-        if not found:
+            upstream = db.jobs.by_id(connection, found[0].upstream_id) if found else None
+        if upstream is None:
             return None
-        return references.UpstreamJob(job_name=reference.from_, job_id=found[0].upstream_id)
+        best = (upstream.pinned or {}).get("best") if upstream.is_sweep else None
+        if best:
+            return references.UpstreamJob(job_name=best["job_name"], job_id=best["job_id"])
+        return references.UpstreamJob(job_name=reference.from_, job_id=upstream.id)
 
     def _describe(self, job: Job) -> None:
         self.store.put(job.layout.job_yaml, description(job).encode())

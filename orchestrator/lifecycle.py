@@ -12,7 +12,7 @@ from orchestrator import db, retry
 from orchestrator.records import Attempt, Job
 from orchestrator.scheduler import Preempt, Start
 from orchestrator.settings import Settings
-from orchestrator.states import ACTIVE, AttemptStatus, Desired, Status
+from orchestrator.states import ACTIVE, TRANSITIONS, AttemptStatus, Desired, Status
 
 
 def move(
@@ -41,7 +41,7 @@ def end(connection: Connection, job: Job, transition: str, reason: str, failure:
     ):
         return False
     labels = {"project": job.project, "queue": job.queue, "kind": job.kind}
-    status = {"succeeded": "SUCCEEDED", "failed": "FAILED", "cancelled": "CANCELLED"}[transition]
+    status = str(TRANSITIONS[transition].target)
     db.counters.add(connection, "jobs_finished_total", status=status, failure=failure or "", **labels)
     if job.started:
         db.counters.observe(connection, "job_run_duration_seconds", now - job.started, queue=job.queue, kind=job.kind)

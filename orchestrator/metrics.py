@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 
 from orchestrator import __version__, db
 from orchestrator.records import Attempt, Job, Schedule, Tick
-from orchestrator.scheduler import Node
+from orchestrator.scheduler import Node, Policy
 from orchestrator.works import Works
 
 J = ("project", "job_name", "job_id")
@@ -56,6 +56,7 @@ class Seen:
     active: list[Job]
     ticks: Mapping[str, Tick]
     held: list[Attempt]
+    owners: Mapping[str, Job]  # the jobs of what is held
     nodes: Iterable[Node]
     schedules: list[Schedule]
     last_ticks: Mapping[tuple[str, str], float]
@@ -77,16 +78,19 @@ class WorksCollector(Collector):
         yield from _histograms(seen.counters)
         yield from _cluster(seen)
         yield from _schedules(seen)
+        yield from _queues(seen, self.works.settings.policy)
         yield from _jobs(seen)
 
     def _look(self) -> Seen:
         with self.works.database.read() as connection:
+            held = db.attempts.unreleased(connection)
             return Seen(
                 tally=db.jobs.tally(connection),
                 counters=list(db.counters.all(connection)),
                 active=db.jobs.active(connection),
                 ticks=db.ticks.newest_of_unfinished(connection),
-                held=db.attempts.unreleased(connection),
+                held=held,
+                owners=db.jobs.with_attempts(connection, held),
                 nodes=self.works.supervisor.nodes or (),
                 schedules=db.schedules.all(connection),
                 last_ticks=db.schedules.newest_ticks(connection),
@@ -168,6 +172,21 @@ def _cluster(seen: Seen) -> Iterator[Metric]:
         family.add_metric(["held"], held)
         family.add_metric(["free"], max(total - held, 0))
         yield family
+
+
+def _queues(seen: Seen, policy: Policy) -> Iterator[Metric]:
+    used = gauge("queue_used_gpus", "GPUs that a queue's attempts hold", ["queue"])
+    quota = gauge("queue_quota_gpus", "GPUs that a queue is guaranteed", ["queue"])
+    held: dict[str, float] = dict.fromkeys(policy.queues, 0.0)
+    for attempt in seen.held:
+        queue = seen.owners[attempt.job_id].queue
+        held[queue] = held.get(queue, 0.0) + attempt.workers * attempt.gpus_per_worker
+    for queue, gpus in held.items():
+        used.add_metric([queue], gpus)
+    for queue, ruled in policy.queues.items():
+        if ruled.gpus is not None:
+            quota.add_metric([queue], ruled.gpus)
+    yield from (used, quota)
 
 
 def _schedules(seen: Seen) -> Iterator[Metric]:

@@ -53,6 +53,11 @@ class Job:
         return Layout(project=self.project, job_name=self.name, job_id=self.id)
 
     @property
+    def is_sweep(self) -> bool:
+        """It runs nothing itself: its jobs do."""
+        return bool(self.spec.get("matrix"))
+
+    @property
     def has_ended(self) -> bool:
         return self.status in ENDED
 

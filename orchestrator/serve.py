@@ -16,7 +16,19 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from jobs.store import StoreError, open_store
 from orchestrator import __version__, auth, db, keys, logs
-from orchestrator.api import attempts, catalogue, cluster, errors, grids, health, history, jobs, metrics, schedules
+from orchestrator.api import (
+    attempts,
+    catalogue,
+    cluster,
+    errors,
+    grids,
+    health,
+    history,
+    jobs,
+    metrics,
+    queues,
+    schedules,
+)
 from orchestrator.api import logs as log_routes
 from orchestrator.api.middleware import Bounded, Timed
 from orchestrator.cluster import Cluster, RayCluster
@@ -29,7 +41,7 @@ from orchestrator.works import Works
 
 log = structlog.get_logger(__name__)
 GRACE = 10  # seconds that open requests have at the end
-ROUTERS = (attempts, jobs, history, log_routes, grids, cluster, catalogue, health, metrics, schedules)
+ROUTERS = (attempts, jobs, history, log_routes, grids, cluster, catalogue, health, metrics, queues, schedules)
 
 
 class CannotStart(RuntimeError):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from orchestrator import asking, db, dependencies, keys, lifecycle, scheduler, ticking, usage, watch
+from orchestrator import asking, db, dependencies, keys, lifecycle, scheduler, sweeps, ticking, usage, watch
 from orchestrator.cluster import Cluster, Refused, Unreachable
 from orchestrator.crash import crash_point
 from orchestrator.lifecycle import Ending
@@ -316,11 +316,34 @@ class Supervisor:
                     lifecycle.end(connection, job, "failed", reason, "upstream", now)
             case dependencies.Unmet(reason):
                 self._explain(job, reason)
+            case dependencies.Met() if job.is_sweep:
+                self._gather(job, now)
             case dependencies.Met() if job.pinned is None:
                 pass  # errands.py pins its references next
             case dependencies.Met():
                 with self.database.write() as connection:
                     lifecycle.enqueue(connection, job, "ready", "all that it needs is there", now)
+
+    def _gather(self, job: Job, now: float) -> None:
+        """A sweep ends with the last of its jobs."""
+        names, mode = sweeps.metric_of(job.parsed)
+        with self.database.write() as connection:
+            children = []
+            for need in db.needs.of_job(connection, job.id):
+                child = db.jobs.by_id(connection, need.upstream_id)
+                assert child is not None
+                newest = db.attempts.by_id(connection, f"{child.id}-{child.attempt}")
+                value = sweeps.measured(names, newest, db.ticks.newest(connection, child.id))
+                children.append(sweeps.Child(job=child, value=value))
+            best, said = sweeps.gathered(children, mode)
+            pinned = {"jobs": [{"job_id": c.job.id, "job_name": c.job.name, "value": c.value} for c in children]}
+            if best:
+                pinned["best"] = {"job_id": best.id, "job_name": best.name}  # type: ignore[assignment]
+            db.jobs.change(connection, job.id, pinned=pinned)
+            if any(child.job.status == Status.SUCCEEDED for child in children):
+                lifecycle.end(connection, job, "gathered", said, None, now)
+            else:
+                lifecycle.end(connection, job, "failed", said.partition(";")[0], "upstream", now)
 
     def _explain(self, job: Job, reason: str) -> None:
         if job.reason != reason:

@@ -1,4 +1,4 @@
-"""Jobs: submit, list, look at, cancel, suspend, resume, retry."""
+"""Jobs: submit, list, look at, cancel, suspend, resume, retry, delete."""
 
 from typing import Annotated, Any
 
@@ -129,10 +129,17 @@ def suspend(job: str, user: User, works: TheWorks) -> dict[str, Any]:
 def _want(job: str, user: Token, works: Works, desired: Desired, reason: str) -> dict[str, Any]:
     with works.database.write() as connection:
         found = find(connection, user, job)
-        lifecycle.want(connection, found, desired, reason, None, works.clock())
+        for each in _with_its_jobs(connection, found):
+            lifecycle.want(connection, each, desired, reason, None, works.clock())
         found = find(connection, user, found.id)
     works.wake()
     return views.job(works, found)
+
+
+def _with_its_jobs(connection: Connection, job: Job) -> list[Job]:
+    """A sweep's jobs, then the sweep; of any other the job alone."""
+    needs = db.needs.of_job(connection, job.id) if job.is_sweep else []
+    return [child for need in needs if (child := db.jobs.by_id(connection, need.upstream_id))] + [job]
 
 
 @router.post("/{job}/resume")
@@ -140,7 +147,8 @@ def resume(job: str, user: User, works: TheWorks) -> dict[str, Any]:
     with works.database.write() as connection:
         found = find(connection, user, job)
         if found.status == Status.SUSPENDED:
-            lifecycle.resume(connection, found, works.clock())
+            for each in _with_its_jobs(connection, found):
+                lifecycle.resume(connection, each, works.clock())
         elif found.has_ended or found.desired != Desired.RUN:
             raise HTTPException(409, f"job {found.name} is {found.status}; only a suspended job can be resumed")
         found = find(connection, user, found.id)
@@ -161,4 +169,20 @@ def retry(job: str, user: User, works: TheWorks) -> dict[str, Any]:
         lifecycle.again(connection, found, user.owner, works.clock())
         found = find(connection, user, found.id)
     works.wake()
+    return views.job(works, found)
+
+
+@router.delete("/{job}")
+def delete(job: str, user: User, works: TheWorks) -> dict[str, Any]:
+    """The record of a job that has ended. Its data, its events and its logs stay in the bucket."""
+    with works.database.write() as connection:
+        found = find(connection, user, job)
+        if not found.has_ended:
+            raise HTTPException(409, f"job {found.name} is {found.status}; cancel it first")
+        attempts = db.attempts.of_job(connection, found.id)
+        if not found.archived or any(attempt.released is None for attempt in attempts):
+            raise HTTPException(409, f"the events of job {found.name} are not in the bucket yet; try again in a moment")
+        if needed := db.jobs.needed_by(connection, found.id):
+            raise HTTPException(409, f"job {needed[0].name} needs {found.name} and has not ended")
+        db.jobs.remove(connection, found.id)
     return views.job(works, found)

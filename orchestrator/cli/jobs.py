@@ -16,7 +16,7 @@ Job = Annotated[str, typer.Argument(metavar="JOB", help="a job's name (its newes
 
 
 def register(app: typer.Typer) -> None:
-    for command in (submit, validate, get, describe, watch, cancel, retry, suspend, resume, events):
+    for command in (submit, validate, get, describe, watch, cancel, retry, suspend, resume, delete, events):
         app.command()(command)
     app.command("list")(list_jobs)
 
@@ -224,6 +224,12 @@ def resume(context: typer.Context, job: Job) -> None:
     """Let a suspended job go on."""
     found = context.obj.client.post(f"/jobs/{job}/resume")
     note(f"{found['name']}: {found['status']}")
+
+
+def delete(context: typer.Context, job: Job) -> None:
+    """Forget a job that has ended; its data stay."""
+    found = context.obj.client.delete(f"/jobs/{job}")
+    note(f"{found['name']}: record deleted; data stay at {found['output']}")
 
 
 def events(context: typer.Context, job: Job, output: Output = Format.TABLE) -> None:

@@ -3,9 +3,9 @@
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
-from orchestrator.db.tables import jobs
+from orchestrator.db.tables import attempts, events, jobs, needs, ticks
 from orchestrator.records import Attempt, Job
 from orchestrator.states import ENDED, TRANSITIONS, Status
 
@@ -49,9 +49,9 @@ def unfinished(connection: Connection) -> list[Job]:
     return [Job(**row._mapping) for row in connection.execute(query)]
 
 
-def with_attempts(connection: Connection, attempts: Iterable[Attempt]) -> dict[str, Job]:
+def with_attempts(connection: Connection, of: Iterable[Attempt]) -> dict[str, Job]:
     """The jobs of these attempts, ended ones too."""
-    ids, found = sorted({attempt.job_id for attempt in attempts}), {}
+    ids, found = sorted({attempt.job_id for attempt in of}), {}
     for begin in range(0, len(ids), 500):
         for row in connection.execute(select(jobs).where(jobs.c.id.in_(ids[begin : begin + 500]))):
             found[row.id] = Job(**row._mapping)
@@ -96,3 +96,18 @@ def active(connection: Connection) -> list[Job]:
     """Jobs that have an attempt alive."""
     query = select(jobs).where(jobs.c.status.in_((Status.STARTING, Status.RUNNING, Status.STOPPING)))
     return [Job(**row._mapping) for row in connection.execute(query.order_by(jobs.c.submitted))]
+
+
+def needed_by(connection: Connection, job_id: str) -> list[Job]:
+    """Unfinished jobs that need this one."""
+    query = select(jobs).join(needs, needs.c.job_id == jobs.c.id)
+    query = query.where(needs.c.upstream_id == job_id, jobs.c.ended.is_(None))
+    return [Job(**row._mapping) for row in connection.execute(query)]
+
+
+def remove(connection: Connection, job_id: str) -> None:
+    """The whole record; what is in the bucket stays."""
+    connection.execute(delete(needs).where((needs.c.job_id == job_id) | (needs.c.upstream_id == job_id)))
+    for table in (ticks, events, attempts):
+        connection.execute(delete(table).where(table.c.job_id == job_id))
+    connection.execute(delete(jobs).where(jobs.c.id == job_id))

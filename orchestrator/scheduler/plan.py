@@ -71,8 +71,8 @@ class _Line:
             (self.open if has_room(first) else self.shut).append((first.submitted, first.job_id, 0, lane))
         heapq.heapify(self.open)
         heapq.heapify(self.shut)
-        self.said: dict[object, tuple[str, bool]] = {}  # shape -> why it waits
         self.key: tuple[object, Key] | None = None
+        self.dropped: object = None  # what was known when its first was last looked at
 
     def drop(self, has_failed: Callable[[Queued], bool]) -> None:
         """Lanes whose turn has come and that are known to have no room do not stand in the way."""
@@ -103,6 +103,7 @@ class _Planner:
         self.amounts: dict[object, Amount] = {}
         self.shortages: dict[object, str | None] = {}
         self.room_reasons: dict[object, str] = {}
+        self.said: dict[object, dict[object, tuple[str, bool]]] = {}  # queue and owner -> shape -> why it waits
 
     def run(self) -> Plan:
         queued = self.snapshot.queued
@@ -128,8 +129,10 @@ class _Planner:
         with_shut = self.backfill is None
         best, least = None, None
         for line in self.lines:
-            if self.failed:
+            known = (len(self.failed), self.backfill is None, line.open[0][1] if line.open else None)
+            if line.dropped != known:
                 line.drop(self._has_failed)
+                line.dropped = (*known[:2], line.open[0][1] if line.open else None)
             if not (heap := line.first(with_shut)):
                 continue
             key = self._key(line, heap[0])
@@ -227,9 +230,12 @@ class _Planner:
 
     def _wait(self, line: _Line, jobs: list[Queued]) -> None:
         job = jobs[0]
-        if job.shape not in line.said:
-            line.said[job.shape] = self._reason(job)
-        reason, is_for_room = line.said[job.shape]
+        said = self.said.setdefault((line.queue, line.owner), {})
+        shape = job.shape
+        found = said.get(shape)
+        if found is None:
+            found = said[shape] = self._reason(job)
+        reason, is_for_room = found
         if not is_for_room or self.backfill:
             self.plan.waiting.append(Waiting(jobs, self._behind(reason, is_for_room), is_for_room))
             return

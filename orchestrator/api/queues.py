@@ -1,0 +1,56 @@
+"""Queues and what they hold; who waits, and why; who used how much."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from orchestrator import asking, db, usage
+from orchestrator.api import views
+from orchestrator.api.jobs import TheWorks, User
+from orchestrator.scheduler import Amount, Ledger, total
+
+router = APIRouter(prefix="/api/v1", tags=["queues"])
+
+
+@router.get("/queues")
+def queues(user: User, works: TheWorks) -> dict[str, Any]:
+    """Every queue with its policy and what its jobs hold, and the jobs that wait, in the order of submission."""
+    with works.database.read() as connection:
+        held = db.attempts.unreleased(connection)
+        jobs = db.jobs.with_attempts(connection, held)
+        unfinished = [job for job in db.jobs.unfinished(connection) if job.project == user.project]
+    gangs = [asking.holds(attempt, jobs[attempt.job_id], (), 0, works.clock()) for attempt in held]
+    ledger = Ledger(works.settings.policy, gangs, {}, total(works.supervisor.nodes or ()))
+    waiting = [job for job in unfinished if not job.is_active]
+    return {
+        "queues": [
+            {
+                "name": name,
+                **vars(policy),
+                "used_gpus": ledger.queues.get(name, Amount()).gpus,
+                "used_cpus": ledger.queues.get(name, Amount()).cpus,
+                "running": sum(job.queue == name and job.is_active for job in unfinished),
+                "waiting": sum(job.queue == name for job in waiting),
+            }
+            for name, policy in works.settings.policy.queues.items()
+        ],
+        "waiting": [views.job(works, job) for job in waiting],
+    }
+
+
+@router.get("/usage")
+def used(
+    user: User,
+    works: TheWorks,
+    by: usage.By = "user",
+    days: Annotated[float, Query(gt=0, le=3660)] = 30,
+) -> dict[str, Any]:
+    """GPU-seconds and CPU-seconds of the last days, useful and wasted: what was lost with its attempt."""
+    now = works.clock()
+    since = now - days * 86400
+    with works.database.read() as connection:
+        attempts = db.attempts.since(connection, since)
+        jobs = db.jobs.with_attempts(connection, attempts)
+    mine = [attempt for attempt in attempts if jobs[attempt.job_id].project == user.project]
+    rows = usage.accounts(mine, jobs, by, since, now)
+    return {"by": by, "days": days, "usage": [{"name": name, **rows[name]} for name in sorted(rows)]}
