@@ -97,6 +97,7 @@ def settings(spec: TrainJob, cpus: float, device: str) -> loop.Settings:
         grid_count=train.grids.count,
         threads=max(1, int(cpus)),
         device=device,
+        health={name: chosen for name, chosen in train.health.model_dump().items() if chosen},
     )
 
 
@@ -165,6 +166,7 @@ class Outbox:
             "rate": rate,
             "eta": left / rate if rate else None,
             "stats": row["stats"],
+            "findings": row["findings"],
             "activity_seconds": row["activity_seconds"],
             "checkpoint_stall_seconds": row["checkpoint_stall_seconds"],
             **self._committed,

@@ -20,7 +20,6 @@ NOT_YET = {
     "data.paired": "image-to-image families come later",
     "train.checkpoint.best": "use checkpoint: latest",
     "train.evaluate": "leave it out",
-    "train.health.on_collapse": "leave it out",
     "resources.memory_per_worker": "leave it out",
     "resources.accelerator": "leave it out",
     "resources.node_labels": "leave it out",
@@ -34,10 +33,6 @@ NOT_YET = {
 # Values that parse but are not acted on yet, by field.
 NOT_YET_VALUES: dict[str, dict[Any, str]] = {
     "kind": {"evaluate": "train and generate work"},
-    "train.health.on_divergence": {
-        "warn": "a diverged run fails",
-        "rollback": "a diverged run fails; leave it out or say fail",
-    },
     "model.checkpoint": {"best": "use latest, or a number of examples"},
     "output.format": dict.fromkeys(("parquet", "webp", "jpeg", "npz"), "use webdataset or png"),
 }
