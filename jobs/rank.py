@@ -97,6 +97,7 @@ def settings(spec: TrainJob, cpus: float, device: str) -> loop.Settings:
         grid_count=train.grids.count,
         threads=max(1, int(cpus)),
         device=device,
+        health={name: chosen for name, chosen in train.health.model_dump().items() if chosen},
     )
 
 
@@ -148,6 +149,7 @@ class Outbox:
         self._message: dict[str, Any] = {}  # the newest tick, as it was sent
         self._committed: dict[str, Any] = {}
         self._pending: list[dict[str, Any]] = []  # ticks since the last checkpoint
+        self._findings: set[str] = set()  # names of the last tick's
         self._lock = threading.Lock()
         self._grids: list[Future[None]] = []
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="grids")
@@ -158,12 +160,21 @@ class Outbox:
         self.rate = _rate(self._first, row)
         with self._lock:
             self._pending.append({"time": time.time(), "attempt": self.attempt, **row})
+        self._tell_findings(row)
         self._message = self._message_of(row)
         command = self.line.tick(self._message)
         if command == "stale":  # another attempt has this job: whatever we would still write is not wanted
             print("this attempt is stale; leaving", flush=True)
             os._exit(0)
         return command
+
+    def _tell_findings(self, row: dict[str, Any]) -> None:
+        """An event when a finding begins; off the loop's thread, since it waits for the orchestrator."""
+        named = {finding["name"]: finding for finding in row["findings"]}
+        for name in named.keys() - self._findings:
+            text = f"{name} at {row['examples']} examples: {named[name]['message']}"
+            self._pool.submit(self.line.event, "finding", text, named[name])
+        self._findings = set(named)
 
     def _message_of(self, row: dict[str, Any]) -> dict[str, Any]:
         rate = row["examples_per_second"]
@@ -177,6 +188,7 @@ class Outbox:
             "rate": rate,
             "eta": left / rate if rate else None,
             "stats": row["stats"],
+            "findings": row["findings"],
             "activity_seconds": row["activity_seconds"],
             "checkpoint_stall_seconds": row["checkpoint_stall_seconds"],
             **self._committed,

@@ -12,7 +12,7 @@ from trainers.draws import Draws
 from trainers.ema import Average
 from trainers.family import Family
 from trainers.groups import Share
-from trainers.keys import seed_own_generators, seeded
+from trainers.keys import key, seed_own_generators, seeded
 from trainers.layers.grouped import set_group
 from trainers.meter import Clock, Meter
 from trainers.parallel import shared
@@ -20,6 +20,7 @@ from trainers.phase import Batch, Phase
 from trainers.settings import Settings
 from trainers.snapshot import Snapshot, on_host, read_ranks, read_state, restore_rank
 
+GENTLER = 0.25  # of the learning rates, after each rollback
 WARM_UPS = 2  # DDP rebuilds its buckets after its first backward
 
 
@@ -54,6 +55,7 @@ class Engine:
 
     def __init__(self, family: Family, settings: Settings, share: Share, device: torch.device) -> None:
         self._settings, self._share, self._device = settings, share, device
+        self.rollbacks = 0  # how often this training went back; each time with other draws and slower
         self._dtype = dtype_of(settings.precision)
         self.phases = family.phases()
         self.networks = self._fresh_networks(family)
@@ -62,6 +64,11 @@ class Engine:
         self.optimizers = self._fresh_optimizers()
         self._warm_up(family)
         self.average = Average(self.networks[family.averaged], family.config.ema)
+
+    @property
+    def seed(self) -> int:
+        """Of data order and draws."""
+        return key(self._settings.seed, "rollback", self.rollbacks)[0] if self.rollbacks else self._settings.seed
 
     @property
     def examples_per_step(self) -> int:
@@ -108,7 +115,7 @@ class Engine:
             _match_memory_format(optimizer)
 
     def _turn(self, phase: Phase, turn: int, step: int, batch: Batch, meter: Meter, measure: bool) -> None:
-        seed_own_generators(self._device, self._settings.seed, step, phase.name, turn, self._share.rank)
+        seed_own_generators(self._device, self.seed, step, phase.name, turn, self._share.rank)
         stats = self._backward(phase, batch, self._draws(phase, turn, step))
         meter.add(stats)
         if measure and phase.interval == 1:
@@ -128,7 +135,7 @@ class Engine:
 
     def _draws(self, phase: Phase, turn: int, step: int) -> Draws:
         return Draws(
-            seed=self._settings.seed,
+            seed=self.seed,
             step=step,
             phase=f"{phase.name}/{turn}",
             share=self._share,
@@ -145,7 +152,7 @@ class Engine:
         for name, optimizer in self.optimizers.items():
             betas = self._players[name].betas_at(progress, self._lazy_interval(name))
             for group in optimizer.param_groups:
-                group["lr"] = group["initial_lr"] * self._players[name].factor(progress)
+                group["lr"] = group["initial_lr"] * self._players[name].factor(progress) * GENTLER**self.rollbacks
                 if betas:
                     group["betas"] = betas
 
@@ -205,9 +212,9 @@ class Engine:
     def _refuse_untouched(self, phase: Phase) -> None:
         """A None gradient makes Adam skip a weight, a zero does not, and DDP waits for each: none may be None."""
         untouched = [
-            f"{name}.{key}"
+            f"{name}.{parameter}"
             for name in phase.trains
-            for key, p in self.networks[name].named_parameters()
+            for parameter, p in self.networks[name].named_parameters()
             if p.grad is None
         ]
         if untouched:

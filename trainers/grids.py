@@ -4,14 +4,26 @@ from math import ceil, sqrt
 from pathlib import Path
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from PIL import Image
 
 
 def save_grid(samples: np.ndarray, path: Path, *, columns: int | None = None) -> None:
-    """samples: uint8 [n, 1 or 3, height, width] -> a PNG; columns: None makes it about square."""
+    """samples: uint8 [n, 1 or 3, height, width] -> a PNG; columns: None makes it about square. Vectors are plotted."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if samples.dtype != np.uint8:
+        return scatter(samples, path)
     tiled = tile(samples, columns or ceil(sqrt(len(samples))))
     Image.fromarray(tiled[:, :, 0] if tiled.shape[2] == 1 else tiled).save(path)
+
+
+def scatter(samples: np.ndarray, path: Path) -> None:
+    """samples: float [n, numbers, 1, 1] -> a PNG of their first two numbers."""
+    figure = Figure(figsize=(4, 4), layout="constrained")
+    axes = figure.add_subplot(aspect="equal")
+    axes.scatter(samples[:, 0, 0, 0], samples[:, -1 if samples.shape[1] == 1 else 1, 0, 0], s=4)
+    FigureCanvasAgg(figure).print_png(path)
 
 
 def tile(samples: np.ndarray, columns: int) -> np.ndarray:

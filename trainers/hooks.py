@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from trainers.health import Finding
+
 Command = Literal["continue", "checkpoint_and_stop", "cancel"]
 COMMANDS: tuple[Command, ...] = ("continue", "checkpoint_and_stop", "cancel")
 
@@ -21,6 +23,7 @@ class Tick:
     stats: Mapping[str, float]  # loss/<phase>, grad_norm/<network>, lr/<player>, logits/real, logits/fake …
     activity_seconds: Mapping[str, float]  # data, each phase, checkpoint, grid: since the tick before
     checkpoint_stall_seconds: float  # how long checkpoints made training stand still since the tick before
+    findings: tuple[Finding, ...] = ()  # what is wrong, and what was done about it
 
 
 class Hooks(Protocol):

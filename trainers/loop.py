@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import deque
 from dataclasses import asdict
 from math import isfinite
 from pathlib import Path
@@ -15,21 +16,27 @@ from trainers.devices import dtype_of, prepare
 from trainers.engine import Engine
 from trainers.grids import save_grid
 from trainers.groups import Share
-from trainers.health import Diverged, not_finite
+from trainers.health import Collapsed, Diverged, Finding, Watch, not_finite
+from trainers.health import reaction as react
 from trainers.hooks import COMMANDS, Hooks, NoHooks, Outcome, Tick
+from trainers.losses import LOSSES, adversarial_loss
 from trainers.meter import Clock, Meter
 from trainers.parallel import from_first, world
 from trainers.plan import next_pace, passed_multiple, steps_to_multiple
 from trainers.plots import loss_curves
+from trainers.portrait import Painter
 from trainers.sampling import Sampler, complete, save_model
 from trainers.settings import Settings
-from trainers.snapshot import State, read_state
+from trainers.snapshot import Snapshot, State, read_state
 
-__all__ = ["Diverged", "Hooks", "NoHooks", "Outcome", "Settings", "Tick", "train"]
+__all__ = ["Collapsed", "Diverged", "Hooks", "NoHooks", "Outcome", "Settings", "Tick", "train"]
 
 Stats = dict[str, float]
 
 CONTINUE, FAILED = 0, len(COMMANDS)
+REACTIONS = ("warn", "rollback", "fail")
+MAX_ROLLBACKS = 3
+KEPT_HEALTHY = 2  # snapshots to go back to: the newest may have been ill already
 STATUS = {"continue": "finished", "checkpoint_and_stop": "stopped", "cancel": "cancelled"}
 MUST_AGREE = ("family", "params", "data", "shape", "classes", "batch_size", "group", "seed", "precision")
 
@@ -49,6 +56,7 @@ def train(settings: Settings, data: PackedData, *, workspace: Path, resume: Path
         run = _Run(settings, data, Path(workspace), hooks, background)
         if resume is not None:
             run.resume(Path(resume))
+        run.remember_start()
         command = CONTINUE
         while not run.finished and command == CONTINUE:
             before = run.examples
@@ -75,7 +83,13 @@ class _Run:
             batch_size=settings.batch_size, group=settings.group, rank=self._world.rank, world=self._world.size
         )
         self._engine = Engine(self._family, settings, share, self._device)
-        self._stream = Stream(data, share, seed=settings.seed, device=self._device, dtype=dtype_of(settings.precision))
+        self._share = share
+        self._stream = self._fresh_stream()
+        self._painter = Painter(self._family, data, seed=settings.seed, device=self._device)
+        self._watch = self._fresh_watch()
+        self._notes: list[Finding] = []  # for the next tick
+        self._is_ill = False
+        self._healthy: deque[Snapshot] = deque(maxlen=KEPT_HEALTHY)
         self._meter, self._clock = Meter(self._device), Clock()
         self._steps, self._pace = 0, 1
         self._begun = self._last_tick = time.perf_counter()
@@ -95,9 +109,31 @@ class _Run:
     def resume(self, folder: Path) -> None:
         snapshot = checkpoint.load(folder)
         _check_agreement(folder, dict(snapshot.progress), self._progress())
+        self._engine.rollbacks = int(snapshot.progress.get("rollbacks", 0))
+        self._go_to(snapshot)
+        self._last_examples = self.examples
+
+    def remember_start(self) -> None:
+        """Where there is no checkpoint yet, a rollback goes back to here."""
+        if self._rolls_back:
+            self._healthy.append(self._engine.snapshot(self._progress()))
+
+    @property
+    def _rolls_back(self) -> bool:
+        return "rollback" in self._settings.health.values()
+
+    def _go_to(self, snapshot: Snapshot) -> None:
         self._engine.restore(snapshot)
         self._steps = int(snapshot.progress["steps"])
-        self._last_examples = self.examples
+        self._stream = self._fresh_stream()
+
+    def _fresh_stream(self) -> Stream:
+        dtype = dtype_of(self._settings.precision)
+        return Stream(self._data, self._share, seed=self._engine.seed, device=self._device, dtype=dtype)
+
+    def _fresh_watch(self) -> Watch:
+        loss = getattr(self._family.config, "loss", None)
+        return Watch(adversarial_loss(loss).at_chance if loss in LOSSES else None)
 
     def advance(self) -> Stats:
         """As many steps as were agreed at the last tick, or fewer if something is due before; their mean stats."""
@@ -112,19 +148,65 @@ class _Run:
 
     def tick(self, stats: Stats) -> int:
         """Reports, and returns the command's number; raises on every rank if the training is none any more."""
-        if not_finite(stats) and self._settings.health.get("on_divergence") != "warn":
-            raise Diverged(stats, examples=self.examples, steps=self._steps)
-        command, failure = CONTINUE, None
+        command, reaction, failure, finding = CONTINUE, 0, None, None
         if self._world.is_first:
             try:
                 self._background.raise_failures()
-                command = COMMANDS.index(self._report(stats))
+                findings = self._look(stats)
+                wanted, finding = react(findings, self._settings.health)
+                reaction = REACTIONS.index(wanted)
+                command = COMMANDS.index(self._report(stats, tuple(findings)))
             except Exception as error:  # every other rank must learn of it, or it would wait for ever
                 command, failure = FAILED, error
-        command, self._pace = from_first([command, self._pace], self._device)
+        told = [command, self._pace, reaction, int(self._is_ill), int(finding is None or finding.name == "divergence")]
+        command, self._pace, reaction, ill, diverged = from_first(told, self._device)
+        self._is_ill = bool(ill)
         if command == FAILED:
             raise failure or RuntimeError("rank 0 failed between two steps; its own error says why")
+        self._react(REACTIONS[reaction], stats, finding, diverged=bool(diverged))
         return command
+
+    def _look(self, stats: Stats) -> list[Finding]:
+        """What is wrong; adds what was seen to the stats. On rank 0."""
+        portrait = None
+        if self._painter.is_due and not not_finite(stats):
+            with self._clock("health"):
+                portrait = self._painter.look(self._engine.networks[self._family.averaged])
+            stats.update(portrait.stats())
+        progress = self.examples / self._settings.examples
+        found = self._watch.look(stats, portrait, progress=progress, steps=self._steps)
+        self._is_ill = any(finding.name in ("divergence", "mode_collapse") for finding in found)
+        noted, self._notes = self._notes, []
+        return [*noted, *found]
+
+    def _react(self, reaction: str, stats: Stats, finding: Finding | None, *, diverged: bool) -> None:
+        """Every rank does the same."""
+        if reaction == "warn":
+            return
+        reason = f"{finding.name}: {finding.message}" if finding else "see rank 0"
+        if reaction == "rollback" and self._engine.rollbacks < MAX_ROLLBACKS:
+            return self._roll_back(reason)
+        if reaction == "rollback":
+            reason += f"; {MAX_ROLLBACKS} rollbacks did not help"
+        if diverged:
+            told = "" if reaction == "fail" and not_finite(stats) else reason
+            raise Diverged(stats, examples=self.examples, steps=self._steps, reason=told)
+        raise Collapsed(f"at {self.examples} examples: {reason}")
+
+    def _roll_back(self, reason: str) -> None:
+        """To the newest healthy state, with other draws, another order of the data, and slower."""
+        self._background.wait()
+        snapshot = self._healthy.pop() if len(self._healthy) > 1 else self._healthy[-1]
+        left = self.examples
+        self._engine.rollbacks += 1
+        self._go_to(snapshot)
+        self._last_examples, self._pace, self._is_ill = self.examples, 1, False
+        self._watch = self._fresh_watch()
+        evidence = {"rollbacks": float(self._engine.rollbacks), "from": float(left), "to": float(self.examples)}
+        message = (
+            f"went back from {left} to {self.examples} examples, with a changed seed and slower, because of {reason}"
+        )
+        self._notes.append(Finding(name="rollback", message=message, evidence=evidence))
 
     def save(self) -> None:
         """Copies the state; the rest happens in the background."""
@@ -132,6 +214,8 @@ class _Run:
         with self._clock("checkpoint"):
             self._background.wait()
             snapshot = self._engine.snapshot(self._progress())
+            if self._rolls_back and not self._is_ill and snapshot.is_finite:
+                self._healthy.append(snapshot)
             folder = self._workspace / "checkpoints" / f"{self.examples:012d}"
             if self._world.is_first:
                 examples = self.examples
@@ -171,7 +255,7 @@ class _Run:
         left = -(-(self._settings.examples - self.examples) // per_step)
         return min(left, steps_to_multiple(self.examples, every, per_step))
 
-    def _report(self, stats: Stats) -> str:
+    def _report(self, stats: Stats, findings: tuple[Finding, ...]) -> str:
         now = time.perf_counter()
         tick = Tick(
             examples=self.examples,
@@ -179,7 +263,8 @@ class _Run:
             total_examples=self._settings.examples,
             seconds=now - self._begun,
             examples_per_second=(self.examples - self._last_examples) / (now - self._last_tick),
-            stats={**stats, **self._engine.rates()},
+            stats={**stats, **self._engine.rates(), **self._rollback_count()},
+            findings=findings,
             activity_seconds=self._clock.read(),
             checkpoint_stall_seconds=self._stalled,
         )
@@ -188,10 +273,14 @@ class _Run:
             file.write(_as_line(tick))
         return self._hooks.tick(tick)
 
+    def _rollback_count(self) -> Stats:
+        return {"rollbacks": float(self._engine.rollbacks)} if self._engine.rollbacks else {}
+
     def _progress(self) -> dict[str, Any]:
         return {
             "examples": self.examples,
             "steps": self._steps,
+            "rollbacks": self._engine.rollbacks,
             "family": self._settings.family,
             "params": self._family.config.model_dump(mode="json"),
             "data": self._data.digest,
@@ -251,8 +340,13 @@ class _Run:
 
 def _as_line(tick: Tick) -> str:
     """JSON has no NaN: what is not finite becomes null."""
-    finite = {name: value if isfinite(value) else None for name, value in tick.stats.items()}
-    return json.dumps({**asdict(tick), "stats": finite}) + "\n"
+    row = asdict(tick)
+    findings = [{**finding, "evidence": _finite(finding["evidence"])} for finding in row["findings"]]
+    return json.dumps({**row, "stats": _finite(row["stats"]), "findings": findings}) + "\n"
+
+
+def _finite(values: Stats) -> dict[str, float | None]:
+    return {name: value if isfinite(value) else None for name, value in values.items()}
 
 
 def _check_agreement(folder: Path, saved: dict[str, Any], own: dict[str, Any]) -> None:

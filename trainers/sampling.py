@@ -44,6 +44,7 @@ class Sampler:
         class_names: tuple[str, ...] | None = None,
     ) -> None:
         self.classes, self.shape, self.class_names = family.classes, family.shape, class_names
+        self.dtype = np.float32 if family.is_vector else np.uint8
         self._family, self._device, self._block = family, device, block
         self._network = network.eval().to(device)
 
@@ -75,7 +76,7 @@ class Sampler:
         classes: Classes = None,
         total: int | None = None,
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Samples [start, stop): uint8 [n, *shape], and their labels [n] int64 where the model has classes.
+        """Samples [start, stop): uint8 [n, *shape], or float32 where they are vectors, and their labels [n] int64 where the model has classes.
 
         classes: None draws each label by (seed, i); "balanced", or a list of labels or names, gives each an equal
         share of `total`, in an order keyed by seed and total. truncation: see latents.latent_rows.
@@ -89,7 +90,7 @@ class Sampler:
         parts = [self._make_block(block, seed, truncation, chosen, total) for block in blocks]
         cut = slice(start - blocks.start * self._block, stop - blocks.start * self._block)
         if not parts:
-            return np.empty((0, *self.shape), np.uint8), None if self.classes is None else np.empty(0, np.int64)
+            return np.empty((0, *self.shape), self.dtype), None if self.classes is None else np.empty(0, np.int64)
         labels = None if self.classes is None else np.concatenate([label for _, label in parts])[cut]
         return np.concatenate([sample for sample, _ in parts])[cut], labels
 
@@ -104,7 +105,8 @@ class Sampler:
     @torch.inference_mode()
     def _forward(self, latents: Tensor, labels: np.ndarray) -> np.ndarray:
         given = None if self.classes is None else torch.from_numpy(labels).to(self._device)
-        return to_bytes(self._family.generate(self._network, latents.to(self._device), given))
+        made = self._family.generate(self._network, latents.to(self._device), given)
+        return made.float().cpu().numpy() if self._family.is_vector else to_bytes(made)
 
     def _labels(self, rows: range, seed: int, chosen: np.ndarray | None, total: int | None) -> np.ndarray:
         if self.classes is None:

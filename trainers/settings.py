@@ -9,6 +9,7 @@ from trainers.family import Family, build
 from trainers.groups import BadSplit, check_split
 
 DEVICES = ("cpu", "cuda")
+POLICIES = ("warn", "rollback", "fail")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,7 @@ class Settings:
     device: str  # cpu | cuda
     tick_seconds: float = 5.0  # longest time between two progress reports
     family_object: type[Family] | None = None  # instead of looking `family` up
-    health: Mapping[str, str] = field(default_factory=dict)  # on_divergence: warn | rollback | fail
+    health: Mapping[str, str] = field(default_factory=dict)  # on_collapse, on_divergence: warn | rollback | fail
 
     def __post_init__(self) -> None:
         for name in ("examples", "batch_size", "group", "checkpoint_every", "grid_every", "grid_count", "threads"):
@@ -37,6 +38,9 @@ class Settings:
                 raise ValueError(f"{name} is {getattr(self, name)}; it is at least 1")
         _check_choice("precision", self.precision, PRECISIONS)
         _check_choice("device", self.device, DEVICES)
+        for name, policy in self.health.items():
+            _check_choice("health", name, ("on_collapse", "on_divergence"))
+            _check_choice(f"health.{name}", policy, POLICIES)
         if self.tick_seconds <= 0:
             raise ValueError(f"tick_seconds is {self.tick_seconds}; it is more than 0")
         if reason := check_split(self.batch_size, self.group):

@@ -21,6 +21,11 @@ class Snapshot:
     optimizers: Mapping[str, Any]
     progress: Mapping[str, Any]  # plain values: examples, steps, and what a resume must agree with
 
+    @property
+    def is_finite(self) -> bool:
+        """All weights are: a step may ruin them after its loss was still sound."""
+        return all(bool(torch.isfinite(t).all()) for state in self.networks.values() for t in state.values())
+
 
 def read_state(network: nn.Module) -> State:
     """A copy on the host, with running statistics averaged over ranks. Every rank must call it."""

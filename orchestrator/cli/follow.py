@@ -38,7 +38,7 @@ def follow(client: Client, ids: list[str], *, alive: Callable[[], None] = lambda
             time.sleep(POLL)
 
 
-LOUD = ("restored", "checkpoint_damaged", "store_trouble", "retrying", "killed", "adopted")
+LOUD = ("restored", "checkpoint_damaged", "store_trouble", "finding", "retrying", "killed", "adopted")
 
 
 def _new_events(client: Client, view: "Bars | Lines", job: dict[str, Any], after: int) -> int:

@@ -99,7 +99,7 @@ class BareLoop:
         self._optimizers[player].zero_grad(set_to_none=True)
 
     def _fakes(self, generator: nn.Module) -> Tensor:
-        return generator(torch.randn(self._local, LATENT, 1, 1))
+        return generator(torch.randn(self._local, LATENT))
 
     def _reals(self) -> Tensor:
         chosen = torch.from_numpy(self._samples[np.random.randint(len(self._samples), size=self._local)])

@@ -67,8 +67,9 @@ class R3GAN(Game[Config]):
 
     @classmethod
     def tiny(cls) -> dict[str, Any]:
-        small = {"channels": 12, "blocks": 1, "group_channels": 12}
-        return params(**small, generator={"lr": 1e-3}, discriminator={"lr": 1e-3})
+        small = {"channels": 8, "blocks": 1, "group_channels": 16}
+        weights = {"r1": {"weight": 1.0}, "r2": {"weight": 1.0}}
+        return params(**small, penalties=weights, generator={"lr": 4e-3}, discriminator={"lr": 4e-3})
 
     def generator_network(self) -> nn.Module:
         return _Generator(self.config, self.shape, self.classes)

@@ -1,7 +1,8 @@
+import pytest
 import torch
 from torch import nn
 
-from trainers.penalties import r1
+from trainers.penalties import consistency, gradient_penalty, lecam, orthogonal, r1, unit_slope
 
 
 def test_r1_of_a_linear_critic_is_half_its_squared_weight():
@@ -35,3 +36,66 @@ def test_every_weight_gets_a_gradient_that_is_not_none():
     critic = nn.Linear(3, 1).double()
     r1(critic, torch.randn(4, 3, dtype=torch.float64)).backward()
     assert torch.equal(critic.bias.grad, torch.zeros(1, dtype=torch.float64))
+
+
+def test_gradient_penalty_and_unit_slope_of_a_linear_critic():
+    """Its slope is its weight, wherever it is asked."""
+    critic = nn.Linear(6, 1).double()
+    wanted = (critic.weight.norm() - 1) ** 2
+    reals, fakes = torch.randn(2, 5, 1, 2, 3, dtype=torch.float64)
+    mix = torch.rand(5, 1, 1, 1, dtype=torch.float64)
+    torch.testing.assert_close(gradient_penalty(lambda x: critic(x.flatten(1)), reals, fakes, mix), wanted)
+    torch.testing.assert_close(unit_slope(lambda x: critic(x.flatten(1)), reals), wanted)
+
+
+def test_gradient_penalty_is_at_the_mixes():
+    """D(x) = ‖x‖²/2 has gradient x."""
+    reals, fakes = torch.randn(2, 5, 4, dtype=torch.float64)
+    mix = torch.rand(5, 1, dtype=torch.float64)
+    wanted = ((mix * reals + (1 - mix) * fakes).norm(dim=1) - 1).square().mean()
+    torch.testing.assert_close(gradient_penalty(lambda x: x.square().sum(1) / 2, reals, fakes, mix), wanted)
+
+
+def test_a_panel_pays_the_mean_of_its_members():
+    one, other = (torch.randn(4, dtype=torch.float64) for _ in range(2))
+    value = r1(lambda x: torch.stack([x @ one, x @ other], 1), torch.randn(5, 4, dtype=torch.float64))
+    torch.testing.assert_close(value, (one.square().sum() + other.square().sum()) / 4)
+
+
+def test_orthogonal_is_the_squared_products_of_different_rows():
+    layer = nn.Linear(2, 2).double()
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    value = orthogonal(layer)
+    torch.testing.assert_close(value, torch.tensor(2 * 11.0**2, dtype=torch.float64))
+    value.backward()
+    assert torch.equal(layer.bias.grad, torch.zeros(2, dtype=torch.float64))
+
+
+def test_lecam_and_consistency():
+    real, fake = torch.tensor([1.0, 3.0]).double(), torch.tensor([0.0, -2.0]).double()
+    value = lecam(real, fake, torch.tensor(2.0), torch.tensor(-1.0))
+    torch.testing.assert_close(value, torch.tensor((4 + 16) / 2 + (4 + 16) / 2).double())
+    torch.testing.assert_close(consistency(real, fake), torch.tensor((1 + 25) / 2).double())
+
+
+@pytest.mark.parametrize("name", ["gradient_penalty", "unit_slope", "orthogonal"])
+def test_gradients_are_those_of_finite_differences(name: str):
+    torch.manual_seed(0)
+    critic = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1)).double()
+    reals, fakes = torch.randn(2, 4, 3, dtype=torch.float64)
+    mix = torch.rand(4, 1, dtype=torch.float64)
+
+    def value() -> torch.Tensor:
+        if name == "orthogonal":
+            return orthogonal(critic)
+        return unit_slope(critic, reals) if name == "unit_slope" else gradient_penalty(critic, reals, fakes, mix)
+
+    weight, step = critic[0].weight, 1e-6
+    (slope,) = torch.autograd.grad(value(), weight)
+    seen = []
+    for move in (step, -2 * step):
+        with torch.no_grad():
+            weight[0, 0] += move
+        seen.append(float(value().detach()))
+    assert abs((seen[0] - seen[1]) / (2 * step) - float(slope[0, 0])) < 1e-7

@@ -73,8 +73,10 @@ def test_a_whole_training(tiny: TinySettings, shapes16: PackedData, workspace: P
         "lr/generator",
         "logits/real",
         "logits/fake",
+        "health/diversity",
+        "health/duplicates",
     }
-    assert set(lines[0]["activity_seconds"]) == {"data", "discriminator", "generator"}
+    assert set(lines[0]["activity_seconds"]) == {"data", "discriminator", "generator", "health"}
 
     assert outcome.model is not None
     samples, labels = Sampler.load(outcome.model).samples(0, 9, seed=3)

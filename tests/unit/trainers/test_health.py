@@ -1,0 +1,214 @@
+"""Illnesses planted into a training are named while it runs, rollback recovers, and healthy seeds raise no alarm."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from test_equal_workers import StopAt, digest
+from test_training_loop import Recorder
+from torch import Tensor, nn
+from trainers_gang import Gang
+
+from trainers.data.packed import PackedData, open_packed
+from trainers.draws import Draws
+from trainers.families.dcgan import DCGAN
+from trainers.health import Collapsed, Diverged, Finding, Portrait, Watch, reaction
+from trainers.hooks import NoHooks
+from trainers.loop import MAX_ROLLBACKS, train
+from trainers.phase import Batch
+from trainers.portrait import compared, features
+from trainers.settings import Settings
+
+TinySettings = Callable[..., Settings]
+WELL = {"logits/real": 0.5, "logits/fake": -0.5, "loss/discriminator": 1.0, "grad_norm/generator": 1.0}
+LEARNING = DCGAN.tiny()
+LONG = {"examples": 24 * 60, "checkpoint_every": 24 * 10, "grid_every": 10**6, "tick_seconds": 0.02}
+
+
+def watched(*ticks: dict[str, float], portrait: Portrait | None = None, progress: float = 0.5) -> list[str]:
+    """Names found at the last of these ticks, after some healthy ones."""
+    watch = Watch(at_chance=1.386)
+    found: list[Finding] = []
+    for tick in [WELL] * 5 + list(ticks):
+        found = watch.look({**WELL, **tick}, portrait, progress=progress, steps=500)
+    return [finding.name for finding in found]
+
+
+class TestWatch:
+    def test_a_healthy_tick_has_no_findings(self):
+        assert watched({}) == []
+
+    def test_not_finite(self):
+        assert watched({"loss/generator": float("nan")}) == ["divergence"]
+
+    @pytest.mark.parametrize("huge", [{"logits/real": -1e5}, {"grad_norm/generator": 1e5}])
+    def test_exploded(self, huge: dict):
+        assert watched(huge) == ["divergence"]
+
+    def test_a_discriminator_that_is_never_wrong(self):
+        sure = {"loss/discriminator": 0.001}
+        assert watched(sure, sure) == []
+        assert watched(sure, sure, sure) == ["discriminator_overpowering"]
+
+    def test_a_gradient_that_is_lost(self):
+        assert watched(*[{"grad_norm/generator": 1e-5}] * 3) == ["vanishing_gradient"]
+
+    def test_players_that_chase_each_other(self):
+        swing = [{"loss/generator": (-1.0) ** n * 5} for n in range(20)]
+        assert watched(*swing) == ["oscillation"]
+        assert watched(*[{"loss/generator": 5 + (-1.0) ** n} for n in range(20)]) == []
+
+    @pytest.mark.parametrize("portrait", [Portrait(diversity=0.1, duplicates=0), Portrait(diversity=1, duplicates=0.9)])
+    def test_samples_that_are_alike(self, portrait: Portrait):
+        assert watched(portrait=portrait) == ["mode_collapse"]
+        assert watched(portrait=portrait, progress=0.1) == []  # untrained ones are alike too
+
+    def test_the_evidence_is_named(self):
+        (finding,) = Watch(None).look({"loss/generator": float("inf")}, None, progress=0.0, steps=1)
+        assert finding.evidence == {"loss/generator": float("inf")}
+
+
+class TestReaction:
+    NOT_FINITE = Finding(name="divergence", message="", evidence={"loss": float("nan")})
+    HUGE = Finding(name="divergence", message="", evidence={"logits/real": 1e6})
+    ALIKE = Finding(name="mode_collapse", message="")
+
+    @pytest.mark.parametrize(
+        ("finding", "policy", "wanted"),
+        [
+            (NOT_FINITE, {}, "fail"),
+            (NOT_FINITE, {"on_divergence": "warn"}, "warn"),
+            (HUGE, {}, "warn"),
+            (HUGE, {"on_divergence": "rollback"}, "rollback"),
+            (ALIKE, {}, "warn"),
+            (ALIKE, {"on_collapse": "fail", "on_divergence": "rollback"}, "fail"),
+            (Finding(name="oscillation", message=""), {"on_collapse": "fail", "on_divergence": "fail"}, "warn"),
+        ],
+    )
+    def test_policy(self, finding: Finding, policy: dict, wanted: str):
+        assert reaction([finding], policy)[0] == wanted
+
+
+def test_a_portrait_of_equal_samples_and_of_real_ones():
+    torch.manual_seed(0)
+    reals = features(torch.rand(32, 3, 16, 16) * 2 - 1)
+    same = compared(reals[:1].expand(32, -1), reals)
+    assert (round(same.diversity, 5), same.duplicates) == (0, 1)
+    assert compared(reals, reals) == Portrait(diversity=1.0, duplicates=0.0)
+
+
+class Spoiled(DCGAN):
+    """Its fakes turn to NaN once, on the 20th step, unless the training has gone back."""
+
+    at = 20
+
+    def _fakes(self, generator: nn.Module, reals: Batch, draws: Draws) -> Batch:
+        fakes = super()._fakes(generator, reals, draws)
+        bad = draws.step == self.at and draws.seed == 3
+        return Batch(samples=fakes.samples * (float("nan") if bad else 1), labels=None)
+
+
+class AlwaysSpoiled(DCGAN):
+    def generate(self, network: nn.Module, latents: Tensor, labels: Tensor | None) -> Tensor:
+        return super().generate(network, latents, labels) * float("nan")
+
+
+class Constant(DCGAN):
+    """Its generator does not look at its latents."""
+
+    def generate(self, network: nn.Module, latents: Tensor, labels: Tensor | None) -> Tensor:
+        return super().generate(network, 0 * latents + 1, labels)
+
+
+def findings(recorder: Recorder) -> list[str]:
+    return [finding.name for tick in recorder.ticks for finding in tick.findings]
+
+
+def test_rollback_recovers_and_says_so(tiny: TinySettings, shapes16: PackedData, workspace: Path):
+    hooks = Recorder()
+    settings = tiny(**LONG, family_object=Spoiled, health={"on_divergence": "rollback"})
+    outcome = train(settings, shapes16, workspace=workspace, resume=None, hooks=hooks)
+    assert outcome.status == "finished"
+    assert {"divergence", "rollback"} <= set(findings(hooks))
+    assert hooks.ticks[-1].stats["rollbacks"] == 1
+    assert hooks.ticks[-1].stats["lr/generator"] == pytest.approx(2e-4 / 4)
+    (note,) = [finding for tick in hooks.ticks for finding in tick.findings if finding.name == "rollback"]
+    assert note.evidence["to"] == 480
+    assert "went back" in note.message
+    lines = [json.loads(line) for line in (workspace / "stats.jsonl").read_text().splitlines()]
+    assert any(line["findings"] for line in lines)
+
+
+def test_rollbacks_are_bounded(tiny: TinySettings, shapes16: PackedData, workspace: Path):
+    hooks = Recorder()
+    settings = tiny(family_object=AlwaysSpoiled, health={"on_divergence": "rollback"})
+    with pytest.raises(Diverged, match=f"{MAX_ROLLBACKS} rollbacks did not help"):
+        train(settings, shapes16, workspace=workspace, resume=None, hooks=hooks)
+    assert findings(hooks).count("rollback") == MAX_ROLLBACKS
+
+
+def test_a_resume_after_a_rollback_is_exact(tiny: TinySettings, shapes16: PackedData, tmp_path: Path):
+    settings = tiny(**LONG, family_object=Spoiled, health={"on_divergence": "rollback"})
+    whole = train(settings, shapes16, workspace=tmp_path / "1", resume=None, hooks=NoHooks())
+    stopped = train(settings, shapes16, workspace=tmp_path / "2", resume=None, hooks=StopAt(24 * 30))
+    again = train(settings, shapes16, workspace=tmp_path / "3", resume=stopped.checkpoint, hooks=NoHooks())
+    assert digest(again.checkpoint) == digest(whole.checkpoint)  # type: ignore[arg-type]
+
+
+def rank_main(rank: int, settings: Settings, data: Path, workspace: Path) -> float:
+    hooks = Recorder()
+    train(settings, open_packed(data), workspace=workspace / str(rank), resume=None, hooks=hooks)
+    return hooks.ticks[-1].stats["rollbacks"] if hooks.ticks else -1.0
+
+
+def test_all_ranks_go_back_together(gang: Gang, tiny: TinySettings, shapes16: PackedData, tmp_path: Path):
+    settings = tiny(**LONG, family_object=Spoiled, health={"on_divergence": "rollback"})
+    assert gang.run(2, rank_main, settings, shapes16.folder, tmp_path) == [1.0, -1.0]
+
+
+def test_a_collapsed_generator_is_named(tiny: TinySettings, shapes16: PackedData, tmp_path: Path):
+    hooks = Recorder()
+    longer = LONG | {"examples": 24 * 260}
+    settings = tiny(**longer, family_object=Constant)
+    train(settings, shapes16, workspace=tmp_path / "1", resume=None, hooks=hooks)
+    assert "mode_collapse" in findings(hooks)
+    with pytest.raises(Collapsed, match="mode_collapse"):
+        train(
+            tiny(**longer, family_object=Constant, health={"on_collapse": "fail"}),
+            shapes16,
+            workspace=tmp_path / "2",
+            resume=None,
+            hooks=NoHooks(),
+        )
+
+
+@pytest.mark.parametrize(
+    ("params", "named"),
+    [
+        ({"generator": {"lr": 0.02}, "discriminator": {"lr": 5.0, "norm": "none"}}, "divergence"),
+        ({"generator": {"lr": 1e-7}, "discriminator": {"lr": 2e-3, "steps": 4}}, "discriminator_overpowering"),
+    ],
+)
+def test_a_game_out_of_balance_is_named(
+    tiny: TinySettings, shapes16: PackedData, workspace: Path, params: dict[str, Any], named: str
+):
+    hooks = Recorder()
+    settings = tiny(**(LONG | {"examples": 24 * 160}), params={"base_channels": 8, "latent": {"dim": 16}, **params})
+    train(settings, shapes16, workspace=workspace, resume=None, hooks=hooks)
+    assert named in findings(hooks)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_healthy_trainings_raise_no_alarm(tiny: TinySettings, shapes16: PackedData, workspace: Path, seed: int):
+    hooks = Recorder()
+    settings = tiny(**(LONG | {"examples": 24 * 300}), params=LEARNING, seed=seed)
+    train(settings, shapes16, workspace=workspace, resume=None, hooks=hooks)
+    assert findings(hooks) == []
+
+
+def test_policies_are_checked(tiny: TinySettings):
+    with pytest.raises(ValueError, match=r"health\.on_collapse is 'stop'; it is one of warn, rollback, fail"):
+        tiny(health={"on_collapse": "stop"})
