@@ -72,8 +72,9 @@ def _connect(line: Line) -> None:
 
     # Ray Train's own actors look the cluster up by address when they end; without one they would take whichever
     # Ray this machine started last, and wait for it for as long as a dead one does not answer.
-    address = {"RAY_ADDRESS": os.environ["RAY_ADDRESS"]} if "RAY_ADDRESS" in os.environ else {}
-    ray.init(log_to_driver=True, runtime_env={"env_vars": address})
+    env = {"RAY_ADDRESS": os.environ["RAY_ADDRESS"]} if "RAY_ADDRESS" in os.environ else {}
+    env["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"  # a lost node ends the attempt, watched or not
+    ray.init(log_to_driver=True, runtime_env={"env_vars": env})
 
     def stopped(number: int, frame: FrameType | None) -> NoReturn:
         line.result("stopped", message="stopped through Ray")
