@@ -49,7 +49,7 @@ def test_a_waiting_job_says_for_what(story: dict[str, Any]) -> None:
 
 def test_the_lower_one_was_preempted_and_nothing_else(works: TheWorks, story: dict[str, Any]) -> None:
     assert len(story["low"]["attempts"]) == 2
-    assert any("preempted" in event["message"] for event in works.events(story["low"]["id"]))
+    assert any(event["type"] == "preempted" for event in works.events(story["low"]["id"]))
     assert len(story["high"]["attempts"]) == len(story["later"]["attempts"]) == 1
 
 
