@@ -4,7 +4,9 @@ Ray starts a dozen processes that outlive their parents; all inherit the mark.
 """
 
 import contextlib
+import itertools
 import os
+import random
 import signal
 import socket
 import time
@@ -58,16 +60,14 @@ def created(pid: int) -> float:
     return psutil.Process(pid).create_time()
 
 
+# Below the range from which systems give ports to outgoing connections: one of those could take a port between
+# its choice here and the moment when a server binds it.
+PORTS = range(10_500, 32_000)
+
+
 def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
-    """Ports that nobody listens on now, all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind((host, 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    """Ports that nobody listens on now, all different, in no order."""
+    return list(itertools.islice((p for p in random.sample(PORTS, len(PORTS)) if not is_taken(host, p)), count))
 
 
 def is_taken(host: str, port: int) -> bool:

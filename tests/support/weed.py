@@ -12,7 +12,7 @@ from pathlib import Path
 import boto3
 from botocore.config import Config
 
-from orchestrator.local.processes import free_ports
+from orchestrator.local.processes import free_ports, is_taken
 
 KEY, SECRET, BUCKET = "test-key", "test-secret-canary-7c1f", "works"
 
@@ -72,11 +72,9 @@ def start(folder: Path) -> S3Server:
 
 
 def _ports() -> list[int]:
-    """Four ports below 55000 whose gRPC twins exist and are free too."""
-    while True:
-        ports = [20000 + port % 20000 for port in free_ports(4)]
-        if len(set(ports)) == 4:
-            return ports
+    """Four ports whose gRPC twins are free too."""
+    good = (port for port in free_ports(200) if port < 21_000 and not is_taken("127.0.0.1", port + 10_000))
+    return [next(good) for _ in range(4)]
 
 
 def _await_ready(server: S3Server, log: Path) -> None:
