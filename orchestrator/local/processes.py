@@ -60,9 +60,9 @@ def created(pid: int) -> float:
     return psutil.Process(pid).create_time()
 
 
-# Below the range from which systems give ports to outgoing connections: one of those could take a port between
+# Above the ports of Ray's workers, below the range from which systems give ports to outgoing connections: one of those could take a port between
 # its choice here and the moment when a server binds it.
-PORTS = range(10_500, 32_000)
+PORTS = range(20_000, 32_000)
 
 
 def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:

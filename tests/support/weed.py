@@ -73,7 +73,7 @@ def start(folder: Path) -> S3Server:
 
 def _ports() -> list[int]:
     """Four ports whose gRPC twins are free too."""
-    good = (port for port in free_ports(200) if port < 21_000 and not is_taken("127.0.0.1", port + 10_000))
+    good = (port for port in free_ports(2000) if port < 22_000 and not is_taken("127.0.0.1", port + 10_000))
     return [next(good) for _ in range(4)]
 
 
