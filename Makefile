@@ -28,11 +28,11 @@ bench: .venv/ready
 
 learn: .venv/ready
 	.ci/fetch fashion-mnist mnist
-	$(BIN)/pytest tests/learn
+	$(BIN)/pytest -s tests/learn
 
 soak: .venv/ready
 	.ci/fetch fashion-mnist promtool
-	$(BIN)/pytest tests/soak
+	$(BIN)/pytest -s tests/soak
 
 format: .venv/ready
 	$(BIN)/ruff check --fix jobs trainers orchestrator tests
