@@ -50,8 +50,8 @@ def run(works: TheWorks, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder, run = tmp_path_factory.mktemp("e2e"), Run()
     (folder / "jobs.yaml").write_text(TEXT)
     following = works.start("submit", "--follow", str(folder / "jobs.yaml"))
-    jobs = {}
-    works.wait_for(lambda: len(jobs.update((j["name"], j["id"]) for j in works.jobs()) or jobs) >= 2)
+    works.wait_for(lambda: {"e2e-train", "e2e-samples"} <= {job["name"] for job in works.jobs()})
+    jobs = {job["name"]: job["id"] for job in works.jobs()}
     works.wait(jobs["e2e-train"], lambda job: (job["tick"] or {}).get("examples", 0) >= 1000)
     run.metrics_while_training = works.metrics()
     out, err = following.communicate(timeout=300)
