@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
+PARALLEL := -n logical --maxprocesses 8 --dist loadfile  # a file's tests share what they have set up
 export GANWORKS_DATA_MIRROR ?= $(CURDIR)/.cache/data
 export PATH := $(CURDIR)/.cache/bin:$(PATH)
 
@@ -13,14 +14,15 @@ run: .venv/ready
 
 test: .venv/ready check
 	.ci/fetch fashion-mnist mnist cifar-10 promtool
-	$(BIN)/pytest tests/contract tests/integration tests/acceptance
+	$(BIN)/pytest $(PARALLEL) tests/contract tests/integration
+	$(BIN)/pytest tests/acceptance
 
 check: .venv/ready
 	$(BIN)/ruff format --check jobs trainers orchestrator tests
 	$(BIN)/ruff check jobs trainers orchestrator tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest $(PARALLEL) tests/unit
 
 bench: .venv/ready
 	.ci/fetch fashion-mnist

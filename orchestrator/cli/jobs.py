@@ -1,6 +1,7 @@
 """submit, validate, list, get, describe, watch, cancel, retry, suspend, resume, events."""
 
 import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -53,7 +54,7 @@ def submit(
     """Hand a file's jobs to the server."""
     target: Target = context.obj
     specs = documents(file, parameter)
-    _refuse_local_paths(specs, target)
+    _check_local_paths(specs, target)
     answer = target.client.submit(specs, key=key, dry_run=dry_run, source=_text(file))
     jobs = answer["jobs"]
     if dry_run:
@@ -74,8 +75,8 @@ def _text(file: str) -> str:
     return load.find(file).read_text()
 
 
-def _refuse_local_paths(specs: list[dict[str, Any]], target: Target) -> None:
-    """A path on this machine means nothing to a server elsewhere."""
+def _check_local_paths(specs: list[dict[str, Any]], target: Target) -> None:
+    """A path on this machine means nothing to a server elsewhere; to one here it must be there."""
     from urllib.parse import urlparse
 
     from jobs.load import local_data
@@ -87,6 +88,17 @@ def _refuse_local_paths(specs: list[dict[str, Any]], target: Target) -> None:
             f"data.source: {paths[0]} is a path on this machine, and the server is {host}; "
             "put the data in the object store and name it as s3://…"
         )
+    check_data_is_here(specs)
+
+
+def check_data_is_here(specs: list[dict[str, Any]]) -> None:
+    """Workers would start, look and fail half a minute later. What a schedule reads may come before its next tick."""
+    from jobs.load import local_data
+
+    for spec in specs:
+        for data in local_data(spec) if not spec.get("schedule") else ():
+            if not Path(data["source"]).exists():
+                raise CliError(f"{spec['name']}: data.source: {data['source']}: no such file or folder")
 
 
 def _follow(target: Target, ids: list[str]) -> None:

@@ -70,7 +70,7 @@ def test_training_goes_on_without_its_orchestrator_and_is_adopted(works: TheWork
 
 @pytest.fixture(scope="module")
 def disturbed(works: TheWorks, undisturbed: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The same run: a rank is killed, then its driver, then its driver is stopped, then all of Ray is killed."""
+    """The same run: a rank is killed, then its driver, then its driver is stopped, then all of Ray is killed and a checkpoint torn."""
     (job_id,) = works.submit(TRAIN.replace("NAME", "stormy"), tmp_path_factory.mktemp("stormy"))
     wait_for_checkpoint(works, job_id, 1)
     works.ranks()[0].send_signal(signal.SIGKILL)
@@ -82,9 +82,18 @@ def disturbed(works: TheWorks, undisturbed: dict[str, Any], tmp_path_factory: py
     wait_for_checkpoint(works, job_id, 4)
     _wake(stopped)
     works.kill_ray()
+    torn = tear_newest_checkpoint(works, works.job(job_id))
     job = works.wait_ended(job_id)
     assert job["status"] == "SUCCEEDED", works.story(job_id)
-    return job
+    return {**job, "torn": torn}
+
+
+def tear_newest_checkpoint(works: TheWorks, job: dict[str, Any]) -> int:
+    """Cut a file of it short, as a disk that lies does; returns its examples."""
+    newest = max(committed(works, job, 4))
+    key = f"{prefix(job)}checkpoints/{newest:012d}-a4/generator.safetensors"
+    works.store.put(key, works.store.get(key)[:-100])
+    return newest
 
 
 def _wake(process: psutil.Process) -> None:
@@ -115,8 +124,17 @@ def test_each_attempt_goes_on_from_the_newest_checkpoint(works: TheWorks, distur
     resumed = [event for event in works.events(disturbed["id"]) if event["type"] == "restored"]
     positions = [int(event["message"].split(" at ")[1].split()[0]) for event in resumed]
     assert len(positions) == 4
-    assert positions == sorted(positions)
+    assert positions[:3] == sorted(positions[:3])
     assert positions[0] >= 2000
+
+
+def test_a_truncated_checkpoint_is_named_and_the_older_one_used(works: TheWorks, disturbed: dict[str, Any]) -> None:
+    events = works.events(disturbed["id"])
+    (damaged,) = [event["message"] for event in events if event["type"] == "checkpoint_damaged"]
+    assert "generator.safetensors" in damaged
+    assert f"{disturbed['torn']:012d}-a4" in damaged
+    (*_, last) = [event["message"] for event in events if event["type"] == "restored"]
+    assert int(last.split(" at ")[1].split()[0]) < disturbed["torn"]
 
 
 def test_the_weights_are_those_of_the_undisturbed_run(
@@ -164,20 +182,3 @@ def test_a_killed_generation_writes_only_what_is_missing(
     assert {receipt["attempt"] for receipt in receipts} == {1, 2}
     data = [info.key for info in works.store.list(f"{prefix(job)}data/")]
     assert len(data) == 24
-
-
-def test_a_truncated_checkpoint_is_named_and_the_older_one_used(works: TheWorks, tmp_path: Path) -> None:
-    (job_id,) = works.submit(TRAIN.replace("NAME", "torn"), tmp_path)
-    works.wait(job_id, lambda job: len(committed(works, job, 1)) >= 2)
-    assert works.ganworks("suspend", job_id).returncode == 0
-    job = works.wait(job_id, lambda job: job["status"] == "SUSPENDED")
-    newest = f"{prefix(job)}checkpoints/{max(committed(works, job, 1)):012d}-a1/generator.safetensors"
-    works.store.put(newest, works.store.get(newest)[:-100])
-    assert works.ganworks("resume", job_id).returncode == 0
-    works.wait(job_id, lambda job: any(event["type"] == "restored" for event in works.events(job_id)))
-    events = {event["type"]: event["message"] for event in works.events(job_id)}
-    assert "generator.safetensors" in events["checkpoint_damaged"]
-    assert str(sorted(committed(works, job, 1))[-2]) in events["restored"]
-    assert works.ganworks("cancel", job_id).returncode == 0
-    job = works.wait_ended(job_id)
-    assert job["status"] == "CANCELLED"
