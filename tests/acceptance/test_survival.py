@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import signal
 import time
 from itertools import pairwise
@@ -20,7 +21,7 @@ kind: train
 name: NAME
 model: {family: dcgan, params: {base_channels: 8, ema: {half_life: 500}}}
 data: {source: fashion-mnist, resolution: 32}
-train: {examples: 32k, batch_size: 64, seed: 3, checkpoint: {every: 2k, keep: 3}, grids: {every: 32k, count: 16}}
+train: {examples: 40k, batch_size: 64, seed: 3, checkpoint: {every: 2k, keep: 3}, grids: {every: 40k, count: 16}}
 resources: {workers: 2}
 retry: {limit: 6, backoff: 1s}
 """
@@ -79,8 +80,9 @@ def disturbed(works: TheWorks, undisturbed: dict[str, Any], tmp_path_factory: py
     wait_for_checkpoint(works, job_id, 3)
     stopped = works.driver(f"{job_id}-3")
     stopped.send_signal(signal.SIGSTOP)
-    wait_for_checkpoint(works, job_id, 4)
+    works.wait(job_id, lambda job: job["attempt"] == 4)
     _wake(stopped)
+    wait_for_checkpoint(works, job_id, 4)
     works.kill_ray()
     torn = tear_newest_checkpoint(works, works.job(job_id))
     job = works.wait_ended(job_id)
@@ -134,7 +136,9 @@ def test_a_truncated_checkpoint_is_named_and_the_older_one_used(works: TheWorks,
     assert "generator.safetensors" in damaged
     assert f"{disturbed['torn']:012d}-a4" in damaged
     (*_, last) = [event["message"] for event in events if event["type"] == "restored"]
-    assert int(last.split(" at ")[1].split()[0]) < disturbed["torn"]
+    found = re.fullmatch(r"from the checkpoint at (\d+) examples, of attempt (\d)", last)
+    assert found, last
+    assert (int(found[1]), int(found[2])) < (disturbed["torn"], 4)
 
 
 def test_the_weights_are_those_of_the_undisturbed_run(
@@ -146,7 +150,7 @@ def test_the_weights_are_those_of_the_undisturbed_run(
 def test_the_stats_are_whole(works: TheWorks, disturbed: dict[str, Any]) -> None:
     examples = [row["examples"] for row in stats(works, disturbed)]
     assert examples == sorted(set(examples))
-    assert examples[-1] == 32_000
+    assert examples[-1] == 40_000
 
 
 def test_no_rank_is_left(works: TheWorks, disturbed: dict[str, Any]) -> None:
