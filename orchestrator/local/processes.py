@@ -1,6 +1,7 @@
 """The stack's processes: found by a mark in their environment, so that none is missed and no other is touched.
 
-Ray starts a dozen processes that outlive their parents; all inherit the mark.
+Ray starts two dozen processes that outlive their parents; all inherit the mark. Those that gave themselves a long
+title have written it over their environment: they are known by their session, which they share with a marked one.
 """
 
 import contextlib
@@ -19,27 +20,56 @@ MARK = "GANWORKS_STACK"
 
 def marked(stack: str) -> Iterator[psutil.Process]:
     """Every process of a stack that is alive."""
-    own = os.getpid()
-    for process in psutil.process_iter():
-        try:
-            if process.pid != own and process.environ().get(MARK) == stack and process.status() != psutil.STATUS_ZOMBIE:
-                yield process
-        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess, OSError):
-            continue
+    yield from _alive_of(stack, _sessions(stack))
 
 
 def end(stack: str, *, grace: float = 3.0) -> int:
     """Ask, wait, then kill; returns how many there were. A busy Ray head takes half a minute to go by itself."""
-    first = list(marked(stack))
+    sessions = _sessions(stack)
+    first = list(_alive_of(stack, sessions))
     for process in first:
         _signal(process, signal.SIGTERM)
     deadline = time.monotonic() + grace
-    while any(marked(stack)):
+    while any(_alive_of(stack, sessions)):
         if time.monotonic() > deadline:
-            for process in marked(stack):
+            for process in _alive_of(stack, sessions):
                 _signal(process, signal.SIGKILL)
         time.sleep(0.1)
     return len(first)
+
+
+def _sessions(stack: str) -> set[int]:
+    """The sessions that the stack's processes live in; each of them was begun for the stack alone."""
+    found = {_session(process) for process in psutil.process_iter() if _mark(process) == stack}
+    return found - {0, os.getsid(0)}
+
+
+def _alive_of(stack: str, sessions: set[int]) -> Iterator[psutil.Process]:
+    own = os.getpid()
+    for process in psutil.process_iter():
+        if process.pid != own and (_session(process) in sessions or _mark(process) == stack) and _is_alive(process):
+            yield process
+
+
+def _mark(process: psutil.Process) -> str | None:
+    try:
+        return process.environ().get(MARK)
+    except (psutil.Error, OSError):
+        return None
+
+
+def _session(process: psutil.Process) -> int:
+    try:
+        return os.getsid(process.pid)
+    except OSError:
+        return 0
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def _signal(process: psutil.Process, number: signal.Signals) -> None:

@@ -63,9 +63,10 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     wait_for_checkpoint(folder, first)
     kept = record.read(folder / "home")
     assert kept
+    started = list(processes.marked(kept.stack))
     os.killpg(first.pid, signal.SIGINT)  # as a terminal does: to the whole group
     out, err = first.communicate(timeout=120)
-    left = [process.pid for process in processes.marked(kept.stack)]
+    left = [process for process in started if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
     stopped_at = int(checkpoints(folder)[-1].parent.name.split("-")[0])
     second = start(folder)
     deadline = time.monotonic() + 120
