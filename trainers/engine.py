@@ -1,6 +1,7 @@
 """One training step: for each phase that is due, forward, backward, optimizer; then the average."""
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from trainers.keys import key, seed_own_generators, seeded
 from trainers.layers.grouped import set_group
 from trainers.meter import Clock, Meter
 from trainers.parallel import shared
+from trainers.passes import backward
 from trainers.phase import Batch, Phase
 from trainers.settings import Settings
 from trainers.snapshot import Snapshot, on_host, read_ranks, read_state, restore_rank
@@ -42,10 +44,11 @@ class PhaseLoss(nn.Module):
         self._precision, self._device = precision, device
 
     def forward(self, batch: Batch, draws: Draws) -> tuple[Tensor, Mapping[str, Tensor]]:
-        # Half precision loses the gradient of a gradient.
-        precision = "fp32" if self._phase.differentiates_twice else self._precision
+        twice = self._phase.differentiates_twice
+        # Half precision loses the gradient of a gradient, and compiled code has none.
+        stance = torch.compiler.set_stance("force_eager") if twice else contextlib.nullcontext()
         # Cached, so that spectral norm iterates once a phase, however often a network is called in it.
-        with autocast(precision, self._device), parametrize.cached():
+        with stance, autocast("fp32" if twice else self._precision, self._device), parametrize.cached():
             loss = self._phase.loss(self._all, batch, draws)
         return loss.value, loss.stats
 
@@ -55,6 +58,7 @@ class Engine:
 
     def __init__(self, family: Family, settings: Settings, share: Share, device: torch.device) -> None:
         self._settings, self._share, self._device = settings, share, device
+        self._parts = share.parts(family.config.execution.passes)
         self.rollbacks = 0  # how often this training went back; each time with other draws and slower
         self._dtype = dtype_of(settings.precision)
         self.phases = family.phases()
@@ -116,7 +120,7 @@ class Engine:
 
     def _turn(self, phase: Phase, turn: int, step: int, batch: Batch, meter: Meter, measure: bool) -> None:
         seed_own_generators(self._device, self.seed, step, phase.name, turn, self._share.rank)
-        stats = self._backward(phase, batch, self._draws(phase, turn, step))
+        stats = self._backward(phase, batch, turn, step)
         meter.add(stats)
         if measure and phase.interval == 1:
             meter.add({f"grad_norm/{name}": _gradient_norm(self.networks[name]) for name in phase.trains})
@@ -126,19 +130,20 @@ class Engine:
         if clip := self._players[phase.optimizer].clip:
             _clip([p for name in phase.trains for p in self.networks[name].parameters()], clip)
 
-    def _backward(self, phase: Phase, batch: Batch, draws: Draws) -> dict[str, Tensor]:
+    def _backward(self, phase: Phase, batch: Batch, turn: int, step: int) -> dict[str, Tensor]:
         for name, network in self.networks.items():
             network.requires_grad_(name in phase.trains)
-        value, stats = self._losses[phase.name](batch, draws)
-        value.backward()
-        return {f"loss/{phase.name}": value.detach(), **stats}
+        draws = [self._draws(phase, turn, step, share) for share in self._parts]
+        parts = list(zip(batch.parts(len(draws)), draws, strict=True))
+        value, stats = backward(self._losses[phase.name], self.networks.values(), parts)
+        return {f"loss/{phase.name}": value, **stats}
 
-    def _draws(self, phase: Phase, turn: int, step: int) -> Draws:
+    def _draws(self, phase: Phase, turn: int, step: int, share: Share) -> Draws:
         return Draws(
             seed=self.seed,
             step=step,
             phase=f"{phase.name}/{turn}",
-            share=self._share,
+            share=share,
             device=self._device,
             dtype=self._dtype,
             progress=self._progress(max(step, 0)),
@@ -163,9 +168,11 @@ class Engine:
             network.to(self._device, self._dtype).train()
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             set_group(network, self._share.group)
+            if family.config.execution.compile:
+                network.compile(dynamic=False)  # in place: names of weights stay as they are
         return networks
 
-    def _shared_loss(self, phase: Phase) -> Callable[[Batch, Draws], tuple[Tensor, Mapping[str, Tensor]]]:
+    def _shared_loss(self, phase: Phase) -> nn.Module:
         for name, network in self.networks.items():
             network.requires_grad_(name in phase.trains)
         return shared(PhaseLoss(phase, self.networks, self._settings.precision, self._device), self._device)
@@ -196,7 +203,7 @@ class Engine:
         batch = self._synthetic(family)
         for _ in range(WARM_UPS):
             for phase in self.phases:
-                self._backward(phase, batch, self._draws(phase, 0, -1))
+                self._backward(phase, batch, 0, -1)
                 self._refuse_untouched(phase)
                 for network in self.networks.values():
                     network.zero_grad(set_to_none=True)
@@ -205,7 +212,7 @@ class Engine:
 
     def _synthetic(self, family: Family) -> Batch:
         count = len(self._share.samples)
-        samples = self._draws(self.phases[0], 0, -1).uniform("samples", *family.shape) * 2 - 1
+        samples = self._draws(self.phases[0], 0, -1, self._share).uniform("samples", *family.shape) * 2 - 1
         labels = torch.arange(count, device=self._device) % family.classes if family.classes else None
         return Batch(samples=samples.contiguous(memory_format=torch.channels_last), labels=labels)
 

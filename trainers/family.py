@@ -17,7 +17,7 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from trainers import families
-from trainers.parts import Ema, Latent, Part, Player
+from trainers.parts import Ema, Execution, Latent, Part, Player
 from trainers.phase import Phase
 
 ENTRY_POINTS = "ganworks.families"
@@ -45,6 +45,7 @@ class FamilyConfig(Part):
 
     latent: Latent = Latent()
     ema: Ema = Ema()
+    execution: Execution = Execution()
 
     @model_validator(mode="before")
     @classmethod

@@ -70,6 +70,21 @@ class GameConfig(FamilyConfig):
             )
         return self
 
+    @model_validator(mode="after")
+    def _passes_need_terms_of_single_groups(self) -> "GameConfig":
+        terms = {
+            "penalties.lecam": self.penalties.lecam,
+            "penalties.dragan": self.penalties.dragan,
+            "stabilisers.feature_matching": self.stabilisers.feature_matching,
+            "stabilisers.historical_averaging": self.stabilisers.historical_averaging,
+            "augment.ada": self.augment.ada,
+        }
+        if self.execution.passes > 1 and (whole := [name for name, value in terms.items() if value]):
+            raise ValueError(
+                f"execution.passes is {self.execution.passes}, and {whole[0]} needs the whole batch at once"
+            )
+        return self
+
 
 class Conditional(Part):
     """How a family uses labels."""

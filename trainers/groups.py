@@ -3,7 +3,7 @@
 Batch statistics and random draws are per group. This is why N workers compute what one computes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 class BadSplit(ValueError):
@@ -32,6 +32,12 @@ class Share:
     def samples(self) -> range:
         """Positions within the global batch."""
         return range(self.groups.start * self.group, self.groups.stop * self.group)
+
+    def parts(self, count: int) -> list["Share"]:
+        """This share cut into so many of equal size, in order; BadSplit."""
+        if len(self.groups) % count:
+            raise BadSplit(f"{count} passes cannot share the {len(self.groups)} groups of {self.group} of each worker")
+        return [replace(self, rank=self.rank * count + n, world=self.world * count) for n in range(count)]
 
 
 def check_split(batch_size: int, group: int, workers: int = 1) -> str | None:

@@ -111,6 +111,18 @@ class Ema(Part):
     )
 
 
+class Execution(Part):
+    """How a step is computed; what it computes stays the same."""
+
+    compile: bool = Field(
+        default=False,
+        description="torch.compile for the networks, but not where a penalty differentiates twice; needs a C++ compiler on CPUs",
+    )
+    passes: int = Field(
+        default=1, ge=1, description="parts that a turn's batch is taken in, one after another, to save memory"
+    )
+
+
 class Lazy(Part):
     """A penalty on the discriminator that need not come with every step."""
 

@@ -17,6 +17,11 @@ class Batch:
     samples: Tensor  # [n, channels, height, width] in -1..1
     labels: Tensor | None  # [n] int64
 
+    def parts(self, count: int) -> list["Batch"]:
+        """So many of equal size, in order."""
+        labels = self.labels.chunk(count) if self.labels is not None else [None] * count
+        return [Batch(samples=part, labels=own) for part, own in zip(self.samples.chunk(count), labels, strict=True)]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Loss:
