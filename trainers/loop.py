@@ -60,7 +60,9 @@ def train(settings: Settings, data: PackedData, *, workspace: Path, resume: Path
         command = CONTINUE
         while not run.finished and command == CONTINUE:
             before = run.examples
-            command = run.tick(run.advance())
+            stats = run.advance()
+            with run.clock("tick"):
+                command = run.tick(stats)
             ends = run.finished or command != CONTINUE
             if not ends and passed_multiple(before, run.examples, settings.grid_every):
                 run.draw_grid()
@@ -90,7 +92,7 @@ class _Run:
         self._notes: list[Finding] = []  # for the next tick
         self._is_ill = False
         self._healthy: deque[Snapshot] = deque(maxlen=KEPT_HEALTHY)
-        self._meter, self._clock = Meter(self._device), Clock()
+        self._meter, self.clock = Meter(self._device), Clock()
         self._steps, self._pace = 0, 1
         self._begun = self._last_tick = time.perf_counter()
         self._last_examples = 0
@@ -140,7 +142,7 @@ class _Run:
         steps = min(self._pace, *(self._steps_to(every) for every in self._borders()))
         begun = time.perf_counter()
         for left in reversed(range(steps)):
-            self._engine.step(self._steps, self._stream, self._meter, self._clock, measure=left == 0)
+            self._engine.step(self._steps, self._stream, self._meter, self.clock, measure=left == 0)
             self._steps += 1
         stats = self._meter.read()
         self._pace = next_pace(steps, time.perf_counter() - begun, self._settings.tick_seconds)
@@ -170,7 +172,7 @@ class _Run:
         """What is wrong; adds what was seen to the stats. On rank 0."""
         portrait = None
         if self._painter.is_due and not not_finite(stats):
-            with self._clock("health"):
+            with self.clock("health"):
                 portrait = self._painter.look(self._engine.networks[self._family.averaged])
             stats.update(portrait.stats())
         progress = self.examples / self._settings.examples
@@ -211,7 +213,7 @@ class _Run:
     def save(self) -> None:
         """Copies the state; the rest happens in the background."""
         begun = time.perf_counter()
-        with self._clock("checkpoint"):
+        with self.clock("checkpoint"):
             self._background.wait()
             snapshot = self._engine.snapshot(self._progress())
             if self._rolls_back and not self._is_ill and snapshot.is_finite:
@@ -224,7 +226,7 @@ class _Run:
         self._stalled += time.perf_counter() - begun
 
     def draw_grid(self) -> Path | None:
-        with self._clock("grid"):
+        with self.clock("grid"):
             return self._draw(read_state(self._engine.average.network))
 
     def end(self, command: int) -> Outcome:
@@ -265,7 +267,7 @@ class _Run:
             examples_per_second=(self.examples - self._last_examples) / (now - self._last_tick),
             stats={**stats, **self._engine.rates(), **self._rollback_count()},
             findings=findings,
-            activity_seconds=self._clock.read(),
+            activity_seconds=self.clock.read(),
             checkpoint_stall_seconds=self._stalled,
         )
         self._last_tick, self._last_examples, self._stalled = now, self.examples, 0.0

@@ -39,9 +39,9 @@ BATCH, LATENT, RESOLUTION = 64, 100, 32
 Steps = Callable[[int], None]
 
 
-def engine_steps(settings: Settings, data: PackedData) -> Steps:
+def engine_steps(settings: Settings, data: PackedData, batch: int = BATCH) -> Steps:
     device = prepare("cpu", 1)
-    share = Share(batch_size=BATCH, group=settings.group, rank=world().rank, world=world().size)
+    share = Share(batch_size=batch, group=settings.group, rank=world().rank, world=world().size)
     engine = Engine(settings.build_family(data.shape, data.classes), settings, share, device)
     stream = Stream(data, share, seed=0, device=device, dtype=torch.float32)
     meter, clock = Meter(device), Clock()

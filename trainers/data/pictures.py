@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from trainers.data.decode import UnreadableImage, decode
-from trainers.data.sources import BadSource, Item, Source, natural
+from trainers.data.sources import SPLITS, BadSource, Item, Source, natural
 
 LITTER = ("__MACOSX", "Thumbs.db", "thumbs.db", "desktop.ini", "Icon\r")
 PICTURES = (
@@ -22,11 +22,6 @@ PICTURES = (
     # Pictures to their owner, though Pillow reads none of them: they are refused by name.
     *(".heic", ".heif", ".jxl", ".svg", ".psd", ".exr", ".hdr", ".raw", ".cr2", ".nef", ".dng", ".arw"),
 )
-SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("test", "testing"), "test"),
-    **dict.fromkeys(("val", "valid", "validation"), "validation"),
-}
 MAX_MEMBER_BYTES = 1 << 30
 MAX_RATIO = 1000  # a member that unpacks to more than this many times its size is a bomb
 

@@ -9,6 +9,12 @@ import numpy as np
 
 from trainers.data.shapes import ProceduralSource
 
+SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("val", "valid", "validation"), "validation"),
+}
+
 
 class BadSource(ValueError):
     """The source as a whole cannot be packed; the message says what it is and what would do."""
@@ -58,3 +64,15 @@ def choose_split(split: str | None, found: dict[str, str], where: Path) -> str:
     if split is None and len(found) == 1:
         return next(iter(found.values()))
     raise BadSource(f"{where} has no split {wanted!r}; it has {', '.join(sorted(found)) or 'none'}")
+
+
+def files_of_split(where: Path, suffix: str, split: str | None) -> list[Path]:
+    """The files of this kind of one split, in natural order. A file's split is the first word of its name (train-00003-of-00100)
+    or the folder that it lies in; where no name says so, all are of `train`. BadSource names the choices."""
+    if where.is_file():
+        return [where]
+    found: dict[str, list[Path]] = {}
+    for path in sorted(where.rglob(f"*{suffix}"), key=lambda path: natural(path.relative_to(where).as_posix())):
+        words = (re.split(r"[-_.]", path.name.lower())[0], path.parent.name.lower())
+        found.setdefault(next((SPLITS[word] for word in words if word in SPLITS), "train"), []).append(path)
+    return found[choose_split(split, {name: name for name in found}, where)]
