@@ -7,6 +7,8 @@ from jobs.store import StoreError
 FAILURES = {
     "BadData": "bad_data",
     "DamagedData": "bad_data",
+    "LabelsMissing": "bad_data",
+    "LabelsNeeded": "bad_data",
     "Diverged": "diverged",
     "Collapsed": "diverged",
     "StoreError": "storage",

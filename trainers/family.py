@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, Generic, TypeVar
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from trainers import families
@@ -46,6 +46,7 @@ class FamilyConfig(Part):
     latent: Latent = Latent()
     ema: Ema = Ema()
     execution: Execution = Execution()
+    balanced: bool = Field(default=False, description="real examples of every class equally often, however rare it is")
 
     @model_validator(mode="before")
     @classmethod

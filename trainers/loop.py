@@ -131,7 +131,10 @@ class _Run:
 
     def _fresh_stream(self) -> Stream:
         dtype = dtype_of(self._settings.precision)
-        return Stream(self._data, self._share, seed=self._engine.seed, device=self._device, dtype=dtype)
+        balanced = self._family.config.balanced
+        return Stream(
+            self._data, self._share, seed=self._engine.seed, device=self._device, dtype=dtype, balanced=balanced
+        )
 
     def _fresh_watch(self) -> Watch:
         loss = getattr(self._family.config, "loss", None)

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from trainers.data.order import Order
+from trainers.data.order import BalancedOrder, Order
 from trainers.data.packed import PackedData
 from trainers.groups import Share
 from trainers.phase import Batch
@@ -11,12 +11,26 @@ from trainers.phase import Batch
 RESIDENT_SHARE = 0.25  # of the device's free memory that the data set may take
 
 
+class LabelsMissing(ValueError):
+    """Classes are to be balanced, and the data has none."""
+
+
 class Stream:
     """Gathers by index from the mapped file, or from the device's memory where the data set fits."""
 
-    def __init__(self, data: PackedData, share: Share, *, seed: int, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        data: PackedData,
+        share: Share,
+        *,
+        seed: int,
+        device: torch.device,
+        dtype: torch.dtype,
+        balanced: bool = False,
+    ) -> None:
+        """balanced: every class equally often; LabelsMissing."""
         self._data, self._share, self._device, self._dtype = data, share, device, dtype
-        self._order = Order(data.count, seed=seed)
+        self._order = _balanced(data, seed) if balanced else Order(data.count, seed=seed)
         self._resident = _resident(data, device)
 
     def batch(self, position: int) -> Batch:
@@ -43,6 +57,12 @@ class Stream:
         if samples.dtype == torch.uint8:
             scaled.div_(127.5).sub_(1)
         return scaled.contiguous(memory_format=torch.channels_last)
+
+
+def _balanced(data: PackedData, seed: int) -> BalancedOrder:
+    if data.labels is None:
+        raise LabelsMissing("balanced is true, and the data has no labels")
+    return BalancedOrder(data.labels, seed=seed)
 
 
 def _resident(data: PackedData, device: torch.device) -> torch.Tensor | None:

@@ -1,14 +1,18 @@
 """Neither the order of examples nor any random draw depends on the number of workers."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainers.data.order import Order
+from trainers.data.order import BalancedOrder, Order
+from trainers.data.pack import pack
 from trainers.data.packed import PackedData
-from trainers.data.stream import Stream
+from trainers.data.shapes import Shapes
+from trainers.data.stream import LabelsMissing, Stream
 from trainers.draws import Draws
 from trainers.groups import BadSplit, Share, check_split, possible_workers
 
@@ -33,6 +37,24 @@ def test_every_epoch_shows_every_example_once(count: int, seed: int):
 def test_a_range_is_part_of_the_whole_also_across_epochs(count: int, start: int, length: int):
     whole, part = Order(count, seed=1), Order(count, seed=1)
     assert np.array_equal(part.indices(range(start, start + length)), whole.indices(range(start + length))[start:])
+
+
+@given(counts=st.lists(st.integers(1, 9), min_size=1, max_size=5), rounds=st.integers(1, 30))
+def test_balanced_classes_come_equally_often_and_each_of_their_examples_in_turn(counts: list[int], rounds: int):
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)) * 2, counts))  # odd classes: empty
+    shown = BalancedOrder(labels, seed=1).indices(range(rounds * len(counts)))
+    for place, count in enumerate(counts):
+        times = np.bincount(shown, minlength=len(labels))[labels == 2 * place]
+        assert times.sum() == rounds
+        assert times.max() - times.min() <= 1 or count > rounds
+    middle = BalancedOrder(labels, seed=1).indices(range(3, len(shown)))
+    assert np.array_equal(middle, shown[3:])
+
+
+def test_balance_without_labels_is_refused(tmp_path: Path):
+    plain = pack(Shapes(count=8), tmp_path / "plain", resolution=8, labels="none")
+    with pytest.raises(LabelsMissing, match="no labels"):
+        Stream(plain, share(0, 1), seed=0, device=CPU, dtype=torch.float32, balanced=True)
 
 
 def test_epochs_and_seeds_differ():
