@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils.parametrizations import _SpectralNorm
 
 from trainers.draws import Draws
 from trainers.layers.grouped import running_statistics
+from trainers.parallel import average_gradients, unsynchronised
 from trainers.phase import Batch
 
 Stats = Mapping[str, Tensor]
@@ -26,15 +26,20 @@ def backward(
     if len(parts) == 1:
         value, stats = loss(*parts[0])
         value.backward()
-        return value.detach(), dict(stats)
-    networks = list(networks)
-    return _mean([_one_of(loss, networks, parts, n) for n in _averaging(networks, len(parts))])
+        value, stats = value.detach(), dict(stats)
+    else:
+        networks = list(networks)
+        value, stats = _mean([_one_of(loss, networks, parts, n) for n in _averaging(networks, len(parts))])
+    average_gradients(loss)
+    return value, stats
 
 
 def _one_of(
     loss: nn.Module, networks: Sequence[nn.Module], parts: Sequence[tuple[Batch, Draws]], n: int
 ) -> tuple[Tensor, Stats]:
-    with _unsynchronised(loss, n < len(parts) - 1), _without_iterations(networks, n > 0):
+    is_last = n == len(parts) - 1  # ranks average their gradients once, with the last pass
+    quiet = contextlib.nullcontext() if is_last else unsynchronised(loss)
+    with quiet, _without_iterations(networks, n > 0):
         value, stats = loss(*parts[n])
         (value / len(parts)).backward()
     return value.detach(), stats
@@ -52,13 +57,6 @@ def _averaging(networks: Sequence[nn.Module], count: int) -> Iterator[int]:
             buffer.copy_(begun)
     for buffer, total in zip(buffers, sums, strict=True):
         buffer.copy_(total / count)
-
-
-def _unsynchronised(loss: nn.Module, wanted: bool) -> contextlib.AbstractContextManager[None]:
-    """Ranks average their gradients once, with the last pass."""
-    if wanted and isinstance(loss, DistributedDataParallel):
-        return loss.no_sync()
-    return contextlib.nullcontext()
 
 
 @contextlib.contextmanager

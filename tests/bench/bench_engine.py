@@ -52,7 +52,8 @@ def engine_steps(settings: Settings, data: PackedData, batch: int = BATCH) -> St
         for left in reversed(range(count)):
             engine.step(done, stream, meter, clock, measure=left == 0)
             done += 1
-        meter.read()
+        if share.world == world().size:  # means are over all ranks, and all must come for them
+            meter.read()
 
     return run
 
