@@ -27,6 +27,7 @@ class Amount(NamedTuple):
 
 
 NOTHING = Amount()
+Kind = tuple[bool, str | None, tuple[tuple[str, str], ...]]  # of a node: has GPUs, accelerator, labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +39,13 @@ class Node:
     accelerator: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def amount(self) -> Amount:
         return Amount(self.cpus, self.gpus, self.memory)
+
+    @cached_property
+    def kind(self) -> Kind:
+        return self.gpus > 0, self.accelerator, tuple(sorted(self.labels.items()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,15 +94,15 @@ class Held:
     is_stopping: bool = True  # or over, and not confirmed: neither preempted nor grown, and soon free
     sizes: tuple[int, ...] = ()  # of an elastic job, the largest first
 
-    @property
+    @cached_property
     def each(self) -> Amount:
         return Amount(self.cpus_per_worker, self.gpus_per_worker, self.memory_per_worker)
 
-    @property
+    @cached_property
     def workers(self) -> int:
         return sum(self.placement.values())
 
-    @property
+    @cached_property
     def amount(self) -> Amount:
         return self.each.times(self.workers)
 
@@ -156,6 +161,7 @@ class Preempt:
     job_id: str
     reason: str
     kind: Literal["preempt", "shrink", "grow"] = "preempt"
+    sake: str | None = None  # id of the job that it makes room for; None: its own
 
 
 @dataclass(frozen=True, kw_only=True)
