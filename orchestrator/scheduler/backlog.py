@@ -1,5 +1,5 @@
 """The queue in lines and lanes. A line is a user's jobs of one priority in one queue; a lane of it holds those that
-differ in nothing but their time of submission, in that order.
+differ in nothing but their time of submission, in that order (`Queued.due`: within a lane that is the same).
 
 If the first of a lane does not fit, none behind it does: a plan looks at lanes, not at a hundred thousand jobs. And
 it looks at the firsts of the lanes in order, which are kept here from plan to plan.
@@ -27,10 +27,10 @@ class Lane:
 
     def place(self, at: int = 0) -> "Place":
         job = self.jobs[at]
-        return job.submitted, job.job_id, at, self
+        return job.due, job.job_id, at, self
 
 
-Place = tuple[float, str, int, Lane]  # submitted, job, its index in the lane, the lane
+Place = tuple[float, str, int, Lane]  # due, job, its index in the lane, the lane
 
 
 class Line:
@@ -95,4 +95,4 @@ class Backlog:
 
 
 def _order(job: Queued) -> tuple[float, str]:
-    return job.submitted, job.job_id
+    return job.due, job.job_id

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from orchestrator.scheduler.backlog import Backlog
 
 AUTO: Literal["auto"] = "auto"
+UNKNOWN = 4 * 3600.0  # seconds that a job without a timeout is taken to ask for
+MOST_OVERTAKEN = 7 * 86400.0  # seconds by which a job can have been submitted before another that goes first
 ROUNDING = 1e-6  # Ray counts resources in ten-thousandths
 
 
@@ -75,6 +77,12 @@ class Queued:
             self.accelerator, self.node_labels, self.avoided,
         )  # fmt: skip
 
+    @cached_property
+    def due(self) -> float:
+        """Its place among its equals: who asks for little goes before those of somewhat earlier who ask for much."""
+        longest = UNKNOWN if self.longest is None else self.longest
+        return self.submitted + min(longest * self.sizes[-1], MOST_OVERTAKEN)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Held:
@@ -92,6 +100,7 @@ class Held:
     started: float = 0.0
     ends: float | None = None  # when it is over at the latest; None: unknown
     is_stopping: bool = True  # or over, and not confirmed: neither preempted nor grown, and soon free
+    stopped: int = 0  # how often earlier attempts of the job were stopped
     sizes: tuple[int, ...] = ()  # of an elastic job, the largest first
 
     @cached_property
@@ -125,7 +134,7 @@ class Policy:
     queues: Mapping[str, QueuePolicy] = field(default_factory=lambda: {"default": QueuePolicy()})
     half_life: float = 7 * 86400.0  # seconds after which use counts half
     preemption: bool = True
-    protected: float = 60.0  # seconds from its start for which an attempt is not preempted
+    protected: float = 60.0  # seconds from its start for which an attempt is not preempted; doubles with each stop
     grow_after: float = 300.0  # seconds for which capacity must have been idle before an elastic job grows
 
 

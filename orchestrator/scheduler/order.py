@@ -1,5 +1,5 @@
 """Whose turn it is: queues within their guarantee first, then priority, then the smaller share of recent use (of the
-queue, then of the user), then the time of submission.
+queue, then of the user), then the time by which it is due: submission, and what little it asks for (`Queued.due`).
 
 Within a plan shares only grow and lines only shorten, so a line's key only rises: it is reckoned again when it comes
 to the top, and not for every line after every start.
@@ -40,14 +40,14 @@ class View:
         heapq.heappush(self.rest, place)
 
 
-Entry = tuple[float, float, str, int, View]  # the user's share, submitted, job, a tie-break that is never reached
+Entry = tuple[float, float, str, int, View]  # the user's share, due, job, a tie-break that is never reached
 
 
 class Turns:
     def __init__(self, backlog: Backlog, ledger: Ledger, skip: Skip) -> None:
         self.ledger, self.skip = ledger, skip
         self.heaps: dict[tuple[str, int], list[Entry]] = {}
-        for line in backlog.lines.values():
+        for _, line in sorted(backlog.lines.items()):
             self.heaps.setdefault((line.queue, line.priority), []).append(self._entry(View(line), line.heads[0]))
         for heap in self.heaps.values():
             heapq.heapify(heap)
@@ -59,7 +59,7 @@ class Turns:
             top = self._top(heap)
             if top is None:
                 continue
-            key = (not self.ledger.is_under(queue), -priority, self.ledger.queue_share(queue), *top[:3])
+            key = (*self._rank(queue, priority), *top[:3])
             if least is None or key < least:
                 best, least = top[-1], key
         if best is None:
@@ -68,6 +68,9 @@ class Turns:
         assert place is not None
         best.pop()
         return best, place
+
+    def _rank(self, queue: str, priority: int) -> tuple[bool, int, float]:
+        return not self.ledger.is_under(queue), -priority, self.ledger.queue_share(queue)
 
     def _top(self, heap: list[Entry]) -> Entry | None:
         while heap:

@@ -35,6 +35,8 @@ class Plan:
     stops: list[Preempt] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
     reservation: Reservation | None = None  # of the first that waits for room
+    ahead: list[str] = field(default_factory=list)  # jobs that got their places before it, in that order
+    set_aside: list[Held] = field(default_factory=list)  # places of those that wait for others to be gone
 
     @property
     def somebody_waits_for_room(self) -> bool:
@@ -72,6 +74,7 @@ class _Planner:
         self.running = {gang.job_id: gang for gang in snapshot.held if not gang.is_stopping}
         self.preemption = Preemption(snapshot.held, snapshot.policy, self.ledger, self.now)
         self.reasons = reasons.Reasons(snapshot.nodes, self.gpus, self.ledger, self.free)
+        self.placed: list[Held] = []  # those that start, and those whose places are set aside
         self.backfill: Backfill | None = None
         self.promises: dict[tuple[str, str], list[Promise]] = {}  # by queue, and by owner in it where it is his limit
         self.full: set[Shape] = set()  # without any room: within a plan, it only shrinks
@@ -154,7 +157,7 @@ class _Planner:
             self.backfill.take(job, placement, each, self.now)
         for promise in self._promises(job):
             promise.take(job, needs, self.now)
-        self.running[job.job_id] = _gang(job, each, placement, self.now)
+        self._hold(job, each, placement)
         self.plan.starts.append(
             Start(
                 job_id=job.job_id,
@@ -165,6 +168,12 @@ class _Planner:
                 placement=placement,
             )
         )
+
+    def _hold(self, job: Queued, each: Amount, placement: dict[str, int]) -> Held:
+        gang = _gang(job, each, placement, self.now)
+        self.running[job.job_id] = gang
+        self.placed.append(gang)
+        return gang
 
     # --- waits
 
@@ -228,7 +237,9 @@ class _Planner:
     def _reserve(self, job: Queued, workers: int, each: Amount) -> None:
         ends = by_end(self.running.values(), self.now)
         head = reserve(job, workers, each, self.soon, self.later, ends, self.now)
-        self.plan.reservation, self.backfill = head, Backfill(self.free, head)
+        self.plan.reservation = head
+        self.plan.ahead = [gang.job_id for gang in self.placed]
+        self.backfill = Backfill(self.free, head)
         for node, spare in head.spare.items():
             self.soon.set(node, Amount(*map(min, self.soon.free[node], spare)))
         self.later.hold((job.queue, job.owner), each.times(workers))
@@ -244,7 +255,7 @@ class _Planner:
             self.free.set(node, Amount(*map(min, self.free.free[node], self.soon.free[node])))
         if self.backfill:
             self.backfill.set_aside(placement, each)
-        self.running[job.job_id] = _gang(job, each, placement, self.now)
+        self.plan.set_aside.append(self._hold(job, each, placement))
         promise = Promise(job=job, at=self.now, ledger=self.later.copy())
         self.promises.setdefault((job.queue, ""), []).append(promise)
 

@@ -9,6 +9,7 @@ from orchestrator.scheduler.model import Amount, Held, Policy, Queued
 from orchestrator.scheduler.quota import Ledger
 from orchestrator.scheduler.rooms import Rooms, fits, takes
 
+MOST_DOUBLED = 6  # times that its protection is doubled
 TRIES = 8  # jobs of one plan for which victims are looked for: the next plan comes soon
 
 
@@ -77,11 +78,14 @@ class Preemption:
 
 
 def _stoppable(held: Iterable[Held], policy: Policy, now: float) -> list[Held]:
-    """What has just started, or stops already, is left alone."""
+    """What has just started, or stops already, is left alone; the longer, the oftener it was stopped."""
     if not policy.preemption:
         return []
-    found = [gang for gang in held if not gang.is_stopping and now - gang.started >= policy.protected]
-    return sorted(found, key=_cost)
+    return sorted((gang for gang in held if not gang.is_stopping and now >= protected_until(gang, policy)), key=_cost)
+
+
+def protected_until(gang: Held, policy: Policy) -> float:
+    return gang.started + policy.protected * 2 ** min(gang.stopped, MOST_DOUBLED)
 
 
 def _cost(gang: Held) -> tuple[int, float, float, float, str]:
@@ -130,11 +134,34 @@ class _Without:
 
 
 def _victims(without: _Without, among: Sequence[Held]) -> list[Victim] | None:
+    """Those that are the least important, then those that are fewest: every stop costs a restart."""
     if without.serves():
         return []
-    order = sorted(among, key=lambda gang: gang.queue != without.job.queue) if without.is_refused() else among
+    is_refused = without.is_refused()
+    order = sorted(among, key=lambda gang: gang.queue != without.job.queue) if is_refused else among
     shrinking = [Victim(gang, gang.sizes[-1]) for gang in order if gang.sizes and gang.workers > gang.sizes[-1]]
-    return _enough(without, shrinking) or _enough(without, [Victim(gang, 0) for gang in order]) or None
+    if chosen := _enough(without, shrinking):
+        return chosen
+    large = sorted(
+        order, key=lambda gang: (is_refused and gang.queue != without.job.queue, gang.priority, -gang.workers)
+    )
+    found = [_one(without, order), _enough(without, [Victim(gang, 0) for gang in large])]
+    return min(
+        filter(None, found), key=lambda chosen: (max(v.gang.priority for v in chosen), len(chosen)), default=None
+    )
+
+
+def _one(without: _Without, order: Iterable[Held]) -> list[Victim]:
+    """The first that is enough alone."""
+    for gang in order:
+        if without.may_stop(gang):
+            victim = Victim(gang, 0)
+            without.change(victim, +1)
+            serves = without.serves()
+            without.change(victim, -1)
+            if serves:
+                return [victim]
+    return []
 
 
 def _enough(without: _Without, order: Iterable[Victim]) -> list[Victim]:

@@ -1,11 +1,18 @@
 """What each queue and user holds, against what they may. Mutable within one plan."""
 
 from collections.abc import Iterable, Mapping
+from math import floor, log2
 
 from orchestrator.scheduler.model import NOTHING, ROUNDING, Amount, Held, Policy, Queued, QueuePolicy
 
 Who = tuple[str, str]  # queue, owner
+LEAST_SHARE = 1e-6  # of the cluster
 UNLIMITED = QueuePolicy()
+
+
+def _coarse(share: float) -> float:
+    """Shares that differ by less than a factor of two or so are alike: the line's order is not for a moment's GPU."""
+    return floor(log2(share)) if share > LEAST_SHARE else floor(log2(LEAST_SHARE)) - 1
 
 
 def _by_owner(held: Iterable[Held]) -> dict[Who, list[Amount]]:
@@ -99,11 +106,11 @@ class Ledger:
     def queue_share(self, queue: str) -> float:
         """Recent and present use by its weight: the queue with the least goes first."""
         mine = self.recent.get(queue, NOTHING).plus(self.queues.get(queue, NOTHING))
-        return self._dominant(mine) / self.queue(queue).weight
+        return _coarse(self._dominant(mine) / self.queue(queue).weight)
 
     def user_share(self, who: Who) -> float:
         """The same of a user within his queue."""
-        return self._dominant(self.usage.get(who, NOTHING).plus(self.users.get(who, NOTHING)))
+        return _coarse(self._dominant(self.usage.get(who, NOTHING).plus(self.users.get(who, NOTHING))))
 
     def _dominant(self, amount: Amount) -> float:
         cpus = amount.cpus / self.total.cpus if self.total.cpus else 0.0

@@ -144,6 +144,7 @@ def simulate(
     ends: list[tuple[float, str, int]] = []
     left, asked = dict(load.seconds), {job.job_id: job for job in load.jobs}
     runs: dict[str, int] = defaultdict(int)
+    stops: dict[str, int] = defaultdict(int)
     usage: dict[tuple[str, str], float] = defaultdict(float)
     arrivals, now, n = load.jobs, 0.0, 0
     decay = 2 ** (-every / load.policy.half_life)
@@ -185,12 +186,13 @@ def simulate(
             held[job.job_id] = Held(
                 placement=start.placement, cpus_per_worker=start.cpus_per_worker, gpus_per_worker=start.gpus_per_worker,
                 job_id=job.job_id, name=job.name, queue=job.queue, owner=job.owner, priority=job.priority, started=now,
-                ends=None if job.longest is None else now + job.longest, is_stopping=False,
+                ends=None if job.longest is None else now + job.longest, is_stopping=False, stopped=stops[job.job_id],
             )  # fmt: skip
             heapq.heappush(ends, (now + left[job.job_id], job.job_id, runs[job.job_id]))
         for stop in plan.stops:
             gang = held[stop.job_id]
             outcome.preemptions += 1
+            stops[stop.job_id] += 1
             runs[stop.job_id] += 1
             left[stop.job_id] = max(left[stop.job_id] - (now - gang.started), 0.0) + restart
             held[stop.job_id] = replace(gang, is_stopping=True)
