@@ -142,11 +142,11 @@ class Outcome:
 
 
 def fairness(jobs: Mapping[str, Queued], waited: Mapping[str, float], seconds: Mapping[str, float]) -> float:
-    """Jain's index over users of their jobs' median speed, run time over run time and wait: 1 is the same for all."""
+    """Jain's index over users of their jobs' mean speed, run time over run time and wait: 1 is the same for all."""
     speeds = defaultdict(list)
     for id, wait in waited.items():
         speeds[jobs[id].owner].append(seconds[id] / (seconds[id] + max(wait, 0.0)))
-    of_users = [statistics.median(each) for each in speeds.values()]
+    of_users = [statistics.fmean(each) for each in speeds.values()]
     return sum(of_users) ** 2 / (len(of_users) * sum(speed**2 for speed in of_users))
 
 
