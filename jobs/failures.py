@@ -1,6 +1,10 @@
 """Exceptions -> the named failures that the orchestrator's retry table knows."""
 
+import traceback
+
 from jobs.store import StoreError
+
+LONGEST_LOG = 20_000  # characters
 
 # Exception class name -> failure. By name: the classes come from libraries that not every process has,
 # and cross process borders pickled. The first match along the class's ancestry counts.
@@ -19,12 +23,14 @@ FAILURES = {
 
 
 class Failed(RuntimeError):
-    """A named failure, able to cross process borders: the name and the message."""
+    """A named failure, able to cross process borders: the name, the message, and what rules of `retry` go by."""
 
-    def __init__(self, failure: str, message: str) -> None:
-        super().__init__(failure, message)
+    def __init__(self, failure: str, message: str, exit_code: int | None = None, log: str = "") -> None:
+        super().__init__(failure, message, exit_code, log)
         self.failure = failure
         self.message = message
+        self.exit_code = exit_code  # that the code asked for; None: it raised something else
+        self.log = log  # the end of its traceback
 
     def __str__(self) -> str:
         return f"{self.failure}: {self.message}"
@@ -42,7 +48,11 @@ def named(error: BaseException) -> Failed:
     """Any exception as a named failure."""
     if isinstance(error, Failed):
         return error
+    log = "".join(traceback.format_exception(error))[-LONGEST_LOG:]
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        return Failed("user_code", f"it left with exit code {code}", code, log)
     message = str(error) or type(error).__name__
     if not isinstance(error, ValueError | StoreError):
         message = f"{type(error).__name__}: {message}"
-    return Failed(failure_of(error), message)
+    return Failed(failure_of(error), message, log=log)

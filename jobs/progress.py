@@ -127,10 +127,18 @@ class Line:
         self._demand("commit", {"sha256": sha256})
 
     def result(
-        self, outcome: str, *, failure: str | None = None, message: str = "", data: dict[str, Any] | None = None
+        self,
+        outcome: str,
+        *,
+        failure: str | None = None,
+        message: str = "",
+        data: dict[str, Any] | None = None,
+        exit_code: int | None = None,
+        log: str = "",
     ) -> None:
-        """How the attempt ended: succeeded, stopped, cancelled or failed."""
-        self._demand("result", {"outcome": outcome, "failure": failure, "message": message[:4000], "data": data or {}})
+        """How the attempt ended: succeeded, stopped, cancelled or failed; `exit_code` and `log` for rules on them."""
+        body = {"outcome": outcome, "failure": failure, "message": message[:4000], "data": data or {}}
+        self._demand("result", body | {"exit_code": exit_code, "log": log[-100_000:]})
 
     def _demand(self, route: str, body: dict[str, Any]) -> None:
         answer = _insist(lambda: self._client.post(f"{self._base}/{route}", json=body), PATIENCE)

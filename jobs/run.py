@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from jobs import progress
 from jobs.failures import named
 from jobs.progress import Claim, ClaimRefused, Line, Stale
+from jobs.tail import Tail, Tee
 
 
 def main() -> int:
@@ -21,11 +22,13 @@ def main() -> int:
     except ClaimRefused as refused:
         print(f"leaving: {refused}", flush=True)
         return 0
+    tail = Tail()
+    sys.stdout, sys.stderr = Tee(sys.stdout, tail), Tee(sys.stderr, tail)
     line = Line(url, attempt, claim.token, heartbeat_seconds=claim.heartbeat_seconds)
     home = Path(os.environ.get("GANWORKS_HOME") or Path.home() / ".ganworks")
     _remove_earlier(home / "attempts", claim)
     try:
-        return _run(claim, line, home)
+        return _run(claim, line, home, tail)
     except Stale as stale:
         print(f"leaving: {stale}", flush=True)
         return 0
@@ -40,18 +43,19 @@ def _remove_earlier(workspaces: Path, claim: Claim) -> None:
         shutil.rmtree(workspaces / f"{claim.job_id}-{number}", ignore_errors=True)
 
 
-def _run(claim: Claim, line: Line, home: Path) -> int:
+def _run(claim: Claim, line: Line, home: Path, tail: Tail) -> int:
     print(f"attempt {claim.number} of {claim.kind} job {claim.job_name} ({claim.job_id})", flush=True)
     try:
         _connect(line)
         outcome, data = _work(claim, line, home)
     except Stale:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         traceback.print_exc()
         failed = named(error)
-        line.result("failed", failure=failed.failure, message=failed.message)
-        return 1
+        log = f"{failed.log}\n{tail.text}"
+        line.result("failed", failure=failed.failure, message=failed.message, exit_code=failed.exit_code, log=log)
+        return failed.exit_code or 1
     line.result(outcome, data=data)
     return 0
 

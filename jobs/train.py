@@ -84,7 +84,7 @@ def _worker(work: Work, device: str) -> dict[str, Any]:
     logging.getLogger("ray.train").setLevel(logging.WARNING)
     try:
         return run_rank(work, rank=ray.train.get_context().get_world_rank(), device=device)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise named(error) from error
 
 

@@ -62,5 +62,6 @@ def holds(attempt: Attempt, job: Job, attempts: Sequence[Attempt], grace: float,
         started=attempt.created,
         ends=None if left is None or attempt.started is None else now + left,
         is_stopping=not attempt.is_live or attempt.stop_asked is not None,
+        stopped=sum(earlier.stop_asked is not None for earlier in attempts if earlier.number < attempt.number),
         sizes=own if len(own) > 1 else (),
     )

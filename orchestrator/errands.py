@@ -7,10 +7,9 @@ a job its events. Each errand is repeated until it is done.
 
 import gzip
 import json
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import structlog
@@ -22,6 +21,7 @@ from jobs.store import Store, StoreError
 from orchestrator import db, dependencies, lifecycle
 from orchestrator.cluster import Cluster, Refused, Unreachable
 from orchestrator.crash import crash_point
+from orchestrator.loop import Loop
 from orchestrator.records import Attempt, Job
 from orchestrator.redact import Redactor
 from orchestrator.states import Status
@@ -41,44 +41,25 @@ class Errands:
     clock: Callable[[], float] = time.time
     seconds: float = 1.0  # longest pause between two rounds
     retry_seconds: float = 10.0  # rest after the store failed
-    _awake: threading.Event = field(default_factory=threading.Event)
-    _ending: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
 
-    def start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="errands", daemon=True)
-        self._thread.start()
+    def __post_init__(self) -> None:
+        self.loop = Loop("errands", self._run, self.retry_seconds)
 
-    def wake(self) -> None:
-        self._awake.set()
-
-    def stop(self) -> None:
-        self._ending.set()
-        self._awake.set()
-        if self._thread:
-            self._thread.join(timeout=10)
-
-    def _run(self) -> None:
-        while not self._ending.is_set():
-            rest = self.seconds
-            try:
-                self.step()
-            except StoreError as error:
-                log.warning("the store fails", error=str(error))
-                rest = self.retry_seconds
-            except Exception:
-                log.exception("round of errands failed")
-                rest = self.retry_seconds
-            self._awake.wait(rest)
-            self._awake.clear()
+    def _run(self) -> float:
+        try:
+            self.step()
+        except StoreError as error:
+            log.warning("the store fails", error=str(error))
+            return self.retry_seconds
+        return self.seconds
 
     def step(self) -> None:
         with self.database.read() as connection:
-            unfinished = db.jobs.unfinished(connection)
+            to_prepare = db.jobs.to_prepare(connection)
             needs = db.needs.of_waiting(connection)
             attempts = db.attempts.to_archive(connection)
             ended = db.jobs.to_archive(connection)
-        for job in unfinished:
+        for job in to_prepare:
             waits = job.status == Status.WAITING and job.pinned is None and not job.is_sweep
             if waits and dependencies.judge(needs.get(job.id, ())) == dependencies.Met():
                 self._run_errand(self._pin, job)

@@ -2,7 +2,7 @@
 
 half_life: 7d        # after which use counts half in fair shares
 preemption: true     # lower priority is stopped with a checkpoint for higher
-protected: 60s       # no attempt is preempted this soon after its start
+protected: 60s       # no attempt is preempted this soon after its start; twice as long after each stop of its job
 grow_after: 5m       # capacity idle for this long goes to elastic jobs
 queues:
   default: {}        # no guarantee and no limit

@@ -1,6 +1,6 @@
 """Rows of the database as frozen values, field for field as in db/tables.py."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jobs import spec as job_spec
@@ -39,6 +39,9 @@ class Job:
     totals: dict[str, Any] | None = None
     described: bool = False
     archived: bool = False
+
+    def evolve(self, **changes: Any) -> "Job":
+        return replace(self, **changes)
 
     @property
     def parsed(self) -> job_spec.AnyJob:

@@ -41,19 +41,19 @@ class Works:
             self.cluster,
             self.store,
             self.redactor,
-            wake_supervisor=self.supervisor.wake,
+            wake_supervisor=self.supervisor.loop.wake,
             clock=self.clock,
         )
 
     def start(self) -> None:
-        self.supervisor.start()
-        self.errands.start()
+        self.supervisor.loop.start()
+        self.errands.loop.start()
 
     def stop(self) -> None:
-        self.supervisor.stop()
-        self.errands.stop()
+        self.supervisor.loop.stop()
+        self.errands.loop.stop()
 
     def wake(self) -> None:
         """Something happened that neither loop should sleep over."""
-        self.supervisor.wake()
-        self.errands.wake()
+        self.supervisor.loop.wake()
+        self.errands.loop.wake()

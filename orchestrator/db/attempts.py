@@ -1,17 +1,20 @@
 """Statements over attempts."""
 
 from collections import defaultdict
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
-from orchestrator.db.tables import attempts, jobs
+from orchestrator.db.engine import touch
+from orchestrator.db.tables import attempts
 from orchestrator.records import Attempt
 from orchestrator.states import ATTEMPT_LIVE
 
 
 def add(connection: Connection, attempt: Attempt) -> None:
     """A new attempt. IntegrityError when its job has one of that number."""
+    touch(connection, attempt.job_id)
     connection.execute(insert(attempts).values(**vars(attempt)))
 
 
@@ -25,12 +28,13 @@ def of_job(connection: Connection, job_id: str) -> list[Attempt]:
     return [Attempt(**row._mapping) for row in connection.execute(query)]
 
 
-def of_unfinished(connection: Connection) -> dict[str, list[Attempt]]:
-    """Every attempt of every unfinished job, by job: what retry budgets are counted from."""
-    query = select(attempts).join(jobs).where(jobs.c.ended.is_(None)).order_by(attempts.c.number)
-    found = defaultdict(list)
-    for row in connection.execute(query):
-        found[row.job_id].append(Attempt(**row._mapping))
+def of_jobs(connection: Connection, ids: Collection[str]) -> dict[str, list[Attempt]]:
+    """Every attempt of these jobs, by job, in order: what retry budgets are counted from."""
+    wanted, found = sorted(ids), defaultdict(list)
+    for begin in range(0, len(wanted), 500):
+        mine = attempts.c.job_id.in_(wanted[begin : begin + 500])
+        for row in connection.execute(select(attempts).where(mine).order_by(attempts.c.number)):
+            found[row.job_id].append(Attempt(**row._mapping))
     return dict(found)
 
 
@@ -54,18 +58,21 @@ def to_archive(connection: Connection) -> list[Attempt]:
 
 def claim(connection: Connection, attempt_id: str, **changes: Any) -> bool:
     """The first claim, and only the first."""
+    _touch(connection, attempt_id)
     unclaimed = (attempts.c.id == attempt_id) & attempts.c.nonce_hash.is_(None) & attempts.c.status.in_(ATTEMPT_LIVE)
     return connection.execute(update(attempts).where(unclaimed).values(**changes)).rowcount == 1
 
 
 def end(connection: Connection, attempt_id: str, **changes: Any) -> bool:
     """The first end, and only the first."""
+    _touch(connection, attempt_id)
     live = (attempts.c.id == attempt_id) & attempts.c.status.in_(ATTEMPT_LIVE)
     return connection.execute(update(attempts).where(live).values(**changes)).rowcount == 1
 
 
 def commit(connection: Connection, attempt_id: str, digest: str) -> bool:
     """Accept a manifest's digest from a living attempt; the same one again is fine, another is not."""
+    _touch(connection, attempt_id)
     open_ = (attempts.c.id == attempt_id) & attempts.c.status.in_(ATTEMPT_LIVE)
     open_ &= attempts.c.commit_sha256.is_(None) | (attempts.c.commit_sha256 == digest)
     return connection.execute(update(attempts).where(open_).values(commit_sha256=digest)).rowcount == 1
@@ -73,9 +80,15 @@ def commit(connection: Connection, attempt_id: str, digest: str) -> bool:
 
 def excuse(connection: Connection, job_id: str) -> None:
     """What failed so far counts in no budget any more."""
+    touch(connection, job_id)
     connection.execute(update(attempts).where(attempts.c.job_id == job_id).values(excused=True))
 
 
 def change(connection: Connection, attempt_id: str, **changes: Any) -> None:
     """What is no step of its life: heartbeats, what was asked of it, its release."""
+    _touch(connection, attempt_id)
     connection.execute(update(attempts).where(attempts.c.id == attempt_id).values(**changes))
+
+
+def _touch(connection: Connection, attempt_id: str) -> None:
+    touch(connection, attempt_id.rpartition("-")[0])

@@ -11,6 +11,28 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 BUSY_SECONDS = 30  # how long a writer waits for another process; within this one they queue at a lock
 
 
+class Touched:
+    """The jobs that transactions of this process have touched since somebody last took them."""
+
+    def __init__(self) -> None:
+        self._ids: set[str] = set()
+        self._lock = threading.Lock()
+
+    def add(self, ids: set[str]) -> None:
+        with self._lock:
+            self._ids |= ids
+
+    def take(self) -> set[str]:
+        with self._lock:
+            ids, self._ids = self._ids, set()
+        return ids
+
+
+def touch(connection: Connection, job_id: str) -> None:
+    """Every statement that changes a job or an attempt of it says so."""
+    connection.info.setdefault("touched", set()).add(job_id)
+
+
 class Database:
     """Two ways in: `read` sees one consistent snapshot, `write` is one transaction."""
 
@@ -18,6 +40,11 @@ class Database:
         self.url = make_url(url)
         self.engine = _open(url)
         self._writing = threading.RLock()
+        self._watchers: list[Touched] = []
+
+    def watch(self) -> Touched:
+        self._watchers.append(Touched())
+        return self._watchers[-1]
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -27,8 +54,15 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        with self._turn(), self.engine.connect().execution_options(writes=True) as connection, connection.begin():
-            yield connection
+        with self._turn(), self.engine.connect().execution_options(writes=True) as connection:
+            touched: set[str] = set()
+            connection.info["touched"] = touched
+            try:
+                with connection.begin():
+                    yield connection
+            finally:  # after the commit, and also after one that failed: it may have been done all the same
+                for watcher in self._watchers:
+                    watcher.add(touched)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

@@ -1,10 +1,11 @@
 """Statements over jobs."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
+from orchestrator.db.engine import touch
 from orchestrator.db.tables import attempts, events, jobs, needs, ticks
 from orchestrator.records import Attempt, Job
 from orchestrator.states import ENDED, TRANSITIONS, Status
@@ -12,6 +13,7 @@ from orchestrator.states import ENDED, TRANSITIONS, Status
 
 def add(connection: Connection, job: Job) -> None:
     """A new job. IntegrityError when its name has an unfinished one."""
+    touch(connection, job.id)
     connection.execute(insert(jobs).values(**vars(job)))
 
 
@@ -49,13 +51,31 @@ def unfinished(connection: Connection) -> list[Job]:
     return [Job(**row._mapping) for row in connection.execute(query)]
 
 
-def with_attempts(connection: Connection, of: Iterable[Attempt]) -> dict[str, Job]:
-    """The jobs of these attempts, ended ones too."""
-    ids, found = sorted({attempt.job_id for attempt in of}), {}
-    for begin in range(0, len(ids), 500):
-        for row in connection.execute(select(jobs).where(jobs.c.id.in_(ids[begin : begin + 500]))):
+def to_prepare(connection: Connection) -> list[Job]:
+    """Those whose references are to be pinned, or whose job.yaml is not in the bucket yet, in the order of submission."""
+    to_pin = (jobs.c.status == Status.WAITING) & jobs.c.pinned.is_(None)
+    to_describe = jobs.c.pinned.is_not(None) & jobs.c.described.is_(False)
+    query = select(jobs).where(jobs.c.ended.is_(None), to_pin | to_describe).order_by(jobs.c.submitted, jobs.c.id)
+    return [Job(**row._mapping) for row in connection.execute(query)]
+
+
+def open_ids(connection: Connection) -> list[str]:
+    """Unfinished jobs, and those with an attempt that still holds something."""
+    holding = select(attempts.c.job_id).where(attempts.c.released.is_(None))
+    return list(connection.execute(select(jobs.c.id).where(jobs.c.ended.is_(None) | jobs.c.id.in_(holding))).scalars())
+
+
+def by_ids(connection: Connection, ids: Collection[str]) -> dict[str, Job]:
+    wanted, found = sorted(ids), {}
+    for begin in range(0, len(wanted), 500):
+        for row in connection.execute(select(jobs).where(jobs.c.id.in_(wanted[begin : begin + 500]))):
             found[row.id] = Job(**row._mapping)
     return found
+
+
+def with_attempts(connection: Connection, of: Iterable[Attempt]) -> dict[str, Job]:
+    """The jobs of these attempts, ended ones too."""
+    return by_ids(connection, {attempt.job_id for attempt in of})
 
 
 def to_archive(connection: Connection) -> list[Job]:
@@ -76,6 +96,7 @@ def page(connection: Connection, project: str, limit: int, **equal: str | None) 
 
 def move(connection: Connection, job_id: str, transition: str, **changes: Any) -> bool:
     """The guarded step along the table of states; False when the job is not where the step begins."""
+    touch(connection, job_id)
     step = TRANSITIONS[transition]
     statement = update(jobs).where(jobs.c.id == job_id, jobs.c.status.in_(step.sources))
     return connection.execute(statement.values(status=step.target, **changes)).rowcount == 1
@@ -83,7 +104,15 @@ def move(connection: Connection, job_id: str, transition: str, **changes: Any) -
 
 def change(connection: Connection, job_id: str, **changes: Any) -> None:
     """What is no step: reason, what is desired, what is pinned."""
+    touch(connection, job_id)
     connection.execute(update(jobs).where(jobs.c.id == job_id).values(**changes))
+
+
+def explain(connection: Connection, reasons: Sequence[tuple[str, str]]) -> None:
+    """Why these queued jobs wait, by id. It touches nobody: the docket that says so knows it."""
+    here = (jobs.c.id == bindparam("job")) & (jobs.c.status == Status.QUEUED)
+    statement = update(jobs).where(here).values(reason=bindparam("why"))
+    connection.execute(statement, [{"job": job_id, "why": reason} for job_id, reason in reasons])
 
 
 def tally(connection: Connection) -> list[tuple[str, str, str, str, int]]:
@@ -107,6 +136,7 @@ def needed_by(connection: Connection, job_id: str) -> list[Job]:
 
 def remove(connection: Connection, job_id: str) -> None:
     """The whole record; what is in the bucket stays."""
+    touch(connection, job_id)
     connection.execute(delete(needs).where((needs.c.job_id == job_id) | (needs.c.upstream_id == job_id)))
     for table in (ticks, events, attempts):
         connection.execute(delete(table).where(table.c.job_id == job_id))

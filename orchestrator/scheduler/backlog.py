@@ -1,39 +1,63 @@
 """The queue in lines and lanes. A line is a user's jobs of one priority in one queue; a lane of it holds those that
-differ in nothing but their time of submission, in that order.
+differ in nothing but their time of submission, in that order (`Queued.due`: within a lane that is the same).
 
-If the first of a lane does not fit, none behind it does: a plan looks at lanes, not at a hundred thousand jobs.
+If the first of a lane does not fit, none behind it does: a plan looks at lanes, not at a hundred thousand jobs. And
+it looks at the firsts of the lanes in order, which are kept here from plan to plan.
 """
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
+from weakref import WeakValueDictionary
 
 from orchestrator.scheduler.model import Queued
 
-Line = tuple[str, str, int]  # queue, owner, priority
-Lane = tuple[float | None, tuple[object, ...]]  # the most that it runs, shape
+
+class Shape:
+    """What jobs that fit in the same places have in common: one object for each shape, so that it is its own key."""
+
+    __slots__ = ("__weakref__",)
 
 
-def _order(job: Queued) -> tuple[float, str]:
-    return job.submitted, job.job_id
+class Lane:
+    __slots__ = ("jobs", "longest", "shape")
+
+    def __init__(self, shape: Shape, longest: float | None) -> None:
+        self.shape, self.longest = shape, longest
+        self.jobs: list[Queued] = []
+
+    def place(self, at: int = 0) -> "Place":
+        job = self.jobs[at]
+        return job.due, job.job_id, at, self
+
+
+Place = tuple[float, str, int, Lane]  # due, job, its index in the lane, the lane
+
+
+class Line:
+    __slots__ = ("heads", "lanes", "owner", "priority", "queue")
+
+    def __init__(self, queue: str, owner: str, priority: int) -> None:
+        self.queue, self.owner, self.priority = queue, owner, priority
+        self.lanes: dict[tuple[Shape, float | None], Lane] = {}
+        self.heads: list[Place] = []  # of every lane, in order
 
 
 class Backlog:
     """Kept from plan to plan by whoever has many jobs."""
 
     def __init__(self, jobs: Iterable[Queued] = ()) -> None:
-        self.lines: dict[Line, dict[Lane, list[Queued]]] = {}
+        self.lines: dict[tuple[str, str, int], Line] = {}
+        self._shapes: WeakValueDictionary[tuple[object, ...], Shape] = WeakValueDictionary()
         for job in jobs:
-            self._lane(job).append(job)
-        for lane in self.lanes:
-            lane.sort(key=_order)
+            self._lane(job)[1].jobs.append(job)
+        for line in self.lines.values():
+            for lane in line.lanes.values():
+                lane.jobs.sort(key=_order)
+            line.heads = sorted(lane.place() for lane in line.lanes.values())
 
     @property
     def lanes(self) -> Iterator[list[Queued]]:
-        return (lane for line in self.lines.values() for lane in line.values())
-
-    def _lane(self, job: Queued) -> list[Queued]:
-        line = self.lines.setdefault((job.queue, job.owner, job.priority), {})
-        return line.setdefault((job.longest, job.shape), [])
+        return (lane.jobs for line in self.lines.values() for lane in line.lanes.values())
 
     def __iter__(self) -> Iterator[Queued]:
         return (job for lane in self.lanes for job in lane)
@@ -42,14 +66,33 @@ class Backlog:
         return sum(map(len, self.lanes))
 
     def add(self, job: Queued) -> None:
-        insort(self._lane(job), job, key=_order)
+        line, lane = self._lane(job)
+        self._leave(line, lane)
+        insort(lane.jobs, job, key=_order)
+        insort(line.heads, lane.place())
 
     def remove(self, job: Queued) -> None:
-        lane = self._lane(job)
-        del lane[bisect_left(lane, _order(job), key=_order)]
-        if lane:
+        line, lane = self._lane(job)
+        self._leave(line, lane)
+        del lane.jobs[bisect_left(lane.jobs, _order(job), key=_order)]
+        if lane.jobs:
+            insort(line.heads, lane.place())
             return
-        line = self.lines[job.queue, job.owner, job.priority]
-        del line[job.longest, job.shape]
-        if not line:
-            del self.lines[job.queue, job.owner, job.priority]
+        del line.lanes[lane.shape, lane.longest]
+        if not line.lanes:
+            del self.lines[line.queue, line.owner, line.priority]
+
+    def _lane(self, job: Queued) -> tuple[Line, Lane]:
+        key = (job.queue, job.owner, job.priority)
+        line = self.lines.get(key) or self.lines.setdefault(key, Line(*key))
+        shape = self._shapes.get(job.shape) or self._shapes.setdefault(job.shape, Shape())
+        found = (shape, job.longest)
+        return line, line.lanes.get(found) or line.lanes.setdefault(found, Lane(*found))
+
+    def _leave(self, line: Line, lane: Lane) -> None:
+        if lane.jobs:
+            del line.heads[bisect_left(line.heads, lane.place())]
+
+
+def _order(job: Queued) -> tuple[float, str]:
+    return job.due, job.job_id

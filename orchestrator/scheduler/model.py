@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from orchestrator.scheduler.backlog import Backlog
 
 AUTO: Literal["auto"] = "auto"
+UNKNOWN = 4 * 3600.0  # seconds that a job without a timeout is taken to ask for
+MOST_OVERTAKEN = 7 * 86400.0  # seconds by which a job can have been submitted before another that goes first
 ROUNDING = 1e-6  # Ray counts resources in ten-thousandths
 
 
@@ -27,6 +29,7 @@ class Amount(NamedTuple):
 
 
 NOTHING = Amount()
+Kind = tuple[bool, str | None, tuple[tuple[str, str], ...]]  # of a node: has GPUs, accelerator, labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +41,13 @@ class Node:
     accelerator: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def amount(self) -> Amount:
         return Amount(self.cpus, self.gpus, self.memory)
+
+    @cached_property
+    def kind(self) -> Kind:
+        return self.gpus > 0, self.accelerator, tuple(sorted(self.labels.items()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +77,12 @@ class Queued:
             self.accelerator, self.node_labels, self.avoided,
         )  # fmt: skip
 
+    @cached_property
+    def due(self) -> float:
+        """Its place among its equals: who asks for little goes before those of somewhat earlier who ask for much."""
+        longest = UNKNOWN if self.longest is None else self.longest
+        return self.submitted + min(longest * self.sizes[-1], MOST_OVERTAKEN)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Held:
@@ -87,17 +100,18 @@ class Held:
     started: float = 0.0
     ends: float | None = None  # when it is over at the latest; None: unknown
     is_stopping: bool = True  # or over, and not confirmed: neither preempted nor grown, and soon free
+    stopped: int = 0  # how often earlier attempts of the job were stopped
     sizes: tuple[int, ...] = ()  # of an elastic job, the largest first
 
-    @property
+    @cached_property
     def each(self) -> Amount:
         return Amount(self.cpus_per_worker, self.gpus_per_worker, self.memory_per_worker)
 
-    @property
+    @cached_property
     def workers(self) -> int:
         return sum(self.placement.values())
 
-    @property
+    @cached_property
     def amount(self) -> Amount:
         return self.each.times(self.workers)
 
@@ -120,7 +134,7 @@ class Policy:
     queues: Mapping[str, QueuePolicy] = field(default_factory=lambda: {"default": QueuePolicy()})
     half_life: float = 7 * 86400.0  # seconds after which use counts half
     preemption: bool = True
-    protected: float = 60.0  # seconds from its start for which an attempt is not preempted
+    protected: float = 60.0  # seconds from its start for which an attempt is not preempted; doubles with each stop
     grow_after: float = 300.0  # seconds for which capacity must have been idle before an elastic job grows
 
 
@@ -156,6 +170,7 @@ class Preempt:
     job_id: str
     reason: str
     kind: Literal["preempt", "shrink", "grow"] = "preempt"
+    sake: str | None = None  # id of the job that it makes room for; None: its own
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,18 +1,19 @@
 """Who starts now, who is stopped for whom, and why the others wait. Pure: the same snapshot, the same plan.
 
-The order of the line: queues within their guarantee, then priority, then the smaller share of recent use (of the
-queue, then of the user), then the time of submission. Gangs are whole or not at all. The first that does not fit
-gets a reservation; those behind it may start only where that delays it in nothing.
+Everybody has his turn, in the order of order.py. Gangs are whole or not at all. The first that does not fit gets a
+reservation, and the first that waits for quota a promise of it; those behind may start only where that delays them
+in nothing. Whoever waits may have less important ones stopped for it.
 """
 
-import heapq
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
-from orchestrator.scheduler import elastic, preemption, reasons
-from orchestrator.scheduler.backfill import Backfill, Reservation, reserve
-from orchestrator.scheduler.backlog import Backlog, Line
+from orchestrator.scheduler import elastic, reasons
+from orchestrator.scheduler.backfill import Backfill, Promise, Reservation, by_end, promise_of_quota, reserve
+from orchestrator.scheduler.backlog import Backlog, Lane, Line, Shape
 from orchestrator.scheduler.model import Amount, Held, Preempt, Queued, Snapshot, Start, Wait
+from orchestrator.scheduler.order import Turns
+from orchestrator.scheduler.preemption import Preemption, Victim
 from orchestrator.scheduler.quota import Ledger
 from orchestrator.scheduler.rooms import Rooms, total
 
@@ -34,6 +35,8 @@ class Plan:
     stops: list[Preempt] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
     reservation: Reservation | None = None  # of the first that waits for room
+    ahead: list[str] = field(default_factory=list)  # jobs that got their places before it, in that order
+    set_aside: list[Held] = field(default_factory=list)  # places of those that wait for others to be gone
 
     @property
     def somebody_waits_for_room(self) -> bool:
@@ -56,126 +59,57 @@ def decide(snapshot: Snapshot) -> Plan:
     return _Planner(snapshot).run()
 
 
-Place = tuple[float, str, int, list[Queued]]  # submitted, job, its index in the lane, the lane
-
-
-class _Line:
-    """What is left of a user's line: lanes that may still start something, and lanes that have no room."""
-
-    def __init__(self, line: Line, lanes: Iterable[list[Queued]], has_room: Callable[[Queued], bool]) -> None:
-        self.queue, self.owner, self.priority = line
-        self.open: list[Place] = []
-        self.shut: list[Place] = []
-        for lane in lanes:
-            first = lane[0]
-            (self.open if has_room(first) else self.shut).append((first.submitted, first.job_id, 0, lane))
-        heapq.heapify(self.open)
-        heapq.heapify(self.shut)
-        self.key: tuple[object, Key] | None = None
-        self.dropped: object = None  # what was known when its first was last looked at
-
-    def drop(self, has_failed: Callable[[Queued], bool]) -> None:
-        """Lanes whose turn has come and that are known to have no room do not stand in the way."""
-        while self.open and has_failed(self.open[0][3][self.open[0][2]]):
-            heapq.heappush(self.shut, heapq.heappop(self.open))
-
-    def first(self, with_shut: bool) -> list[Place]:
-        """The heap that holds the next in line; an empty one when there is none."""
-        if not with_shut or not self.shut:
-            return self.open
-        return self.open if self.open and self.open[0] < self.shut[0] else self.shut
-
-
-Key = tuple[bool, int, float, float, float, str]
-
-
 class _Planner:
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot, self.now, self.plan = snapshot, snapshot.now, Plan()
-        self.free = Rooms(snapshot.nodes, snapshot.held)
         self.gpus = reasons.whole_gpus(snapshot.nodes)
+        self.free = Rooms(snapshot.nodes, snapshot.held)
         self.ledger = Ledger(snapshot.policy, snapshot.held, snapshot.usage, total(snapshot.nodes))
-        self.held = list(snapshot.held)
-        self.empty: Rooms | None = None
+        # The same once all that stops is gone, less what is promised meanwhile.
+        self.soon, self.later = self.free.copy(), self.ledger.copy()
+        for gang in snapshot.held:
+            if gang.is_stopping:
+                self.soon.change(gang.placement, gang.each, +1)
+                self.later.release((gang.queue, gang.owner), gang.amount)
+        self.running = {gang.job_id: gang for gang in snapshot.held if not gang.is_stopping}
+        self.preemption = Preemption(snapshot.held, snapshot.policy, self.ledger, self.now)
+        self.reasons = reasons.Reasons(snapshot.nodes, self.gpus, self.ledger, self.free)
+        self.placed: list[Held] = []  # those that start, and those whose places are set aside
         self.backfill: Backfill | None = None
-        self.roomy: dict[object, bool] = {}  # shape -> whether it had room at first
-        self.failed: set[object] = set()  # shapes that have none any more: within a plan, room only shrinks
-        self.amounts: dict[object, Amount] = {}
-        self.shortages: dict[object, str | None] = {}
-        self.room_reasons: dict[object, str] = {}
-        self.said: dict[object, dict[object, tuple[str, bool]]] = {}  # queue and owner -> shape -> why it waits
+        self.promises: dict[tuple[str, str], list[Promise]] = {}  # by queue, and by owner in it where it is his limit
+        self.full: set[Shape] = set()  # without any room: within a plan, it only shrinks
+        self.narrow: set[Shape] = set()  # without room beside the reservation
 
     def run(self) -> Plan:
         queued = self.snapshot.queued
-        backlog = queued if isinstance(queued, Backlog) else Backlog(queued)
-        self.lines = [_Line(line, lanes.values(), self._has_room) for line, lanes in backlog.lines.items()]
-        while (line := self._next()) is not None:
-            heap = line.first(self.backfill is None)
-            _, _, at, lane = heapq.heappop(heap)
-            if heap is line.shut or not self._start(lane[at]):
-                self._wait(line, lane[at:] if at else lane)
-            elif at + 1 < len(lane):
-                heapq.heappush(heap, (lane[at + 1].submitted, lane[at + 1].job_id, at + 1, lane))
-        for line in sorted(self.lines, key=lambda line: (line.queue, line.owner, -line.priority)):
-            for _, _, at, lane in sorted(line.shut):
-                self._wait(line, lane[at:] if at else lane)
+        turns = Turns(queued if isinstance(queued, Backlog) else Backlog(queued), self.ledger, self._skip)
+        while (turn := turns.next()) is not None:
+            view, (_, _, at, lane) = turn
+            if not self._start(lane, at):
+                self._wait(view.line, lane, at)
+            elif at + 1 < len(lane.jobs):
+                view.push(lane.place(at + 1))
         if not self.plan.somebody_waits_for_room and not self.plan.starts:
             grown = elastic.growth(self.snapshot, self.free, self.ledger)
             self.plan.stops += [grown] if grown else []
         return self.plan
 
-    def _next(self) -> _Line | None:
-        """Whose turn it is. Each start changes the shares, so it is asked anew each time."""
-        with_shut = self.backfill is None
-        best, least = None, None
-        for line in self.lines:
-            known = (len(self.failed), self.backfill is None, line.open[0][1] if line.open else None)
-            if line.dropped != known:
-                line.drop(self._has_failed)
-                line.dropped = (*known[:2], line.open[0][1] if line.open else None)
-            if not (heap := line.first(with_shut)):
-                continue
-            key = self._key(line, heap[0])
-            if least is None or key < least:
-                best, least = line, key
-        return best
-
-    def _key(self, line: _Line, place: Place) -> Key:
-        version = (self.ledger.version(line.queue), place[1])
-        if line.key is None or line.key[0] != version:
-            queue, user = self.ledger.share(line.queue, line.owner)
-            is_under = self.ledger.is_under(line.queue)
-            line.key = version, (not is_under, -line.priority, queue, user, place[0], place[1])
-        return line.key[1]
-
-    def _has_failed(self, job: Queued) -> bool:
-        return (job.shape, self._is_gone_in_time(job)) in self.failed
-
-    def _each(self, job: Queued, workers: int) -> Amount:
-        return reasons.each_of(job, workers, self.gpus)
-
-    def _least(self, job: Queued) -> Amount:
-        """What the smallest gang that will do holds."""
-        if job.shape not in self.amounts:
-            self.amounts[job.shape] = self._each(job, job.sizes[-1]).times(job.sizes[-1])
-        return self.amounts[job.shape]
-
-    def _has_room(self, job: Queued) -> bool:
-        """As the cluster is before the first start."""
-        has_room = self.roomy.get(job.shape)
-        if has_room is None:
-            has_room = any(self.free.room(job, self._each(job, size)) >= size for size in job.sizes)
-            self.roomy[job.shape] = has_room
-        return has_room
+    def _skip(self, line: Line, lane: Lane, at: int) -> bool:
+        """Once there is a reservation, those for whom there is neither room nor anybody to stop have no turn."""
+        if self.backfill is None or self._has_room(lane) or self.preemption.may_help(line, lane.shape):
+            return False
+        self._say(lane, at, *self.reasons.of(line, lane.jobs[at], lane.shape))
+        return True
 
     # --- starts
 
-    def _start(self, job: Queued) -> bool:
-        attempt = (job.shape, self._is_gone_in_time(job))
-        is_refused = False
+    def _start(self, lane: Lane, at: int) -> bool:
+        if not self._has_room(lane):
+            return False
+        job, is_refused = lane.jobs[at], False
         for workers in job.sizes:
-            each = self._each(job, workers)
-            if self.ledger.refusal(job, each.times(workers)):
+            each = reasons.each_of(job, workers, self.gpus)
+            if self._refusal(job, each.times(workers)):
                 is_refused = True
                 continue
             placement = self._place(job, workers, each)
@@ -183,11 +117,30 @@ class _Planner:
                 self._take(job, workers, each, placement)
                 return True
         if not is_refused:
-            self.failed.add(attempt)
+            (self.full if self._is_gone(lane) else self.narrow).add(lane.shape)
         return False
 
-    def _is_gone_in_time(self, job: Queued) -> bool | None:
-        return self.backfill.is_gone(job, self.now) if self.backfill else None
+    def _has_room(self, lane: Lane) -> bool:
+        """As far as is known."""
+        return lane.shape not in self.full and (self._is_gone(lane) or lane.shape not in self.narrow)
+
+    def _is_gone(self, lane: Lane) -> bool:
+        """Whether it need not respect the reservation."""
+        return self.backfill is None or self.backfill.is_gone(lane.longest, self.now)
+
+    def _refusal(self, job: Queued, more: Amount) -> str | None:
+        return self.ledger.refusal(job, more) or self._is_promised(job, more)
+
+    def _is_promised(self, job: Queued, more: Amount) -> str | None:
+        for promise in self._promises(job):
+            if refusal := promise.refusal(job, more, self.now):
+                return refusal
+        return None
+
+    def _promises(self, job: Queued) -> Sequence[Promise]:
+        if not self.promises:
+            return ()
+        return [*self.promises.get((job.queue, ""), ()), *self.promises.get((job.queue, job.owner), ())]
 
     def _place(self, job: Queued, workers: int, each: Amount) -> dict[str, int] | None:
         if self.backfill:
@@ -195,91 +148,139 @@ class _Planner:
         return self.free.place(job, workers, each)
 
     def _take(self, job: Queued, workers: int, each: Amount, placement: dict[str, int]) -> None:
+        needs, who = each.times(workers), (job.queue, job.owner)
         self.free.change(placement, each, -1)
-        self.ledger.hold((job.queue, job.owner), each.times(workers))
+        self.soon.change(placement, each, -1)
+        self.ledger.hold(who, needs)
+        self.later.hold(who, needs)
         if self.backfill:
             self.backfill.take(job, placement, each, self.now)
-        start = Start(
-            job_id=job.job_id,
-            workers=workers,
-            cpus_per_worker=each.cpus,
-            gpus_per_worker=each.gpus,
-            memory_per_worker=each.memory,
-            placement=placement,
-        )
-        self.plan.starts.append(start)
-        ends = None if job.longest is None else self.now + job.longest
-        self.held.append(
-            Held(
-                placement=placement,
+        for promise in self._promises(job):
+            promise.take(job, needs, self.now)
+        self._hold(job, each, placement)
+        self.plan.starts.append(
+            Start(
+                job_id=job.job_id,
+                workers=workers,
                 cpus_per_worker=each.cpus,
                 gpus_per_worker=each.gpus,
                 memory_per_worker=each.memory,
-                job_id=job.job_id,
-                name=job.name,
-                queue=job.queue,
-                owner=job.owner,
-                priority=job.priority,
-                started=self.now,
-                ends=ends,
-                is_stopping=False,
+                placement=placement,
             )
         )
 
+    def _hold(self, job: Queued, each: Amount, placement: dict[str, int]) -> Held:
+        gang = _gang(job, each, placement, self.now)
+        self.running[job.job_id] = gang
+        self.placed.append(gang)
+        return gang
+
     # --- waits
 
-    def _wait(self, line: _Line, jobs: list[Queued]) -> None:
-        job = jobs[0]
-        said = self.said.setdefault((line.queue, line.owner), {})
-        shape = job.shape
-        found = said.get(shape)
-        if found is None:
-            found = said[shape] = self._reason(job)
-        reason, is_for_room = found
-        if not is_for_room or self.backfill:
-            self.plan.waiting.append(Waiting(jobs, self._behind(reason, is_for_room), is_for_room))
+    def _wait(self, line: Line, lane: Lane, at: int) -> None:
+        job = lane.jobs[at]
+        reason, is_for_room = self.reasons.of(line, job, lane.shape)
+        if is_for_room and (promised := self._is_promised(job, self._least(job)[2])):
+            reason, is_for_room = promised, False
+        added = self._provide(line, lane, at, is_for_room) if self.reasons.is_possible(job, lane.shape) else ""
+        if not added:
+            self._say(lane, at, reason, is_for_room)
             return
-        first = reason + self._reserve(job)
-        self.plan.waiting.append(Waiting(jobs[:1], first, True))
-        if jobs[1:]:
-            self.plan.waiting.append(Waiting(jobs[1:], self._behind(reason, True), True))
+        self.plan.waiting.append(Waiting([job], reason + added, is_for_room))
+        if at + 1 < len(lane.jobs):
+            self._say(lane, at + 1, reason, is_for_room)
 
-    def _behind(self, reason: str, is_for_room: bool) -> str:
-        return f"{reason}; behind job {self.backfill.reservation.job.name}" if is_for_room and self.backfill else reason
+    def _say(self, lane: Lane, at: int, reason: str, is_for_room: bool) -> None:
+        head = self.plan.reservation
+        if is_for_room and head and head.job is not lane.jobs[at]:
+            reason = f"{reason}; behind job {head.job.name}"
+        self.plan.waiting.append(Waiting(lane.jobs[at:] if at else lane.jobs, reason, is_for_room))
 
-    def _reason(self, job: Queued) -> tuple[str, bool]:
-        missing = self._shortage(job) or self.ledger.refusal(job, self._least(job))
-        if missing:
-            return missing, False
-        if job.shape not in self.room_reasons:
-            self.room_reasons[job.shape] = reasons.waiting(job, self._each(job, job.sizes[-1]), self.free)
-        return self.room_reasons[job.shape], True
-
-    def _shortage(self, job: Queued) -> str | None:
-        if job.shape not in self.shortages:
-            self.shortages[job.shape] = reasons.shortage(job, self.snapshot.nodes, self._empty())
-        return self.shortages[job.shape]
-
-    def _empty(self) -> Rooms:
-        if self.empty is None:
-            self.empty = Rooms(self.snapshot.nodes)
-        return self.empty
-
-    def _reserve(self, job: Queued) -> str:
-        """The reservation of the first that has no room, and whom it is made for; what to add to its reason."""
+    def _least(self, job: Queued) -> tuple[int, Amount, Amount]:
+        """The smallest gang that will do: its workers, each, and all together."""
         workers = job.sizes[-1]
-        each = self._each(job, workers)
-        snapshot = self.snapshot
-        chosen = preemption.victims(
-            job, workers, each, self.free, snapshot.held, self.ledger, snapshot.policy, self.now
-        )
-        for victim in chosen:
-            verb = "shrinks" if victim.keeps else "makes room"
-            reason = f"{verb} for job {job.name} of priority {job.priority}"
-            self.plan.stops.append(Preempt(job_id=victim.gang.job_id, reason=reason, kind=victim.kind))
-        stopped = {victim.gang.job_id for victim in chosen}
-        held = [replace(gang, is_stopping=True) if gang.job_id in stopped else gang for gang in self.held]
-        self.plan.reservation = reserve(job, workers, each, self.free, held, self.now)
-        self.backfill = Backfill(self.free, self.plan.reservation)
-        names = ", ".join(victim.gang.name for victim in chosen)
+        each = reasons.each_of(job, workers, self.gpus)
+        return workers, each, each.times(workers)
+
+    def _provide(self, line: Line, lane: Lane, at: int, is_for_room: bool) -> str:
+        """What is set aside for one that waits; what to add to its reason."""
+        job = lane.jobs[at]
+        workers, each, needs = self._least(job)
+        chosen = self._victims(line, lane, job, workers, each)
+        for victim in chosen or ():
+            self._stop(victim, job)
+        if is_for_room and self.backfill is None:
+            self._reserve(job, workers, each)
+        elif chosen is not None:
+            self._set_aside(job, workers, each)
+        elif not is_for_room:
+            self._promise_quota(job, needs)
+        names = ", ".join(victim.gang.name for victim in chosen or ())
         return f"; {names} stops for it" if names else ""
+
+    def _victims(self, line: Line, lane: Lane, job: Queued, workers: int, each: Amount) -> list[Victim] | None:
+        if self._is_promised(job, each.times(workers)) or not self.preemption.may_help(line, lane.shape):
+            return None
+        closed = self.plan.reservation.placement if self.plan.reservation else {}
+        return self.preemption.victims(line, lane.shape, job, workers, each, self.soon, self.later, closed)
+
+    def _stop(self, victim: Victim, job: Queued) -> None:
+        gang = self.running.pop(victim.gang.job_id)
+        closed = self.plan.reservation.placement if self.plan.reservation else {}
+        open_ = {node: workers for node, workers in gang.placement.items() if node not in closed}
+        self.soon.change(open_, gang.each, +1)
+        self.later.release((gang.queue, gang.owner), gang.amount)
+        verb = "shrinks" if victim.keeps else "makes room"
+        reason = f"{verb} for job {job.name} of priority {job.priority}"
+        self.plan.stops.append(Preempt(job_id=gang.job_id, reason=reason, kind=victim.kind, sake=job.job_id))
+
+    def _reserve(self, job: Queued, workers: int, each: Amount) -> None:
+        ends = by_end(self.running.values(), self.now)
+        head = reserve(job, workers, each, self.soon, self.later, ends, self.now)
+        self.plan.reservation = head
+        self.plan.ahead = [gang.job_id for gang in self.placed]
+        self.backfill = Backfill(self.free, head)
+        for node, spare in head.spare.items():
+            self.soon.set(node, Amount(*map(min, self.soon.free[node], spare)))
+        self.later.hold((job.queue, job.owner), each.times(workers))
+        self.promises.setdefault((job.queue, ""), []).append(head.promise)
+
+    def _set_aside(self, job: Queued, workers: int, each: Amount) -> None:
+        """Its places, part of which others still hold. It starts when they are gone."""
+        placement = self.soon.place(job, workers, each)
+        assert placement is not None, "its room was counted"
+        self.soon.change(placement, each, -1)
+        self.later.hold((job.queue, job.owner), each.times(workers))
+        for node in placement:
+            self.free.set(node, Amount(*map(min, self.free.free[node], self.soon.free[node])))
+        if self.backfill:
+            self.backfill.set_aside(placement, each)
+        self.plan.set_aside.append(self._hold(job, each, placement))
+        promise = Promise(job=job, at=self.now, ledger=self.later.copy())
+        self.promises.setdefault((job.queue, ""), []).append(promise)
+
+    def _promise_quota(self, job: Queued, needs: Amount) -> None:
+        """To the first that waits for it, of the queue or of one user's part in it."""
+        key = (job.queue, "" if self.ledger.queue_refusal(job.queue, needs) else job.owner)
+        if key in self.promises:
+            return
+        ends = by_end(self.running.values(), self.now)
+        if promise := promise_of_quota(job, needs, self.later, ends, self.now):
+            self.promises[key] = [promise]
+
+
+def _gang(job: Queued, each: Amount, placement: dict[str, int], now: float) -> Held:
+    return Held(
+        placement=placement,
+        cpus_per_worker=each.cpus,
+        gpus_per_worker=each.gpus,
+        memory_per_worker=each.memory,
+        job_id=job.job_id,
+        name=job.name,
+        queue=job.queue,
+        owner=job.owner,
+        priority=job.priority,
+        started=now,
+        ends=None if job.longest is None else now + job.longest,
+        is_stopping=False,
+    )

@@ -1,12 +1,16 @@
 """Whom to stop so that a more important job starts: as few and as cheap as will do, or nobody."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from orchestrator.scheduler.backlog import Line, Shape
 from orchestrator.scheduler.model import Amount, Held, Policy, Queued
 from orchestrator.scheduler.quota import Ledger
-from orchestrator.scheduler.rooms import Rooms
+from orchestrator.scheduler.rooms import Rooms, fits, takes
+
+MOST_DOUBLED = 6  # times that its protection is doubled
+TRIES = 8  # jobs of one plan for which victims are looked for: the next plan comes soon
 
 
 @dataclass(frozen=True)
@@ -18,54 +22,70 @@ class Victim:
     def kind(self) -> Literal["preempt", "shrink"]:
         return "shrink" if self.keeps else "preempt"
 
+    @property
+    def freed(self) -> dict[str, int]:
+        """Node -> workers that leave it once it has come back smaller."""
+        left, freed = self.gang.workers - self.keeps, {}
+        for node, workers in sorted(self.gang.placement.items(), key=lambda item: (item[1], item[0])):
+            freed[node] = min(workers, left)
+            left -= freed[node]
+        return freed
 
-def victims(
-    job: Queued,
-    workers: int,
-    each: Amount,
-    free: Rooms,
-    held: Sequence[Held],
-    ledger: Ledger,
-    policy: Policy,
-    now: float,
-) -> list[Victim]:
-    """Empty when nobody need be stopped, because what stops already is enough, or when it would not help."""
+
+class Preemption:
+    """Who can be stopped for whom, within one plan."""
+
+    def __init__(self, held: Iterable[Held], policy: Policy, ledger: Ledger, now: float) -> None:
+        self.policy, self.now = policy, now
+        self.among = _stoppable(held, policy, now)  # the cheapest first
+        self.least = self.among[0].priority if self.among else 1 << 30
+        self.tries = TRIES
+        self._failed: set[object] = set()
+        queues = {gang.queue for gang in self.among}
+        borrowers = {queue for queue in queues if ledger.is_borrowing(queue)}
+        self._reclaiming = {queue for queue in policy.queues if ledger.is_under(queue)} if borrowers else set()
+
+    def may_help(self, line: Line, shape: Shape) -> bool:
+        """As far as is known."""
+        if self.tries <= 0 or not (line.priority > self.least or line.queue in self._reclaiming):
+            return False
+        return (line.queue, line.owner, line.priority, shape) not in self._failed
+
+    def victims(
+        self,
+        line: Line,
+        shape: Shape,
+        job: Queued,
+        workers: int,
+        each: Amount,
+        soon: Rooms,
+        ledger: Ledger,
+        closed: Collection[str],
+    ) -> list[Victim] | None:
+        """Empty when what stops already is enough; None when no stop would let it start.
+
+        `soon` and `ledger`: what is free and held once all that stops is gone, less what others were promised.
+        `closed`: nodes on which no further room is to be made.
+        """
+        self.tries -= 1
+        chosen = _victims(_Without(job, workers, each, soon, ledger, closed), self.among)
+        if chosen is None:
+            self._failed.add((line.queue, line.owner, line.priority, shape))
+            return None
+        stopped = {victim.gang.job_id for victim in chosen}
+        self.among = [gang for gang in self.among if gang.job_id not in stopped] if stopped else self.among
+        return chosen
+
+
+def _stoppable(held: Iterable[Held], policy: Policy, now: float) -> list[Held]:
+    """What has just started, or stops already, is left alone; the longer, the oftener it was stopped."""
     if not policy.preemption:
         return []
-    rooms = free.copy()
-    for gang in held:
-        if gang.is_stopping:
-            rooms.change(gang.placement, gang.each, +1)
-    if rooms.room(job, each) >= workers:
-        return []
-    candidates = sorted(_candidates(job, each.times(workers), held, ledger, policy, now), key=_cost)
-    return _enough(job, workers, each, rooms, _shrinking(candidates)) or _enough(
-        job, workers, each, rooms, [Victim(gang, 0) for gang in candidates]
-    )
+    return sorted((gang for gang in held if not gang.is_stopping and now >= protected_until(gang, policy)), key=_cost)
 
 
-def _candidates(
-    job: Queued, needs: Amount, held: Sequence[Held], ledger: Ledger, policy: Policy, now: float
-) -> list[Held]:
-    """Lower priority; or what other queues borrowed, when the job's own queue is within its guarantee."""
-    reclaims = ledger.is_entitled(job.queue, needs)
-    return [
-        gang
-        for gang in held
-        if not gang.is_stopping
-        and now - gang.started >= policy.protected
-        and (
-            (gang.priority < job.priority and not _is_guaranteed(gang, job, ledger))
-            or (reclaims and gang.queue != job.queue and ledger.is_borrowing(gang.queue))
-        )
-    ]
-
-
-def _is_guaranteed(gang: Held, job: Queued, ledger: Ledger) -> bool:
-    """Another queue's guarantee holds against any priority."""
-    policy = ledger.queue(gang.queue)
-    has_guarantee = policy.gpus is not None or policy.cpus is not None
-    return gang.queue != job.queue and has_guarantee and not ledger.is_borrowing(gang.queue)
+def protected_until(gang: Held, policy: Policy) -> float:
+    return gang.started + policy.protected * 2 ** min(gang.stopped, MOST_DOUBLED)
 
 
 def _cost(gang: Held) -> tuple[int, float, float, float, str]:
@@ -73,34 +93,91 @@ def _cost(gang: Held) -> tuple[int, float, float, float, str]:
     return gang.priority, gang.amount.gpus, gang.amount.cpus, -gang.started, gang.job_id
 
 
-def _shrinking(candidates: Sequence[Held]) -> list[Victim]:
-    return [Victim(gang, gang.sizes[-1]) for gang in candidates if gang.sizes and gang.workers > gang.sizes[-1]]
+class _Without:
+    """The cluster and the ledger without some gangs."""
+
+    def __init__(
+        self, job: Queued, workers: int, each: Amount, soon: Rooms, ledger: Ledger, closed: Collection[str]
+    ) -> None:
+        self.job, self.workers, self.each, self.closed = job, workers, each, closed
+        self.free, self.kinds, self.ledger = dict(soon.free), soon.kinds, ledger.copy()
+        self.room = soon.room(job, each)
+
+    def serves(self) -> bool:
+        return self.room >= self.workers and not self.is_refused()
+
+    def is_refused(self) -> bool:
+        return self.ledger.refusal(self.job, self.each.times(self.workers)) is not None
+
+    def change(self, victim: Victim, sign: int) -> None:
+        """Stop it (+1), or leave it alone after all (-1)."""
+        gang = victim.gang
+        for node, workers in victim.freed.items():
+            if node in self.free and node not in self.closed:
+                before = self.free[node]
+                after = self.free[node] = before.plus(gang.each, sign * workers)
+                if takes(self.kinds[node], self.job):
+                    self.room += fits(after, self.each) - fits(before, self.each)
+        amount = gang.each.times(sign * (gang.workers - victim.keeps))
+        self.ledger.release((gang.queue, gang.owner), amount, sign * (not victim.keeps))
+
+    def may_stop(self, gang: Held) -> bool:
+        """Lower priority; or what other queues borrowed, when the job's own queue is within its guarantee.
+        Another queue's guarantee holds against any priority."""
+        policy = self.ledger.queue(gang.queue)
+        if gang.queue == self.job.queue or (policy.gpus is None and policy.cpus is None):
+            return gang.priority < self.job.priority
+        if not self.ledger.is_borrowing(gang.queue):
+            return False
+        needs = self.each.times(self.workers)
+        return gang.priority < self.job.priority or self.ledger.is_entitled(self.job.queue, needs)
 
 
-def _enough(job: Queued, workers: int, each: Amount, rooms: Rooms, order: Sequence[Victim]) -> list[Victim]:
-    """The first that make room together, less those that were not needed for it."""
-    rooms = rooms.copy()
+def _victims(without: _Without, among: Sequence[Held]) -> list[Victim] | None:
+    """Those that are the least important, then those that are fewest: every stop costs a restart."""
+    if without.serves():
+        return []
+    is_refused = without.is_refused()
+    order = sorted(among, key=lambda gang: gang.queue != without.job.queue) if is_refused else among
+    shrinking = [Victim(gang, gang.sizes[-1]) for gang in order if gang.sizes and gang.workers > gang.sizes[-1]]
+    if chosen := _enough(without, shrinking):
+        return chosen
+    large = sorted(
+        order, key=lambda gang: (is_refused and gang.queue != without.job.queue, gang.priority, -gang.workers)
+    )
+    found = [_one(without, order), _enough(without, [Victim(gang, 0) for gang in large])]
+    return min(
+        filter(None, found), key=lambda chosen: (max(v.gang.priority for v in chosen), len(chosen)), default=None
+    )
+
+
+def _one(without: _Without, order: Iterable[Held]) -> list[Victim]:
+    """The first that is enough alone."""
+    for gang in order:
+        if without.may_stop(gang):
+            victim = Victim(gang, 0)
+            without.change(victim, +1)
+            serves = without.serves()
+            without.change(victim, -1)
+            if serves:
+                return [victim]
+    return []
+
+
+def _enough(without: _Without, order: Iterable[Victim]) -> list[Victim]:
+    """The first that make room together, less those that were not needed for it; nobody if all are too few."""
     chosen: list[Victim] = []
     for victim in order:
-        if rooms.room(job, each) >= workers:
+        if without.serves():
             break
-        rooms.change(_freed(victim), victim.gang.each, +1)
-        chosen.append(victim)
-    if rooms.room(job, each) < workers:
-        return []
+        if without.may_stop(victim.gang):
+            without.change(victim, +1)
+            chosen.append(victim)
+    is_enough = without.serves()
     for victim in chosen[::-1]:
-        rooms.change(_freed(victim), victim.gang.each, -1)
-        if rooms.room(job, each) >= workers:
-            chosen.remove(victim)
+        without.change(victim, -1)
+        if is_enough and not without.serves():
+            without.change(victim, +1)
         else:
-            rooms.change(_freed(victim), victim.gang.each, +1)
+            chosen.remove(victim)
     return chosen
-
-
-def _freed(victim: Victim) -> dict[str, int]:
-    """What its places leave once it has come back smaller."""
-    left, freed = victim.gang.workers - victim.keeps, {}
-    for node, workers in sorted(victim.gang.placement.items(), key=lambda item: (item[1], item[0])):
-        freed[node] = min(workers, left)
-        left -= freed[node]
-    return freed

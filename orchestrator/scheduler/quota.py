@@ -1,19 +1,24 @@
 """What each queue and user holds, against what they may. Mutable within one plan."""
 
 from collections.abc import Iterable, Mapping
+from math import floor, log2
 
 from orchestrator.scheduler.model import NOTHING, ROUNDING, Amount, Held, Policy, Queued, QueuePolicy
 
 Who = tuple[str, str]  # queue, owner
+LEAST_SHARE = 1e-6  # of the cluster
 UNLIMITED = QueuePolicy()
 
 
-def _by_owner(held: Iterable[Held]) -> dict[Who, list[tuple[float, float, float]]]:
-    found: dict[Who, list[tuple[float, float, float]]] = {}
+def _coarse(share: float) -> float:
+    """Shares that differ by less than a factor of two or so are alike: the line's order is not for a moment's GPU."""
+    return floor(log2(share)) if share > LEAST_SHARE else floor(log2(LEAST_SHARE)) - 1
+
+
+def _by_owner(held: Iterable[Held]) -> dict[Who, list[Amount]]:
+    found: dict[Who, list[Amount]] = {}
     for gang in held:
-        n = gang.workers
-        amount = (n * gang.cpus_per_worker, n * gang.gpus_per_worker, n * gang.memory_per_worker)
-        found.setdefault((gang.queue, gang.owner), []).append(amount)
+        found.setdefault((gang.queue, gang.owner), []).append(gang.amount)
     return found
 
 
@@ -24,26 +29,24 @@ class Ledger:
         self.users: dict[Who, Amount] = {}
         self.jobs: dict[Who, int] = {}
         self.recent: dict[str, Amount] = {}
-        self._shares: dict[Who, tuple[float, float]] = {}
-        self._versions: dict[str, int] = {}
         for (queue, _), used in usage.items():
             self.recent[queue] = self.recent.get(queue, NOTHING).plus(used)
         for who, gangs in _by_owner(held).items():
-            self._add(who, Amount(*map(sum, zip(*gangs, strict=True))), len(gangs))
+            self.hold(who, Amount(*map(sum, zip(*gangs, strict=True))), len(gangs))
 
-    def hold(self, who: Who, amount: Amount) -> None:
-        self._add(who, amount, 1)
+    def copy(self) -> "Ledger":
+        twin = Ledger(self.policy, (), {}, self.total)
+        twin.usage, twin.recent = self.usage, self.recent
+        twin.queues, twin.users, twin.jobs = dict(self.queues), dict(self.users), dict(self.jobs)
+        return twin
 
-    def _add(self, who: Who, amount: Amount, jobs: int) -> None:
-        self._shares.clear()
-        self._versions[who[0]] = self._versions.get(who[0], 0) + 1
+    def hold(self, who: Who, amount: Amount, jobs: int = 1) -> None:
         self.queues[who[0]] = self.queues.get(who[0], NOTHING).plus(amount)
         self.users[who] = self.users.get(who, NOTHING).plus(amount)
         self.jobs[who] = self.jobs.get(who, 0) + jobs
 
-    def version(self, queue: str) -> int:
-        """Another number whenever the queue's shares may be others."""
-        return self._versions.get(queue, 0)
+    def release(self, who: Who, amount: Amount, jobs: int = 1) -> None:
+        self.hold(who, amount.times(-1), -jobs)
 
     def queue(self, name: str) -> QueuePolicy:
         return self.policy.queues.get(name, UNLIMITED)
@@ -70,9 +73,9 @@ class Ledger:
 
     def refusal(self, job: Queued, more: Amount) -> str | None:
         """Why the queue, or the user, may not have so much more, or None."""
-        return self._queue_refusal(job.queue, more) or self._user_refusal(job, more)
+        return self.queue_refusal(job.queue, more) or self._user_refusal(job, more)
 
-    def _queue_refusal(self, name: str, more: Amount) -> str | None:
+    def queue_refusal(self, name: str, more: Amount) -> str | None:
         policy, held = self.queue(name), self.queues.get(name, NOTHING)
         for unit, guaranteed, borrow, has, asked in (
             ("GPU", policy.gpus, policy.borrow_gpus, held.gpus, more.gpus),
@@ -100,13 +103,14 @@ class Ledger:
         reason = empty.refusal(job, least)
         return reason and reason.replace("waiting for", "needs", 1)
 
-    def share(self, queue: str, owner: str) -> tuple[float, float]:
-        """Recent and present use of the queue by its weight, then of the user within it: the least goes first."""
-        if (queue, owner) not in self._shares:
-            mine = self.recent.get(queue, NOTHING).plus(self.queues.get(queue, NOTHING))
-            users = self.usage.get((queue, owner), NOTHING).plus(self.users.get((queue, owner), NOTHING))
-            self._shares[queue, owner] = self._dominant(mine) / self.queue(queue).weight, self._dominant(users)
-        return self._shares[queue, owner]
+    def queue_share(self, queue: str) -> float:
+        """Recent and present use by its weight: the queue with the least goes first."""
+        mine = self.recent.get(queue, NOTHING).plus(self.queues.get(queue, NOTHING))
+        return _coarse(self._dominant(mine) / self.queue(queue).weight)
+
+    def user_share(self, who: Who) -> float:
+        """The same of a user within his queue."""
+        return _coarse(self._dominant(self.usage.get(who, NOTHING).plus(self.users.get(who, NOTHING))))
 
     def _dominant(self, amount: Amount) -> float:
         cpus = amount.cpus / self.total.cpus if self.total.cpus else 0.0

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+from orchestrator.scheduler.backlog import Line, Shape
 from orchestrator.scheduler.model import ROUNDING, Amount, Node, Queued
-from orchestrator.scheduler.rooms import Rooms, kind_of, takes
+from orchestrator.scheduler.quota import Ledger
+from orchestrator.scheduler.rooms import Rooms, takes
 
 UNITS = ("CPU", "GPU", "GiB memory")
 SHOWN = (1, 0, 2)  # GPUs are scarcest: they are told of first
@@ -33,7 +35,7 @@ def shortage(job: Queued, nodes: Sequence[Node], empty: Rooms | None = None) -> 
     room = empty.room(job, each)
     if room >= workers:
         return None
-    matching = [node for node in nodes if takes(kind_of(node), job)]
+    matching = [node for node in nodes if takes(node.kind, job)]
     for needs, have, unit in _sums(each.times(workers), [node.amount for node in matching]):
         if needs > have + ROUNDING:
             return f"needs {count(needs, unit)}{where(job)}; the cluster has {shown(have, unit)} in all"
@@ -42,12 +44,47 @@ def shortage(job: Queued, nodes: Sequence[Node], empty: Rooms | None = None) -> 
 
 def waiting(job: Queued, each: Amount, free: Rooms) -> str:
     workers = job.sizes[-1]
-    amounts = [state[1] for state, ids in free.groups.items() if takes(state[0], job) for _ in ids]
+    amounts = [state[1].times(len(ids)) for state, ids in free.groups.items() if takes(state[0], job)]
     for needs, have, unit in _sums(each.times(workers), amounts):
         if needs > have + ROUNDING:
             return f"waiting for {count(needs, unit)}{where(job)}; {shown(max(have, 0), unit)} free"
     room = min(free.room(job, each), workers)
     return f"waiting for {workers} workers of {gang(each)} each{where(job)}; room for {room}"
+
+
+class Reasons:
+    """Why jobs of this snapshot wait, each looked up once."""
+
+    def __init__(self, nodes: Sequence[Node], gpus: float, ledger: Ledger, free: Rooms) -> None:
+        self.nodes, self.gpus, self.ledger, self.free = nodes, gpus, ledger, free
+        self._empty: Rooms | None = None
+        self._missing: dict[Shape, str | None] = {}
+        self._for_room: dict[Shape, str] = {}
+        self._said: dict[tuple[str, str], dict[Shape, tuple[str, bool]]] = {}
+
+    def of(self, line: Line, job: Queued, shape: Shape) -> tuple[str, bool]:
+        """And whether it waits for room: not for quota, nor for a larger cluster."""
+        said = self._said.setdefault((line.queue, line.owner), {})
+        if shape not in said:
+            said[shape] = self._of(job, shape)
+        return said[shape]
+
+    def _of(self, job: Queued, shape: Shape) -> tuple[str, bool]:
+        each = each_of(job, job.sizes[-1], self.gpus)
+        if not self.is_possible(job, shape):
+            return self._missing[shape] or "", False
+        if refusal := self.ledger.refusal(job, each.times(job.sizes[-1])):
+            return refusal, False
+        if shape not in self._for_room:
+            self._for_room[shape] = waiting(job, each, self.free)
+        return self._for_room[shape], True
+
+    def is_possible(self, job: Queued, shape: Shape) -> bool:
+        """Whether the empty cluster had room for it."""
+        if shape not in self._missing:
+            self._empty = self._empty or Rooms(self.nodes)
+            self._missing[shape] = shortage(job, self.nodes, self._empty)
+        return self._missing[shape] is None
 
 
 def where(job: Queued) -> str:

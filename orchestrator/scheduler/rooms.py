@@ -7,14 +7,9 @@ a larger one takes the emptiest nodes first, so that it spans few. CPU gangs go 
 from bisect import insort
 from collections.abc import Iterable, Mapping, Sequence
 
-from orchestrator.scheduler.model import ROUNDING, Amount, Held, Node, Queued
+from orchestrator.scheduler.model import ROUNDING, Amount, Held, Kind, Node, Queued
 
-Kind = tuple[bool, str | None, tuple[tuple[str, str], ...]]  # has GPUs, accelerator, labels
 State = tuple[Kind, Amount]
-
-
-def kind_of(node: Node) -> Kind:
-    return node.gpus > 0, node.accelerator, tuple(sorted(node.labels.items()))
 
 
 def takes(kind: Kind, job: Queued) -> bool:
@@ -37,7 +32,7 @@ class Rooms:
     """Mutable within one plan, never seen outside of it."""
 
     def __init__(self, nodes: Iterable[Node] = (), held: Iterable[Held] = ()) -> None:
-        self.kinds = {node.id: kind_of(node) for node in nodes}
+        self.kinds = {node.id: node.kind for node in nodes}
         self._fill(_free(nodes, held))
 
     def _fill(self, free: dict[str, Amount]) -> None:
@@ -135,15 +130,16 @@ class Rooms:
 
 def _free(nodes: Iterable[Node], held: Iterable[Held]) -> dict[str, Amount]:
     """What nobody holds. What was held on a node that is gone is held no more."""
-    taken: dict[str, list[float]] = {node.id: [0.0, 0.0, 0.0] for node in nodes}
+    free = {node.id: list(node.amount) for node in nodes}
     for gang in held:
+        cpus, gpus, memory = gang.each
         for id, workers in gang.placement.items():
-            if id in taken:
-                sums = taken[id]
-                sums[0] += workers * gang.cpus_per_worker
-                sums[1] += workers * gang.gpus_per_worker
-                sums[2] += workers * gang.memory_per_worker
-    return {node.id: node.amount.plus(Amount(*taken[node.id]), -1) for node in nodes}
+            if id in free:
+                left = free[id]
+                left[0] -= workers * cpus
+                left[1] -= workers * gpus
+                left[2] -= workers * memory
+    return {id: Amount(*left) for id, left in free.items()}
 
 
 def total(nodes: Iterable[Node]) -> Amount:

@@ -1,11 +1,14 @@
 """Exceptions get the failure names that retry knows."""
 
 import pickle
+import sys
+from pathlib import Path
 
 import pytest
 
 from jobs.failures import Failed, failure_of, named
 from jobs.store import StoreFull, StoreUnreachable
+from jobs.tail import Tail, Tee
 
 
 class BadData(ValueError):
@@ -36,3 +39,26 @@ def test_a_named_failure_crosses_process_borders() -> None:
     assert (failed.failure, failed.message) == ("bad_data", "no such folder")
     assert named(failed) is failed
     assert str(Failed("lost", "worker 1 is gone")) == "lost: worker 1 is gone"
+
+
+def test_rules_get_the_exit_code_and_the_traceback() -> None:
+    try:
+        sys.exit(33)
+    except SystemExit as error:
+        failed = pickle.loads(pickle.dumps(named(error)))
+    assert (failed.failure, failed.exit_code) == ("user_code", 33)
+    assert "sys.exit(33)" in failed.log
+    try:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+    except RuntimeError as error:
+        failed = named(error)
+    assert (failed.failure, failed.exit_code) == ("user_code", None)
+    assert "CUDA error" in failed.log
+
+
+def test_a_tail_keeps_the_end_and_passes_all_on(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("w") as stream:
+        tail = Tail(most=10)
+        print("0123456789abcdef", 12, file=Tee(stream, tail))
+    assert tail.text == "9abcdef 12\n"[-10:]
+    assert (tmp_path / "out").read_text() == "0123456789abcdef 12\n"

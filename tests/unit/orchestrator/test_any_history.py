@@ -10,10 +10,20 @@ from works_bench import Bench, Clock, DriverDouble, client, empty_database, make
 
 from orchestrator import db
 from orchestrator.cluster_memory import MemoryCluster
+from orchestrator.docket import Docket
+from orchestrator.scheduler import Backlog
 from orchestrator.states import ENDED, Status
 from orchestrator.watch import DriverStatus
 
 NAMES = ("a", "b", "c")
+
+
+def lanes(backlog: Backlog) -> object:
+    """All that a plan sees of the queue, order included."""
+    return {
+        line: ([place[:3] for place in found.heads], [[job.job_id for job in place[3].jobs] for place in found.heads])
+        for line, found in backlog.lines.items()
+    }
 
 
 class AnyHistory(RuleBasedStateMachine):
@@ -113,6 +123,18 @@ class AnyHistory(RuleBasedStateMachine):
         unfinished = [job.name for job in jobs if job.ended is None]
         assert len(unfinished) == len(set(unfinished))
         assert sum(attempt.workers * attempt.cpus_per_worker for attempt in held) <= 2
+
+    @invariant()
+    def the_docket_is_what_the_database_says(self) -> None:
+        if not hasattr(self, "bench"):
+            return
+        supervisor = self.bench.works.supervisor
+        kept, fresh = supervisor.docket, Docket(self.bench.works.database)
+        for docket in (kept, fresh):
+            docket.look(supervisor.settings.cancel_grace, self.bench.clock.now)
+        for name in ("jobs", "attempts", "holding", "held", "owners", "queued", "waiting"):
+            assert getattr(kept, name) == getattr(fresh, name), name
+        assert lanes(kept.backlog) == lanes(fresh.backlog)
 
     def teardown(self) -> None:
         """With Ray back and all drivers silent, everything comes to its end."""

@@ -145,6 +145,15 @@ def test_a_rule_on_the_exit_code_that_ray_tells(bench: Bench) -> None:
     assert (bench.job(job).status, bench.attempts(job)[0].exit_code) == (Status.FAILED, 33)
 
 
+def test_a_rule_on_the_exit_code_that_the_driver_tells(bench: Bench) -> None:
+    job, driver = start(bench, retry={"backoff": "1s", "rules": [{"exit_code": 33, "action": "retry"}]})
+    driver.result("failed", failure="user_code", message="it left with exit code 33", exit_code=33)
+    assert (bench.job(job).status, bench.attempts(job)[0].exit_code) == (Status.RETRYING, 33)
+    bench.step(3, seconds=2)
+    bench.driver(f"{job}-2").result("failed", failure="user_code", message="it left with exit code 34", exit_code=34)
+    assert bench.job(job).status == Status.FAILED, "another code has no rule, and user code is not retried"
+
+
 def test_a_rule_on_the_log(bench: Bench) -> None:
     job, driver = start(bench, retry={"backoff": "1s", "rules": [{"log": "CUDA error", "action": "retry"}]})
     driver.call("result", {"outcome": "failed", "failure": "user_code", "message": "m", "log": "…\nCUDA error: x\n…"})

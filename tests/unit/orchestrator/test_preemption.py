@@ -137,6 +137,57 @@ def test_a_queue_keeps_to_its_quota_and_says_so(bench: Bench) -> None:
     assert bench.job(free).status == Status.STARTING, "a full queue holds up no other"
 
 
+def test_a_full_queue_preempts_its_own_lower_ones(bench: Bench) -> None:
+    ruled(bench, queues={"default": {}, "research": {"guaranteed": {"cpus": 2}, "borrow": {"cpus": 0}}})
+    bench.cluster.machines = [Node(id="n", cpus=8)]
+    bench.sleep(5)
+    _, other = start(bench, "other", priority=10)
+    low, driver = start(bench, "low", queue="research", priority=10, resources={"workers": 2})
+    (equal,) = bench.submit(train("equal", queue="research", priority=10))
+    bench.step()
+    assert driver.heartbeat() == "continue"
+    (high,) = bench.submit(train("high", queue="research", priority=50))
+    bench.step()
+    assert (driver.heartbeat(), other.heartbeat()) == ("checkpoint_and_stop", "continue"), (
+        "there is room: quota is short"
+    )
+    assert bench.job(high).reason == "waiting for 1 CPU in queue research; it holds 2 of 2; low stops for it"
+    driver.result("stopped")
+    bench.step(3)
+    assert bench.job(high).status == Status.STARTING
+    assert (bench.job(equal).status, bench.job(low).status) == (Status.STARTING, Status.QUEUED)
+
+
+def test_one_behind_a_blocked_head_preempts_as_well(bench: Bench) -> None:
+    """The first in line waits for another kind of node, which it cannot have sooner; that is no reason for others."""
+    ruled(bench)
+    bench.cluster.machines = [Node(id="a", cpus=4), Node(id="h", cpus=4, gpus=2, accelerator="H100")]
+    bench.sleep(5)
+    _, first = start(bench, "first", priority=95, resources={"accelerator": "H100", "gpus_per_worker": 2})
+    _, low = start(bench, "low", priority=10, resources={"workers": 4, "gpus_per_worker": 0, "cpus_per_worker": 1})
+    (head,) = bench.submit(train("head", priority=90, resources={"accelerator": "H100", "gpus_per_worker": 2}))
+    (next_,) = bench.submit(train("next", priority=50, resources={"workers": 4, "gpus_per_worker": 0}))
+    bench.step()
+    assert (first.heartbeat(), low.heartbeat()) == ("continue", "checkpoint_and_stop")
+    low.result("stopped")
+    bench.step(3)
+    assert (bench.job(head).status, bench.job(next_).status) == (Status.QUEUED, Status.STARTING)
+
+
+def test_small_ones_do_not_starve_a_large_one_of_their_queue(bench: Bench) -> None:
+    ruled(bench, queues={"default": {"guaranteed": {"cpus": 4}, "borrow": {"cpus": 0}}})
+    bench.cluster.machines = [Node(id="n", cpus=8)]
+    bench.sleep(5)
+    _, one = start(bench, "one", priority=60, resources={"workers": 2})
+    (large,) = bench.submit(train("large", priority=60, resources={"workers": 4}))
+    (small,) = bench.submit(train("small", priority=50))
+    bench.step(3)
+    assert bench.job(small).reason == "waiting for quota in queue default behind job large"
+    one.result("succeeded")
+    bench.step(3)
+    assert bench.job(large).status == Status.STARTING
+
+
 def test_a_users_jobs_are_limited(bench: Bench) -> None:
     ruled(bench, queues={"default": {"user": {"jobs": 1}}})
     bench.submit(train("a"))

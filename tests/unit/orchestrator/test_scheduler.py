@@ -117,7 +117,7 @@ def test_reasons_name_what_is_missing() -> None:
 
 
 def test_what_waits_behind_the_head_says_so() -> None:
-    jobs = [job("a", workers=2), job("b", submitted=1.0)]
+    jobs = [job("a", workers=2, priority=60), job("b")]
     nodes = [Node(id="n", cpus=2)]
     held = [Held(placement={"n": 1}, cpus_per_worker=1, gpus_per_worker=0)]
     assert reason(jobs, nodes, held).endswith("behind job a")

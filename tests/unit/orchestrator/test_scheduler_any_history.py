@@ -1,9 +1,12 @@
 """Whatever comes, in whatever order: what a plan must never do, and that everybody's turn comes."""
 
-from collections.abc import Iterable
+import random
 from dataclasses import replace
+from importlib import import_module
 from math import inf
+from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -19,13 +22,17 @@ from orchestrator.scheduler import (
     QueuePolicy,
     Snapshot,
     Start,
+    backfill,
     decide,
+    order,
+    preemption,
     shortage,
     total,
     unheld,
 )
 from orchestrator.scheduler.rooms import Rooms
 
+plan_module: Any = import_module("orchestrator.scheduler.plan")
 QUEUES = {
     "default": QueuePolicy(),
     "research": QueuePolicy(gpus=4, cpus=16, borrow_gpus=4, borrow_cpus=16),
@@ -57,6 +64,24 @@ def jobs(draw: st.DrawFn) -> Queued:
         queue=draw(st.sampled_from(sorted(QUEUES))),
         owner=draw(st.sampled_from(["ada", "grace"])),
         longest=draw(st.sampled_from([None, 50.0, 500.0])),
+    )
+
+
+def any_job(chance: random.Random) -> Queued:
+    """Few kinds, so that they get in each other's way."""
+    most = chance.choice((1, 1, 2, 3, 4, 8))
+    return Queued(
+        job_id=f"{chance.getrandbits(40):010x}",
+        name=chance.choice("pqrst"),
+        priority=chance.choice((10, 50, 90)),
+        submitted=0.0,
+        sizes=tuple(range(most, 0, -1)) if chance.random() < 0.2 else (most,),
+        cpus_per_worker=chance.choice((0.5, 1.0, 4.0)),
+        gpus_per_worker=chance.choice((0.0, 1.0, 1.0, 2.0)),
+        accelerator=chance.choice((None, None, None, "A100")),
+        queue=chance.choice(("default", "default", "research", "batch")),
+        owner=chance.choice(("ada", "grace")),
+        longest=chance.choice((None, 30.0, 100.0, 500.0)),
     )
 
 
@@ -108,6 +133,19 @@ class AnyHistory(RuleBasedStateMachine):
         again = decide(replace(snapshot, queued=shuffled[0], held=shuffled[1], nodes=shuffled[2]))
         assert list(again.decisions()) == list(plan.decisions()), "the same snapshot, the same plan"
         self.apply(plan)
+
+    @rule(seed=st.integers(0, 1 << 32))
+    def a_busy_day(self, seed: int) -> None:
+        """Many at once on a full cluster: rare in single rules, and where mistakes are."""
+        chance = random.Random(seed)
+        for _ in range(12):
+            for _ in range(chance.randrange(4)):
+                self.submit(any_job(chance))
+            chance.choice((self.one_ends, self.one_is_lost_and_still_holds, self.one_ends))(pick=chance.randrange(100))
+            self.time_goes_by(seconds=chance.choice((1.0, 20.0, 60.0)))
+            if chance.random() < 0.5:
+                self.stopped_ones_come_back()
+            self.step(order=chance)
 
     def snapshot(self) -> Snapshot:
         return Snapshot(
@@ -197,54 +235,67 @@ class AnyHistory(RuleBasedStateMachine):
                 assert not (alike and other.priority > job.priority)
 
     def the_head_is_not_delayed(self, plan: Plan, before: list[Held]) -> None:
-        """At its moment its places are free, whoever started this time."""
+        """The reserved places are free at their moment, whoever started behind; and that is the moment at which the
+        head could start at the earliest if nobody did."""
         reservation = plan.reservation
-        if reservation is None or not reservation.placement:
+        if reservation is None:
             return
-        at, stops = reservation.at, {stop.job_id for stop in plan.stops}
-        gangs = before + [self.gang(self.queued[start.job_id], start) for start in plan.starts]
-        if at == inf:  # nobody knows when: at least nobody who starts after it may stand in its places
-            return
-        left = [g for g in gangs if not g.is_stopping and g.job_id not in stops and (g.ends or inf) > at]
-        free = {node.id: node.amount for node in unheld(NODES, left)}
-        job, workers = reservation.job, sum(reservation.placement.values())
-        rooms = Rooms(NODES, left)
+        stops = {stop.job_id for stop in plan.stops if stop.sake in (*plan.ahead, reservation.job.job_id)}
+        gangs = [self.gang(self.queued[start.job_id], start) for start in plan.starts] + plan.set_aside
+        ahead = [gang for gang in gangs if gang.job_id in plan.ahead]
+        behind = [gang for gang in gangs if gang.job_id not in plan.ahead]
+        there = [gang for gang in before + ahead if not gang.is_stopping and gang.job_id not in stops]
+        job, workers = reservation.job, reservation.job.sizes[-1]
+        each = Amount(job.cpus_per_worker, self.gpus(job, workers))
+        ends = sorted(there, key=lambda gang: (gang.ends or inf, gang.started, gang.job_id))
+        for n in range(len(ends) + 1):  # the first so many have ended
+            at, left = (ends[n - 1].ends or inf) if n else self.now, ends[n:]
+            late = [gang for gang in behind if gang.ends is None or gang.ends > at or at == inf]
+            if Rooms(NODES, left).room(job, each) >= workers:
+                break
+        else:
+            raise AssertionError("it was refused as too large before")
+        free = {node.id: node.amount for node in unheld(NODES, left + late)}
         for id, count in reservation.placement.items():
-            each = Amount(job.cpus_per_worker, self.gpus(job, workers))
-            assert min(free[id].plus(each, -count)) >= -1e-6, (id, reservation)
-        assert rooms.room(job, Amount(job.cpus_per_worker, self.gpus(job, workers))) >= workers
+            assert min(free[id].plus(each, -count)) >= -1e-6, "somebody stands in the places of the head"
+        ledger = Ledger(self.policy, left + late, {}, total(NODES))
+        assert ledger.refusal(job, each.times(workers)) is None, "somebody has the quota of the head"
 
     def gpus(self, job: Queued, workers: int) -> float:
         return (1.0 if workers <= 10 else 0.0) if job.gpus_per_worker == "auto" else float(job.gpus_per_worker)
 
     def stops_help(self, plan: Plan, before: list[Held]) -> None:
-        stops = [stop for stop in plan.stops if stop.kind != "grow"]
-        if not stops:
-            return
-        assert self.policy.preemption
-        assert plan.reservation is not None
-        head = plan.reservation.job
-        ids = {stop.job_id for stop in stops}
-        ledger = Ledger(self.policy, before, {}, total(NODES))
-        for gang in before:
-            if gang.job_id in ids:
-                assert not gang.is_stopping
-                assert gang.priority < head.priority or (gang.queue != head.queue and _has_guarantee(gang.queue))
-                assert self.now - gang.started >= self.policy.protected
-        assert ledger
-        started = [self.gang(self.queued[s.job_id], s) for s in plan.starts if s.job_id not in self._after(plan)]
-        workers = head.sizes[-1]
-        each = Amount(head.cpus_per_worker, self.gpus(head, workers))
-        without = [gang for gang in before if not gang.is_stopping and gang.job_id not in ids]
-        assert Rooms(NODES, without + started).room(head, each) >= workers, "with all of them gone it fits"
-        kept = [gang for gang in before if not gang.is_stopping]
-        assert Rooms(NODES, kept + started).room(head, each) < workers, "without a stop it does not"
+        gangs, stops = {gang.job_id: gang for gang in before}, [stop for stop in plan.stops if stop.kind != "grow"]
+        assert not stops or self.policy.preemption
+        assert len({stop.job_id for stop in stops}) == len(stops)
+        for stop in stops:
+            gang, job = gangs[stop.job_id], self.queued[stop.sake or ""]
+            assert not gang.is_stopping
+            assert self.now - gang.started >= self.policy.protected
+            assert gang.priority < job.priority or (gang.queue != job.queue and _has_guarantee(gang.queue))
+        started = [self.gang(self.queued[start.job_id], start) for start in plan.starts]
+        kept = [gang for gang in before if not gang.is_stopping] + started
+        for sake in {stop.sake: None for stop in stops}:
+            mine = [stop for stop in stops if stop.sake == sake]
+            others = {stop.job_id for stop in stops if stop.sake != sake}
+            job, ids = self.queued[sake or ""], {stop.job_id for stop in mine}
+            without = [gang for gang in kept if gang.job_id not in ids | others]
+            assert self.has_room_and_quota(job, without), "with all of them gone it can start"
+            first = [gang.job_id for gang in plan.set_aside if gang.job_id in plan.ahead or not plan.reservation]
+            if sake != (first[0] if first else plan.reservation and plan.reservation.job.job_id):
+                continue  # what the first was promised is not free for the second
+            if any(stop.kind == "shrink" for stop in mine):  # comes back smaller
+                assert not self.has_room_and_quota(job, kept), "it could already"
+                continue
+            for spared in ids:
+                rest = [gang for gang in kept if gang.job_id == spared or gang.job_id not in ids]
+                assert not self.has_room_and_quota(job, rest), "a useless stop"
 
-    def _after(self, plan: Plan) -> set[str]:
-        """Those that started behind the reservation: they never stand in its places."""
-        assert plan.reservation is not None
-        head = self.queued[plan.reservation.job.job_id]
-        return {s.job_id for s in plan.starts if (self.queued[s.job_id].priority < head.priority)}
+    def has_room_and_quota(self, job: Queued, held: list[Held]) -> bool:
+        workers = job.sizes[-1]
+        each = Amount(job.cpus_per_worker, self.gpus(job, workers))
+        ledger = Ledger(self.policy, held, {}, total(NODES))
+        return Rooms(NODES, held).room(job, each) >= workers and ledger.refusal(job, each.times(workers)) is None
 
     def teardown(self) -> None:
         """No new jobs, and what runs ends, one by one: everybody's turn comes."""
@@ -269,11 +320,75 @@ def _has_guarantee(queue: str) -> bool:
     return QUEUES[queue].gpus is not None
 
 
-def ids(plan: Plan) -> Iterable[str]:
-    return [start.job_id for start in plan.starts]
-
-
 TestAnyHistory = AnyHistory.TestCase
 TestAnyHistory.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=40, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
 )
+
+
+_place = Rooms.place
+
+
+def _all_room_is_free(rooms: Rooms, *asked: Any) -> dict[str, int] | None:
+    return _place(Rooms(NODES), *asked)
+
+
+def _without_the_stopping(nodes: list[Node], held: Any = ()) -> Rooms:
+    return Rooms(nodes, [gang for gang in held if not gang.is_stopping])
+
+
+def _the_first_that_make_room(without: Any, order: Any) -> list[Any]:
+    chosen = []
+    for victim in order:
+        if not without.serves() and without.may_stop(victim.gang):
+            without.change(victim, +1)
+            chosen.append(victim)
+    return chosen if without.serves() else []
+
+
+def _one_too_few(rooms: Rooms, groups: Any, workers: int) -> dict[str, int]:
+    return {groups[0][1][0]: min(workers, groups[0][0])}
+
+
+def _by_chance(rooms: Rooms, states: Any) -> list[tuple[int, list[str]]]:
+    found = [(room, rooms.groups[state]) for room, state in states]
+    random.SystemRandom().shuffle(found)
+    return found
+
+
+MUTANTS: dict[str, tuple[Any, str, Any]] = {
+    "gives what others hold": (Rooms, "place", _all_room_is_free),
+    "gives what a stopping attempt holds": (plan_module, "Rooms", _without_the_stopping),
+    "starts part of a gang": (Rooms, "_spread", _one_too_few),
+    "forgets quota": (Ledger, "refusal", lambda self, job, more: None),
+    "forgets priority": (order.Turns, "_rank", lambda self, queue, priority: (False, 0, 0.0)),
+    "lets others stand in the reserved places": (
+        backfill.Backfill, "place", lambda self, job, workers, each, now: self.free.place(job, workers, each)
+    ),
+    "takes everybody to be gone in time": (backfill, "is_gone", lambda longest, at, now: True),
+    "gives the spare room twice": (
+        backfill.Backfill, "take", lambda self, job, placement, each, now: [self.follow(node) for node in placement]
+    ),
+    "gives the quota of the head away": (backfill.Promise, "refusal", lambda self, other, more, now: None),
+    "stops more than are needed": (preemption, "_enough", _the_first_that_make_room),
+    "stops its equals": (preemption._Without, "may_stop", lambda self, gang: gang.priority <= self.job.priority),
+    "stops what has just started": (preemption, "protected_until", lambda gang, policy: gang.started),
+    "places by chance": (Rooms, "_by_room", _by_chance),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_plan_that_were_wrong_would_be_caught(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    busy_days(5)
+    where, name, wrong = MUTANTS[mutant]
+    monkeypatch.setattr(where, name, wrong)
+    with pytest.raises((AssertionError, KeyError)):
+        busy_days(200)
+
+
+def busy_days(most: int) -> None:
+    for seed in range(most):
+        history = AnyHistory()
+        history.begin(preemption=True)
+        for n in range(3):
+            history.a_busy_day(seed=1000 * seed + n)

@@ -35,7 +35,7 @@ def test_the_driver_is_started_with_a_claim_and_no_secret(bench: Bench) -> None:
 
 def test_what_does_not_fit_waits_and_says_why(bench: Bench) -> None:
     first, second, third = bench.submit(
-        train("a", resources={"workers": 2}), train("b", resources={"workers": 2}), train("c")
+        train("a", resources={"workers": 2}), train("b", resources={"workers": 2}), train("c", priority=40)
     )
     bench.step()
     assert bench.job(first).status == Status.STARTING
@@ -56,7 +56,7 @@ def test_a_place_is_free_once_ray_confirms_the_end(bench: Bench) -> None:
 
 
 def test_died_between_row_and_submission(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench.works.supervisor, "_submit", lambda *_: None)
+    monkeypatch.setattr(bench.works.supervisor, "submit", lambda *_: None)
     (job,) = bench.submit(train())
     bench.step()
     assert bench.cluster.submissions == []

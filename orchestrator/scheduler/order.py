@@ -1,0 +1,95 @@
+"""Whose turn it is: queues within their guarantee first, then priority, then the smaller share of recent use (of the
+queue, then of the user), then the time by which it is due: submission, and what little it asks for (`Queued.due`).
+
+Within a plan shares only grow and lines only shorten, so a line's key only rises: it is reckoned again when it comes
+to the top, and not for every line after every start.
+"""
+
+import heapq
+from collections.abc import Callable
+
+from orchestrator.scheduler.backlog import Backlog, Lane, Line, Place
+from orchestrator.scheduler.quota import Ledger
+
+Skip = Callable[[Line, Lane, int], bool]  # whether a lane is known to have nothing that can start
+
+
+class View:
+    """What is left of a line in this plan."""
+
+    __slots__ = ("line", "n", "rest")
+
+    def __init__(self, line: Line) -> None:
+        self.line = line
+        self.n = 0  # lanes whose first had its turn
+        self.rest: list[Place] = []  # heap of those that started something
+
+    def first(self) -> Place | None:
+        head = self.line.heads[self.n] if self.n < len(self.line.heads) else None
+        if not self.rest:
+            return head
+        return self.rest[0] if head is None or self.rest[0] < head else head
+
+    def pop(self) -> None:
+        if self.rest and self.first() is self.rest[0]:
+            heapq.heappop(self.rest)
+        else:
+            self.n += 1
+
+    def push(self, place: Place) -> None:
+        heapq.heappush(self.rest, place)
+
+
+Entry = tuple[float, float, str, int, View]  # the user's share, due, job, a tie-break that is never reached
+
+
+class Turns:
+    def __init__(self, backlog: Backlog, ledger: Ledger, skip: Skip) -> None:
+        self.ledger, self.skip = ledger, skip
+        self.heaps: dict[tuple[str, int], list[Entry]] = {}
+        for _, line in sorted(backlog.lines.items()):
+            self.heaps.setdefault((line.queue, line.priority), []).append(self._entry(View(line), line.heads[0]))
+        for heap in self.heaps.values():
+            heapq.heapify(heap)
+
+    def next(self) -> tuple[View, Place] | None:
+        """Taken off its line."""
+        best, least = None, None
+        for (queue, priority), heap in self.heaps.items():
+            top = self._top(heap)
+            if top is None:
+                continue
+            key = (*self._rank(queue, priority), *top[:3])
+            if least is None or key < least:
+                best, least = top[-1], key
+        if best is None:
+            return None
+        place = best.first()
+        assert place is not None
+        best.pop()
+        return best, place
+
+    def _rank(self, queue: str, priority: int) -> tuple[bool, int, float]:
+        return not self.ledger.is_under(queue), -priority, self.ledger.queue_share(queue)
+
+    def _top(self, heap: list[Entry]) -> Entry | None:
+        while heap:
+            view = heap[0][-1]
+            place = self._first(view)
+            if place is None:
+                heapq.heappop(heap)
+                continue
+            entry = self._entry(view, place)
+            if entry[:3] == heap[0][:3]:
+                return entry
+            heapq.heapreplace(heap, entry)
+        return None
+
+    def _first(self, view: View) -> Place | None:
+        """Lanes whose turn has come and that are known to have no room do not stand in the way."""
+        while (place := view.first()) is not None and self.skip(view.line, place[3], place[2]):
+            view.pop()
+        return place
+
+    def _entry(self, view: View, place: Place) -> Entry:
+        return self.ledger.user_share((view.line.queue, view.line.owner)), place[0], place[1], id(view), view
