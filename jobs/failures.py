@@ -8,7 +8,7 @@ FAILURES = {
     "BadData": "bad_data",
     "DamagedData": "bad_data",
     "Diverged": "diverged",
-    "Collapsed": "diverged",
+    "Collapsed": "collapsed",
     "StoreError": "storage",
     "OutOfMemoryError": "out_of_memory",
     "MemoryError": "out_of_memory",
