@@ -48,7 +48,9 @@ class ShardWriter:
     def write(self, shard: Shard) -> dict[str, Any]:
         """Generate, encode and commit one shard; returns its receipt. Failed for what the format cannot hold."""
         if self.sampler.dtype != np.uint8:
-            raise Failed("bad_data", f"this model makes vectors, and output.format {self.spec.output.format!r} pictures")
+            raise Failed(
+                "bad_data", f"the model makes vectors, and output.format {self.spec.output.format} is for pictures"
+            )
         began = time.monotonic()
         encoded: list[Future[Record]] = []
         for start in range(shard.start, shard.stop, CHUNK):

@@ -139,7 +139,10 @@ class Watch:
         return signals | self._swing(stats) | self._of(portrait, grown_up)
 
     def _swing(self, stats: Mapping[str, float]) -> dict[str, float]:
-        """By how much of its own size the generator's loss goes up and down, where it does so in turns."""
+        """How far the generator's loss goes up and down, where it does so in turns, as a share of its size.
+
+        Losses that lie around 0, such as hinge's, have none: the discriminator's at chance stands in, as the larger.
+        """
         if "loss/generator" not in stats:
             return {}
         self._losses.append(stats["loss/generator"])
@@ -147,8 +150,8 @@ class Watch:
         turns = sum(one * other < 0 for one, other in pairwise(steps))
         if len(self._losses) < SWINGING or turns < TURNS * (SWINGING - 2):
             return {"swing": 0.0}
-        size = sum(map(abs, self._losses)) / len(self._losses)
-        return {"swing": sum(map(abs, steps)) / len(steps) / max(size, 1e-12)}
+        size = max(sum(map(abs, self._losses)) / len(self._losses), self._at_chance or 1.0)
+        return {"swing": sum(map(abs, steps)) / len(steps) / size}
 
     def _of(self, portrait: Portrait | None, grown_up: bool) -> dict[str, float]:
         """Nothing as long as samples of an untrained generator would look alike, too."""

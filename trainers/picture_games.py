@@ -48,6 +48,7 @@ class ConvGame(_PictureGame[C]):
 
     @classmethod
     def tiny(cls) -> dict[str, Any]:
+        # Up to ten times the paper's rates: some hundred steps must do. The generator's batch norm bears more.
         return params(base_channels=8, generator={"lr": 2e-3}, discriminator={"lr": 5e-4})
 
     def generator_network(self) -> nn.Module:
@@ -72,6 +73,7 @@ class ResidualGame(_PictureGame[R]):
 
     @classmethod
     def tiny(cls) -> dict[str, Any]:
+        # Twenty times the papers' rates, and one turn each: some hundred steps must do.
         rates: dict[str, Any] = {"generator": {"lr": 4e-3}, "discriminator": {"lr": 4e-3, "steps": 1}}
         return params(generator_channels=8, discriminator_channels=8, **rates)
 

@@ -125,6 +125,16 @@ def test_a_resume_is_exact(name: str, toy: PackedData, tmp_path: Path):
     assert all(torch.equal(left[key], right[key]) for key in left)
 
 
+def test_bf16_stays_near_fp32(name: str, toy: PackedData, tmp_path: Path):
+    """Losses and logits of the first step; bf16 keeps 8 bits of each number."""
+    told: list[StopAfterOneTick] = [StopAfterOneTick() for _ in range(2)]
+    for hooks, precision in zip(told, ("fp32", "bf16"), strict=True):
+        trained(toy, tmp_path / precision, settings(name, precision=precision), hooks=hooks)
+    exact, rough = ({k: v for k, v in hooks.stats.items() if k.startswith(("loss", "logits"))} for hooks in told)
+    assert rough == pytest.approx(exact, rel=0.05, abs=0.03)
+    assert rough != exact
+
+
 def test_two_workers_equal_one(name: str, toy: PackedData, pairs: dict[str, Path], tmp_path: Path):
     alone = trained(toy, tmp_path / "alone", for_sixty_steps(name, get(name).tiny()))
     assert furthest(alone.checkpoint, pairs[name]) <= 1e-10

@@ -20,7 +20,7 @@ from tests.learn import recipes
 from tests.support.options import merged
 from tests.support.planted import Deaf, SpoiledOnce
 from trainers.data.packed import PackedData
-from trainers.family import Family, get, names
+from trainers.family import Family, build, get, names
 from trainers.health import RULES, Diverged, Portrait, Rule, Watch, is_grown_up, not_finite
 from trainers.hooks import NoHooks, Tick
 from trainers.loop import train
@@ -38,8 +38,8 @@ class Case:
     params: Mapping[str, Any]
     source: str = "fashion-mnist"
     side: int | None = 32
-    examples: int = 20_000
-    batch: int = 32
+    examples: int = 10_000
+    batch: int = 16
     finding: str | None = None  # what must be named; None: nothing may be
     planted: type[Family] | None = None
     seeds: Sequence[int] = SEEDS
@@ -47,10 +47,19 @@ class Case:
 
 RING: dict[str, Any] = {"family": "gan", "source": "ring", "side": None, "batch": 256, "examples": 400_000}
 CLOTHES = {name: params for name, (params, _) in recipes.CLOTHES.items()}
+
+
+def hasty(family: str) -> dict[str, Any]:
+    players = build(family, CLOTHES[family], shape=(1, 32, 32), classes=10).players()
+    return merged(CLOTHES[family], {name: {"lr": 100 * player.lr} for name, player in players.items()})
+
+
+# A dense network of 64 units learns no coloured shapes: what it makes of them is alike, and is said to be.
+LEARN_SHAPES = sorted(set(names()) - {"gan"})
 HEALTHY = (
     *(
         Case(name=f"{family}, shapes", family=family, params=get(family).tiny(), source="shapes", side=16)
-        for family in names()
+        for family in LEARN_SHAPES
     ),
     *(
         Case(name=f"{family}, clothes", family=family, params=params, seeds=SEEDS if family == "dcgan" else SEEDS[:2])
@@ -62,17 +71,9 @@ HEALTHY = (
     ),
 )
 FAULTS = (
-    Case(
-        name="learning rates x 100, dcgan",
-        family="dcgan",
-        params=merged(CLOTHES["dcgan"], {"generator": {"lr": 0.04}, "discriminator": {"lr": 0.04}}),
-        finding="divergence",
-    ),
-    Case(
-        name="learning rates x 100, wgan_gp",
-        family="wgan_gp",
-        params=merged(CLOTHES["wgan_gp"], {"generator": {"lr": 0.04}, "discriminator": {"lr": 0.04}}),
-        finding="divergence",
+    *(
+        Case(name=f"learning rates x 100, {family}", family=family, params=hasty(family), finding="divergence")
+        for family in ("dcgan", "sngan", "wgan_gp", "r3gan")
     ),
     Case(
         name="discriminator too strong, dcgan",
@@ -80,7 +81,14 @@ FAULTS = (
         params=merged(CLOTHES["dcgan"], {"generator": {"lr": 1e-6}, "discriminator": {"lr": 2e-3, "steps": 4}}),
         finding="discriminator_overpowering",
     ),
-    Case(name="NaN in a batch", family="dcgan", params=CLOTHES["dcgan"], planted=SpoiledOnce, finding="divergence"),
+    Case(
+        name="NaN in a batch",
+        family="dcgan",
+        params=CLOTHES["dcgan"],
+        planted=SpoiledOnce,
+        seeds=range(SpoiledOnce.seed, SpoiledOnce.seed + 1),
+        finding="divergence",
+    ),
     Case(name="deaf generator", family="dcgan", params=CLOTHES["dcgan"], planted=Deaf, finding="mode_collapse"),
     Case(name="ring, crippled", params=recipes.ring(recipes.CRIPPLED, 0).params, finding="mode_collapse", **RING),
 )
@@ -161,9 +169,17 @@ def head() -> str:
     return f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}"
 
 
+ABOUT = """# What `health` goes by
+
+`python -m tests.learn.health docs/health.md` wrote this: every signal's worst value in each kind of training, over its seeds (five,
+or as many as the last but one column says), at four ticks a second. A value counts as worst only over as many ticks in a row as
+its rule wants. Healthy trainings must name nothing, planted faults what the column says.
+"""
+
+
 def main(report: str | None = None, *only: str) -> None:
     """only: cases whose names contain one of these words; all without."""
-    lines = [head()]
+    lines = [ABOUT, head()]
     for case in (case for case in CASES if not only or any(word in case.name for word in only)):
         begun = time.perf_counter()
         lines.append(row(case, [observe(case, seed) for seed in case.seeds]))

@@ -23,7 +23,13 @@ BATCH = 16
 
 
 class StopAfterOneTick(NoHooks):
+    """The first tick comes after one step."""
+
+    def __init__(self) -> None:
+        self.stats: Mapping[str, float] = {}
+
     def tick(self, tick: Tick) -> str:
+        self.stats = tick.stats
         return "checkpoint_and_stop"
 
 
