@@ -1,5 +1,6 @@
 """Faults planted into a training, as families: what `health` must name."""
 
+import torch
 from torch import Tensor, nn
 
 from trainers.draws import Draws
@@ -42,3 +43,23 @@ class Deaf(DCGAN):
 
     def generate(self, network: nn.Module, latents: Tensor, labels: Tensor | None) -> Tensor:
         return super().generate(network, 0 * latents + 1, labels)
+
+
+class DeafOnce(SpoiledOnce):
+    """Its generator stops looking at its latents at a step, as its weights then are, until the training has gone back."""
+
+    at = 210
+
+    def networks(self) -> dict[str, nn.Module]:
+        networks = super().networks()
+        networks["generator"].register_buffer("hearing", torch.ones(()))
+        return networks
+
+    def generate(self, network: nn.Module, latents: Tensor, labels: Tensor | None) -> Tensor:
+        hearing = network.get_buffer("hearing")
+        return super().generate(network, latents * hearing + (1 - hearing), labels)
+
+    def _fakes(self, generator: nn.Module, reals: Batch, draws: Draws) -> Batch:
+        if draws.step == self.at and draws.seed == self.seed:
+            generator.get_buffer("hearing").zero_()
+        return DCGAN._fakes(self, generator, reals, draws)

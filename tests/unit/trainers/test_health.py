@@ -11,7 +11,7 @@ from test_equal_workers import StopAt, digest
 from test_training_loop import Recorder
 from trainers_gang import Gang
 
-from tests.support.planted import Deaf, Spoiled, SpoiledOnce
+from tests.support.planted import Deaf, DeafOnce, Spoiled, SpoiledOnce
 from trainers.data.packed import PackedData, open_packed
 from trainers.families.dcgan import DCGAN
 from trainers.health import Collapsed, Diverged, Finding, Portrait, Watch, reaction
@@ -132,6 +132,18 @@ def test_rollback_recovers_and_says_so(tiny: TinySettings, shapes16: PackedData,
     assert "went back" in note.message
     lines = [json.loads(line) for line in (workspace / "stats.jsonl").read_text().splitlines()]
     assert any(line["findings"] for line in lines)
+
+
+def test_rollback_recovers_from_a_collapse(tiny: TinySettings, shapes16: PackedData, workspace: Path):
+    hooks = Recorder()
+    longer = LONG | {"examples": 24 * 280, "checkpoint_every": 24 * 50}
+    settings = tiny(**longer, family_object=DeafOnce, params=LEARNING, health={"on_collapse": "rollback"})
+    outcome = train(settings, shapes16, workspace=workspace, resume=None, hooks=hooks)
+    assert outcome.status == "finished"
+    (note,) = [finding for tick in hooks.ticks for finding in tick.findings if finding.name == "rollback"]
+    assert "mode_collapse" in note.message
+    assert note.evidence["to"] == 24 * 200  # the newest checkpoint before it
+    assert findings(hooks)[-1] == "rollback"
 
 
 def test_rollbacks_are_bounded(tiny: TinySettings, shapes16: PackedData, workspace: Path):
