@@ -40,7 +40,8 @@ class Rule:
 
 # Limits lie between what healthy trainings and planted faults show: docs/health.md, python -m tests.learn.health
 RULES = (
-    Rule(finding="divergence", signal="logits", limit=1e4, above=True, ticks=1, message="logits have exploded"),
+    Rule(finding="divergence", signal="logits", limit=100, above=True, message="logits have exploded"),
+    Rule(finding="divergence", signal="critic", limit=1e4, above=True, message="the critic's values have exploded"),
     Rule(finding="divergence", signal="gradient", limit=1e4, above=True, ticks=1, message="gradients have exploded"),
     Rule(
         finding="discriminator_overpowering",
@@ -128,7 +129,9 @@ class Watch:
         """What the rules look at, as far as it is known at this tick; then remembers the tick."""
         norms = {name: norm for name, norm in stats.items() if name.startswith("grad_norm/")}
         relative = {name: norm / usual for name, norm in norms.items() if (usual := self._usual(name))}
-        signals = {"logits": max((abs(stats[name]) for name in stats if name.startswith("logits/")), default=0.0)}
+        # A logit of 100 is as sure as floating point can tell; a critic's values know no such scale.
+        judged = "critic" if self._at_chance is None else "logits"
+        signals = {judged: max((abs(stats[name]) for name in stats if name.startswith("logits/")), default=0.0)}
         if relative:
             signals["gradient"] = max(relative.values())
         if "grad_norm/generator" in relative:

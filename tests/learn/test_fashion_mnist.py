@@ -4,8 +4,8 @@ Run by hand: make learn (minutes each, on one thread). GANWORKS_GRIDS=FOLDER kee
 """
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ from trainers.grids import save_grid
 from trainers.loop import NoHooks, Settings, train
 from trainers.sampling import Sampler
 
-SIDE, BATCH, SAMPLES = 32, 64, 2000
+BATCH, SAMPLES = 64, 2000
 GRIDS = os.environ.get("GANWORKS_GRIDS")
 
 
@@ -37,39 +37,42 @@ class Halfway(NoHooks):
             as_model(folder, self._folder)
 
 
+Clothes = Callable[[str, int], PackedData]
+
+
 @pytest.fixture(scope="module")
-def clothes(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[PackedData, PackedData]:
-    """For training, and held out."""
+def clothes(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clothes]:
+    """(split, pixels) -> pictures"""
     cache = tmp_path_factory.mktemp("clothes")
-    wanted = [Data(source="fashion-mnist", resolution=SIDE, split=split) for split in ("train", "test")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GANWORKS_DATA_MIRROR", str(mirror))
-        train_part, test_part = (prepare(data, cache, lambda *_: None) for data in wanted)
-    return train_part, test_part
+        yield lambda split, side: prepare(
+            Data(source="fashion-mnist", resolution=side, split=split), cache, lambda *_: None
+        )
 
 
 @pytest.fixture(scope="module")
-def distance(clothes: tuple[PackedData, PackedData]) -> Any:
-    features = Features()
-    real = features(np.array(clothes[1].samples[:SAMPLES]))
-    return lambda samples: kid(features(samples), real)
+def features() -> Features:
+    return Features()
 
 
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("family", names())
 def test_it_gets_nearer_to_real_clothes_all_the_way(
-    family: str, clothes: tuple[PackedData, PackedData], distance: Any, tmp_path: Path
+    family: str, clothes: Clothes, features: Features, tmp_path: Path
 ) -> None:
-    params, examples = recipes.CLOTHES[family]
+    params, examples, side = recipes.CLOTHES[family]
+    data, held_out = clothes("train", side), clothes("test", side)
     settings = Settings(
         family=family, params=params, examples=examples, batch_size=BATCH, group=32, seed=0, precision="fp32",
         checkpoint_every=examples // 2, grid_every=10**9, grid_count=64, threads=1, device="cpu",
     )  # fmt: skip
     halfway = Halfway(tmp_path / "half")
-    outcome = train(settings, clothes[0], workspace=tmp_path, resume=None, hooks=halfway)
+    outcome = train(settings, data, workspace=tmp_path, resume=None, hooks=halfway)
     assert outcome.model
-    pictures = [untrained(settings, clothes[0])] + [drawn(model) for model in (tmp_path / "half", outcome.model)]
-    distances = [distance(samples) for samples in pictures]
+    pictures = [untrained(settings, data)] + [drawn(model) for model in (tmp_path / "half", outcome.model)]
+    real = features(np.array(held_out.samples[:SAMPLES]))
+    distances = [kid(features(samples), real) for samples in pictures]
     print(
         f"{family}, {examples} examples: untrained, half-way, end: {[round(each, 3) for each in distances]}", flush=True
     )
