@@ -144,16 +144,17 @@ class Watch:
     def _swing(self, stats: Mapping[str, float]) -> dict[str, float]:
         """How far the generator's loss goes up and down, where it does so in turns, as a share of its size.
 
-        Losses that lie around 0, such as hinge's, have none: the discriminator's at chance stands in, as the larger.
+        Losses that lie around 0, such as hinge's, have none: the discriminator's at chance stands in, as the larger. A
+        critic's values know no size at all.
         """
-        if "loss/generator" not in stats:
+        if self._at_chance is None or "loss/generator" not in stats:
             return {}
         self._losses.append(stats["loss/generator"])
         steps = [after - before for before, after in pairwise(self._losses)]
         turns = sum(one * other < 0 for one, other in pairwise(steps))
         if len(self._losses) < SWINGING or turns < TURNS * (SWINGING - 2):
             return {"swing": 0.0}
-        size = max(sum(map(abs, self._losses)) / len(self._losses), self._at_chance or 1.0)
+        size = max(sum(map(abs, self._losses)) / len(self._losses), self._at_chance)
         return {"swing": sum(map(abs, steps)) / len(steps) / size}
 
     def _of(self, portrait: Portrait | None, grown_up: bool) -> dict[str, float]:

@@ -28,11 +28,12 @@ class Features:
 
     @torch.no_grad()
     def __call__(self, pictures: np.ndarray) -> np.ndarray:
-        """uint8 [n, 1 or 3, h, w] -> float64 [n, 1280]"""
+        """uint8 [n, 1 or 3, h, w] -> float64 [n, 1280] of length 1: raw lengths would drown the rest in the cubic kernel."""
         blocks = [
             self._block(torch.from_numpy(block)) for block in np.array_split(pictures, -(-len(pictures) // BLOCK))
         ]
-        return torch.cat(blocks).double().numpy()
+        features = torch.cat(blocks).double()
+        return (features / features.norm(dim=1, keepdim=True)).numpy()
 
     def _block(self, pictures: torch.Tensor) -> torch.Tensor:
         large = F.interpolate(pictures.float(), size=(SIDE, SIDE), mode="bilinear", antialias=True)
@@ -49,5 +50,5 @@ def kid(x: np.ndarray, y: np.ndarray) -> float:
 
 def _mmd(x: np.ndarray, y: np.ndarray) -> float:
     pairs = SUBSET * (SUBSET - 1)
-    xx, yy, xy = ((a @ b.T / x.shape[1] + 1) ** 3 for a, b in ((x, x), (y, y), (x, y)))
+    xx, yy, xy = ((a @ b.T + 1) ** 3 for a, b in ((x, x), (y, y), (x, y)))
     return float((xx.sum() - np.trace(xx)) / pairs + (yy.sum() - np.trace(yy)) / pairs - 2 * xy.mean())
