@@ -6,6 +6,7 @@ import pytest
 
 from jobs.failures import Failed, failure_of, named
 from jobs.store import StoreFull, StoreUnreachable
+from trainers.health import Collapsed
 
 
 class BadData(ValueError):
@@ -23,6 +24,7 @@ class Diverged(RuntimeError):
         (StoreFull("x"), "storage"),
         (BadData("x"), "bad_data"),
         (Diverged("x"), "diverged"),
+        (Collapsed("x"), "collapsed"),
         (MemoryError(), "out_of_memory"),
         (ZeroDivisionError("x"), "user_code"),
     ],
