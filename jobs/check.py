@@ -3,6 +3,7 @@
 import json
 from functools import cache
 from importlib import resources
+from importlib.metadata import entry_points
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -17,7 +18,23 @@ __all__ = ["Problem", "families", "problems"]
 @cache
 def families() -> dict[str, dict[str, Any]]:
     """The families known to this installation, by name: schema, defaults, summary (made by trainers.describe)."""
-    return json.loads(resources.files("jobs").joinpath("families.json").read_text())
+    return {**_plugins(), **_described("jobs")}
+
+
+def _plugins() -> dict[str, dict[str, Any]]:
+    """Those that installed packages bring. A plug-in without a families.json has its parameters checked by the worker."""
+    points = entry_points(group="ganworks.families")
+    return {
+        point.name: _described(point.module.partition(".")[0]).get(
+            point.name, {"summary": f"from {point.value}, which describes no parameters", "schema": {}}
+        )
+        for point in points
+    }
+
+
+def _described(package: str) -> dict[str, dict[str, Any]]:
+    file = resources.files(package).joinpath("families.json")
+    return json.loads(file.read_text("utf-8")) if file.is_file() else {}
 
 
 def problems(spec: AnyJob) -> list[Problem]:

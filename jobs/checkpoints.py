@@ -77,8 +77,20 @@ def _sha256(path: Path) -> str:
 
 
 def prune(store: Store, job: Layout, *, keep: int) -> None:
-    """Leave the newest `keep`. COMMIT goes first: a crash in between leaves no checkpoint that only seems whole."""
+    """Leave the newest `keep`."""
     for key in committed(store, job)[keep:]:
-        store.delete(key.commit)
-        for info in list(store.list(key.prefix)):
-            store.delete(info.key)
+        _remove(store, key)
+
+
+def forget(store: Store, job: Layout, *, after: int) -> None:
+    """Leave those of at most so many examples: the training went back, and what it left must not be resumed from."""
+    for key in committed(store, job):
+        if key.examples > after:
+            _remove(store, key)
+
+
+def _remove(store: Store, key: CheckpointKey) -> None:
+    """COMMIT goes first: a crash in between leaves no checkpoint that only seems whole."""
+    store.delete(key.commit)
+    for info in list(store.list(key.prefix)):
+        store.delete(info.key)

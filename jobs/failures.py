@@ -14,7 +14,7 @@ FAILURES = {
     "LabelsMissing": "bad_data",
     "LabelsNeeded": "bad_data",
     "Diverged": "diverged",
-    "Collapsed": "diverged",
+    "Collapsed": "collapsed",
     "StoreError": "storage",
     "OutOfMemoryError": "out_of_memory",
     "MemoryError": "out_of_memory",

@@ -7,7 +7,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -137,6 +137,9 @@ class Silent:
     def grid(self, path: Path, examples: int) -> None:
         pass
 
+    def rolled_back(self, examples: int) -> None:
+        pass
+
 
 class Outbox:
     """Rank 0's hooks: ticks to the orchestrator, checkpoints, grids and stats to the store."""
@@ -214,6 +217,9 @@ class Outbox:
         key = self.job.grid(examples)
         self._grids.append(self._pool.submit(self._insist, lambda: self.store.put(key, path.read_bytes())))
 
+    def rolled_back(self, examples: int) -> None:
+        self._insist(lambda: checkpoints.forget(self.store, self.job, after=examples))
+
     def finish(self, outcome: loop.Outcome, workspace: Path) -> None:
         for grid in self._grids:
             grid.result()
@@ -241,17 +247,13 @@ class Outbox:
         self.line.tick({**self._message, "phase": "uploading", "progress": progress})
 
     def _merge_stats(self, workspace: Path) -> None:
-        """One stats.jsonl and its curves, over every attempt; where attempts overlap the later one counts."""
+        """One stats.jsonl and its curves, over every attempt."""
         from trainers.plots import loss_curves
 
-        rows: dict[int, dict[str, Any]] = {}
-        for info in self.store.list(self.job.stats_prefix):
-            for text in self.store.get(info.key).splitlines():
-                row = json.loads(text)
-                if row["examples"] not in rows or row["attempt"] >= rows[row["examples"]]["attempt"]:
-                    rows[row["examples"]] = row
+        stored = [self.store.get(info.key) for info in self.store.list(self.job.stats_prefix)]
+        rows = one_line([json.loads(text) for content in stored for text in content.splitlines()])
         merged = workspace / "merged.jsonl"
-        merged.write_text("".join(f"{json.dumps(rows[examples])}\n" for examples in sorted(rows)))
+        merged.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
         curves = workspace / "losses.png"
         loss_curves(merged, curves)
         self._insist(lambda: self.store.put(self.job.merged_stats, merged.read_bytes()))
@@ -275,6 +277,16 @@ class Outbox:
             self.line.event("store_trouble", f"{error}; training goes on, and this is tried for {STORE_PATIENCE:.0f} s")
         else:
             print(f"store: {error}; trying again", flush=True)
+
+
+def one_line(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Ticks of all attempts as if none had gone back: where a resume or a rollback did, what it left is dropped."""
+    kept: list[dict[str, Any]] = []
+    for row in sorted(rows, key=lambda row: (row["attempt"], row["time"])):
+        while kept and kept[-1]["examples"] >= row["examples"]:
+            kept.pop()
+        kept.append(row)
+    return kept
 
 
 def _rate(first: dict[str, Any], last: dict[str, Any]) -> float | None:

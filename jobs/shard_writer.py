@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from jobs import sinks
+from jobs.failures import Failed
 from jobs.layout import Layout
 from jobs.progress import Claim
 from jobs.receipts import commit_shard
@@ -45,7 +46,11 @@ class ShardWriter:
             self.sampler = Sampler.load(Path(folder), device=device, threads=threads)
 
     def write(self, shard: Shard) -> dict[str, Any]:
-        """Generate, encode and commit one shard; returns its receipt."""
+        """Generate, encode and commit one shard; returns its receipt. Failed for what the format cannot hold."""
+        if self.sampler.dtype != np.uint8:
+            raise Failed(
+                "bad_data", f"the model makes vectors, and output.format {self.spec.output.format} is for pictures"
+            )
         began = time.monotonic()
         encoded: list[Future[Record]] = []
         for start in range(shard.start, shard.stop, CHUNK):

@@ -26,12 +26,6 @@ NOT_YET = {
 # Values that parse but are not acted on yet, by field.
 NOT_YET_VALUES: dict[str, dict[Any, str]] = {
     "kind": {"evaluate": "train and generate work"},
-    # The loop can roll back (trainers.memory), but what a job's store then holds for a later attempt is not settled.
-    "train.health.on_divergence": {"rollback": "use warn or fail"},
-    # The thresholds of collapse are not proven on enough healthy runs to act on.
-    "train.health.on_collapse": dict.fromkeys(
-        ("rollback", "fail"), "use warn: the finding is reported, and nothing is done"
-    ),
     "model.checkpoint": {"best": "use latest, or a number of examples"},
     "output.format": dict.fromkeys(("parquet", "webp", "jpeg", "npz"), "use webdataset or png"),
 }

@@ -300,6 +300,13 @@ class Table(Reader):
                 yield (label,), value
 
 
+class Findings(Reader):
+    def __call__(self, tick: Tick) -> Values:
+        findings = tick.data.get("findings")
+        names = {str(finding.get("name")) for finding in findings or () if isinstance(finding, dict)}
+        return [((name,), 1.0) for name in sorted(names)]
+
+
 class TickTime(Reader):
     def __call__(self, tick: Tick) -> Values:
         return [((), tick.time)]
@@ -340,6 +347,8 @@ SERIES = (
     Series("train_loss", "Loss of a phase", Stats("loss"), ("phase",), kind="train"),
     Series("train_gradient_norm", "Norm of a network's gradient", Stats("grad_norm"), ("network",), kind="train"),
     Series("train_learning_rate", "Learning rate of a network", Stats("lr"), ("network",), kind="train"),
+    Series("train_rollbacks_total", "Returns to a healthy state", Field("rollbacks"), kind="train"),
+    Series("health_finding_active", "1 while this is wrong with a training", Findings(), ("finding",), kind="train"),
     Series(
         "checkpoint_last_commit_timestamp_seconds",
         "When the newest checkpoint was committed",

@@ -31,6 +31,7 @@ ACTIONS: dict[str, Action] = {
     "user_code": "fail",
     "bad_data": "fail",
     "diverged": "fail",
+    "collapsed": "fail",
     "gate": "fail",
     "reference": "fail",
     "upstream": "fail",

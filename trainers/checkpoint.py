@@ -92,6 +92,13 @@ def prune(checkpoints: Path, keep: int = KEPT) -> None:
         shutil.rmtree(old)
 
 
+def forget(checkpoints: Path, *, after: int) -> None:
+    """Removes those with more examples: a training that went back left them."""
+    for path in checkpoints.glob("[0-9]*"):
+        if int(path.name) > after:
+            shutil.rmtree(path)
+
+
 def processor_kind(device: torch.device) -> str:
     """Results repeat on the same kind only."""
     if device.type == "cuda":

@@ -1,6 +1,7 @@
-"""All families in words and JSON Schema, for those who validate and list without torch: jobs/families.json.
+"""Families in words and JSON Schema, for those who validate and list without torch: jobs/families.json.
 
-python -m trainers.describe PATH     writes it; the same families give the same bytes
+python -m trainers.describe PATH             writes all built-in ones; the same families give the same bytes
+python -m trainers.describe PATH FAMILY…     these: a plug-in package carries such a families.json, too
 """
 
 import json
@@ -14,15 +15,15 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from trainers.adversarial import DISCRIMINATOR
-from trainers.family import Family, build, get, names
+from trainers.family import Family, build, built_in, get
 
 EXAMPLE_CHANNELS, EXAMPLE_CLASSES = 3, 10
 EXAMPLE_RESOLUTION = 64  # or the one nearest to it that the family makes
 
 
-def describe() -> dict[str, dict[str, Any]]:
-    """{family: {schema, defaults, summary, paper, resolutions, conditional, parameters, flops}}"""
-    return {name: described(get(name)) for name in names()}
+def describe(*wanted: str) -> dict[str, dict[str, Any]]:
+    """{family: {schema, defaults, summary, paper, resolutions, conditional, parameters, flops}}; of all built-in ones."""
+    return {name: described(get(name)) for name in wanted or built_in()}
 
 
 @cache
@@ -64,8 +65,8 @@ def _flops(family: Family, name: str, network: nn.Module) -> int:
     return counter.get_total_flops()
 
 
-def main(path: str) -> None:
-    Path(path).write_text(json.dumps(describe(), indent=1, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
+def main(path: str, *wanted: str) -> None:
+    Path(path).write_text(json.dumps(describe(*wanted), indent=1, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -121,14 +121,14 @@ def _merged(default: Any, given: Any) -> Any:
 
 def names() -> list[str]:
     """Of all families that are installed."""
-    return sorted({*_built_in(), *(point.name for point in entry_points(group=ENTRY_POINTS))})
+    return sorted({*built_in(), *(point.name for point in entry_points(group=ENTRY_POINTS))})
 
 
 def get(name: str) -> type[Family]:
     """The family of this name, or `module:Class`; UnknownFamily."""
     if ":" in name:
         return _from_module(name)
-    if name in _built_in():
+    if name in built_in():
         return _only_family(importlib.import_module(f"{families.__name__}.{name}"))
     for point in entry_points(group=ENTRY_POINTS, name=name):
         return _checked(point.load(), name)
@@ -143,7 +143,8 @@ def build(
     return kind(kind.Config.model_validate(params), shape=shape, classes=classes)
 
 
-def _built_in() -> list[str]:
+def built_in() -> list[str]:
+    """Names of the files in trainers/families."""
     return [module.name for module in pkgutil.iter_modules(families.__path__)]
 
 

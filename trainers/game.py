@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from trainers.adversarial import DISCRIMINATOR, GENERATOR, TwoPlayers
 from trainers.draws import Draws
 from trainers.family import Family, FamilyConfig, LabelsNeeded, UnsupportedShape
 from trainers.layers.norms import NormName, limited
-from trainers.layers.verdict import Conditioning, Verdict, panel
+from trainers.layers.verdict import Conditioning, Minibatch, Verdict, panel
 from trainers.losses import LossName, adversarial_loss
 from trainers.memory import memory_for
 from trainers.parts import Augment, Part, Penalties, Player, Stabilisers
@@ -33,7 +33,7 @@ class Discriminator(Player):
         default="batch",
         description="of its feature maps, or of its weights (spectral); penalties on gradients bar batch",
     )
-    minibatch: Literal["none", "stddev", "discrimination"] = Field(
+    minibatch: Minibatch = Field(
         default="none", description="how it compares the samples of a group (1710.10196, 1606.03498)"
     )
     count: int = Field(default=1, ge=1, le=16, description="discriminators; losses are the mean over them (1611.01673)")

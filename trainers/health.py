@@ -2,21 +2,18 @@
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from math import isfinite
 from statistics import median
 
 HISTORY = 64  # ticks that are remembered
-IN_A_ROW = 3  # ticks that must agree before a slow illness is named
-SURE = 0.02  # share of the loss at chance below which a discriminator is never wrong any more
-FAINT = 0.01  # share of its usual norm below which the generator's gradient is lost
-EXPLODED = 1e4  # size of logits, or multiple of a gradient's usual norm, that no healthy game reaches
-ALIKE = 0.25  # share of the real data's diversity below which samples are one and the same
-REPEATED = 0.5  # share of samples with a twin
+KNOWN = 3  # ticks after which it is known what is usual
 GROWN_UP = 0.2  # share of the training before which samples may still look alike, since none look like anything
 GROWN_UP_STEPS = 200  # and before so many steps
+DIVERSE, SINGLE, WIDE = 0.5, 0.25, 0.5  # diversity, duplicates, reach from which samples do not look alike any more
 SWINGING = 16  # ticks over which a swing is looked for
+TURNS = 0.7  # share of those ticks at which a loss that swings turns round
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,14 +24,60 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rule:
+    """A signal beyond its limit at so many ticks in a row is a finding."""
+
+    finding: str
+    signal: str
+    limit: float
+    above: bool = False  # else a value below the limit is bad
+    ticks: int = 3
+    message: str
+
+    def breaks(self, value: float) -> bool:
+        return value > self.limit if self.above else value < self.limit
+
+
+# Limits lie between what healthy trainings and planted faults show: docs/health.md, python -m tests.learn.health
+RULES = (
+    Rule(finding="divergence", signal="logits", limit=100, above=True, message="logits have exploded"),
+    Rule(finding="divergence", signal="critic", limit=1e4, above=True, message="the critic's values have exploded"),
+    Rule(finding="divergence", signal="gradient", limit=1e4, above=True, ticks=1, message="gradients have exploded"),
+    Rule(
+        finding="discriminator_overpowering",
+        signal="discriminator_loss",
+        limit=0.02,
+        message="the discriminator is never wrong, and the generator learns little from it",
+    ),
+    Rule(
+        finding="vanishing_gradient",
+        signal="generator_gradient",
+        limit=0.01,
+        message="the generator's gradient is lost",
+    ),
+    Rule(finding="oscillation", signal="swing", limit=1.0, above=True, ticks=1, message="the players chase each other"),
+    Rule(finding="mode_collapse", signal="reach", limit=0.2, message="samples are near to few real ones"),
+    Rule(finding="mode_collapse", signal="diversity", limit=0.25, message="samples of different latents are alike"),
+    Rule(
+        finding="mode_collapse",
+        signal="duplicates",
+        limit=0.5,
+        above=True,
+        message="samples of different latents are the same",
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Portrait:
     """How samples of fixed latents look beside real data, in a space of features."""
 
     diversity: float  # mean distance between samples, as a share of that between real ones
-    duplicates: float  # share of samples nearer to another one than a twentieth of the real data's median distance
+    duplicates: float  # share with another one within a twentieth of the reals' median distance, beyond that of reals
+    reach: float  # how many real ones are the nearest one of some sample, as a share of what as many reals reach
 
     def stats(self) -> dict[str, float]:
-        return {"health/diversity": self.diversity, "health/duplicates": self.duplicates}
+        return {f"health/{name}": value for name, value in asdict(self).items()}
 
 
 class Diverged(RuntimeError):
@@ -58,11 +101,15 @@ class Watch:
 
     def __init__(self, at_chance: float | None) -> None:
         self._at_chance = at_chance
-        self._losses: deque[float] = deque(maxlen=HISTORY)
+        self._losses: deque[float] = deque(maxlen=SWINGING)
         self._gradients: deque[Mapping[str, float]] = deque(maxlen=HISTORY)
-        self._portraits: deque[Portrait] = deque(maxlen=IN_A_ROW)
-        self._rows: dict[str, int] = {}
+        self._rows = dict.fromkeys(RULES, 0)
         self._was_diverse = False
+
+    @property
+    def is_worried(self) -> bool:
+        """A rule of collapse is broken, if not for long enough to be sure."""
+        return any(row for rule, row in self._rows.items() if rule.finding == "mode_collapse")
 
     def look(
         self, stats: Mapping[str, float], portrait: Portrait | None, *, progress: float, steps: int
@@ -70,68 +117,69 @@ class Watch:
         """progress: share of the training that is done."""
         if bad := not_finite(stats):
             return [Finding(name="divergence", message=f"not finite: {', '.join(bad)}", evidence=bad)]
-        found = [self._exploded(stats), self._overpowered(stats), self._faint(stats), self._swinging(stats)]
-        if portrait is not None:
-            found.append(self._collapsed(portrait, grown_up=progress >= GROWN_UP and steps >= GROWN_UP_STEPS))
-        self._gradients.append({name: value for name, value in stats.items() if name.startswith("grad_norm/")})
-        return [finding for finding in found if finding]
+        signals = self.signals(stats, portrait, grown_up=is_grown_up(progress, steps))
+        for rule in RULES:
+            if rule.signal in signals:
+                self._rows[rule] = self._rows[rule] + 1 if rule.breaks(signals[rule.signal]) else 0
+        broken = [rule for rule in RULES if rule.signal in signals and self._rows[rule] >= rule.ticks]
+        found = {rule.finding: _told(rule, signals[rule.signal]) for rule in reversed(broken)}
+        return list(reversed(found.values()))
 
-    def _exploded(self, stats: Mapping[str, float]) -> Finding | None:
-        usual = {name: self._usual(name) for name in stats if name.startswith("grad_norm/")}
-        sizes = {name: abs(stats[name]) for name in ("logits/real", "logits/fake") if name in stats}
-        sizes |= {name: stats[name] / norm for name, norm in usual.items() if norm}
-        huge = {name: size for name, size in sizes.items() if size > EXPLODED}
-        if not huge:
-            return None
-        evidence = {name: stats[name] for name in huge}
-        return Finding(name="divergence", message=f"far beyond its usual size: {', '.join(huge)}", evidence=evidence)
+    def signals(self, stats: Mapping[str, float], portrait: Portrait | None, *, grown_up: bool) -> dict[str, float]:
+        """What the rules look at, as far as it is known at this tick; then remembers the tick."""
+        norms = {name: norm for name, norm in stats.items() if name.startswith("grad_norm/")}
+        relative = {name: norm / usual for name, norm in norms.items() if (usual := self._usual(name))}
+        # A logit of 100 is as sure as floating point can tell; a critic's values know no such scale.
+        judged = "critic" if self._at_chance is None else "logits"
+        signals = {judged: max((abs(stats[name]) for name in stats if name.startswith("logits/")), default=0.0)}
+        if relative:
+            signals["gradient"] = max(relative.values())
+        if "grad_norm/generator" in relative:
+            signals["generator_gradient"] = relative["grad_norm/generator"]
+        if self._at_chance and "loss/discriminator" in stats:
+            signals["discriminator_loss"] = stats["loss/discriminator"] / self._at_chance
+        self._gradients.append(norms)
+        return signals | self._swing(stats) | self._of(portrait, grown_up)
 
-    def _overpowered(self, stats: Mapping[str, float]) -> Finding | None:
-        loss = stats.get("loss/discriminator")
-        if self._at_chance is None or loss is None or not self._row("sure", loss < SURE * self._at_chance):
-            return None
-        evidence = {"loss/discriminator": loss, "at_chance": self._at_chance}
-        message = "the discriminator is never wrong, and the generator learns little from it"
-        return Finding(name="discriminator_overpowering", message=message, evidence=evidence)
+    def _swing(self, stats: Mapping[str, float]) -> dict[str, float]:
+        """How far the generator's loss goes up and down, where it does so in turns, as a share of its size.
 
-    def _faint(self, stats: Mapping[str, float]) -> Finding | None:
-        norm, usual = stats.get("grad_norm/generator"), self._usual("grad_norm/generator")
-        if norm is None or usual is None or not self._row("faint", norm < FAINT * usual):
-            return None
-        evidence = {"grad_norm/generator": norm, "usual": usual}
-        return Finding(name="vanishing_gradient", message="the generator's gradient is lost", evidence=evidence)
-
-    def _swinging(self, stats: Mapping[str, float]) -> Finding | None:
-        """The generator's loss goes up and down by more than its own size, in turns."""
-        if "loss/generator" not in stats:
-            return None
+        Losses that lie around 0, such as hinge's, have none: the discriminator's at chance stands in, as the larger. A
+        critic's values know no size at all.
+        """
+        if self._at_chance is None or "loss/generator" not in stats:
+            return {}
         self._losses.append(stats["loss/generator"])
-        recent = list(self._losses)[-SWINGING:]
-        steps = [after - before for before, after in pairwise(recent)]
+        steps = [after - before for before, after in pairwise(self._losses)]
         turns = sum(one * other < 0 for one, other in pairwise(steps))
-        size = sum(abs(value) for value in recent) / len(recent)
-        swing = sum(abs(step) for step in steps) / max(1, len(steps))
-        if len(recent) < SWINGING or turns < 0.7 * (SWINGING - 2) or swing < size:
-            return None
-        evidence = {"swing": swing, "size": size, "turns": float(turns)}
-        return Finding(name="oscillation", message="the players chase each other", evidence=evidence)
+        if len(self._losses) < SWINGING or turns < TURNS * (SWINGING - 2):
+            return {"swing": 0.0}
+        size = max(sum(map(abs, self._losses)) / len(self._losses), self._at_chance)
+        return {"swing": sum(map(abs, steps)) / len(steps) / size}
 
-    def _collapsed(self, portrait: Portrait, *, grown_up: bool) -> Finding | None:
-        self._was_diverse |= portrait.diversity > 2 * ALIKE and portrait.duplicates < REPEATED / 2
-        bad = portrait.diversity < ALIKE or portrait.duplicates > REPEATED
-        if not self._row("alike", bad and (self._was_diverse or grown_up)):
-            return None
-        message = "samples of different latents are nearly the same"
-        return Finding(name="mode_collapse", message=message, evidence=portrait.stats())
+    def _of(self, portrait: Portrait | None, grown_up: bool) -> dict[str, float]:
+        """Nothing as long as samples of an untrained generator would look alike, too."""
+        if portrait is None:
+            return {}
+        told = asdict(portrait)
+        self._was_diverse |= portrait.diversity > DIVERSE and portrait.duplicates < SINGLE and portrait.reach > WIDE
+        return told if self._was_diverse or grown_up else {}
 
     def _usual(self, name: str) -> float | None:
         """Median of what was seen; None at first."""
         seen = [norms[name] for norms in self._gradients if name in norms]
-        return median(seen) if len(seen) >= IN_A_ROW else None
+        return median(seen) if len(seen) >= KNOWN else None
 
-    def _row(self, name: str, now: bool) -> bool:
-        self._rows[name] = self._rows.get(name, 0) + 1 if now else 0
-        return self._rows[name] >= IN_A_ROW
+
+def _told(rule: Rule, value: float) -> Finding:
+    side = "above" if rule.above else "below"
+    message = f"{rule.message} ({rule.signal} {value:.3g}, {side} {rule.limit:g})"
+    return Finding(name=rule.finding, message=message, evidence={rule.signal: value, "limit": rule.limit})
+
+
+def is_grown_up(progress: float, steps: int) -> bool:
+    """Whether samples that are alike are no sign of an untrained generator any more."""
+    return progress >= GROWN_UP and steps >= GROWN_UP_STEPS
 
 
 def not_finite(stats: Mapping[str, float]) -> dict[str, float]:

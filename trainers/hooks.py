@@ -41,6 +41,10 @@ class Hooks(Protocol):
         """A picture is at `path`. Called on the background thread."""
         ...
 
+    def rolled_back(self, examples: int) -> None:
+        """The training went back to there: no later checkpoint may be resumed from. Called on the background thread."""
+        ...
+
 
 class NoHooks:
     """Goes on to the end and keeps nothing elsewhere."""
@@ -51,6 +55,8 @@ class NoHooks:
     def checkpoint(self, folder: Path, examples: int) -> None: ...
 
     def grid(self, path: Path, examples: int) -> None: ...
+
+    def rolled_back(self, examples: int) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)

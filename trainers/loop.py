@@ -180,7 +180,7 @@ class _Run:
             stats.update(portrait.stats())
         progress = self.examples / self._settings.examples
         found = self._watch.look(stats, portrait, progress=progress, steps=self._steps)
-        self._is_ill = any(finding.name in ("divergence", "mode_collapse") for finding in found)
+        self._is_ill = self._watch.is_worried or any(f.name in ("divergence", "mode_collapse") for f in found)
         noted, self._notes = self._notes, []
         return [*noted, *found]
 
@@ -199,7 +199,10 @@ class _Run:
         raise Collapsed(f"at {self.examples} examples: {reason}")
 
     def _roll_back(self, reason: str) -> None:
-        """To the newest healthy state, with other draws, another order of the data, and slower."""
+        """To the newest healthy state, with other draws, another order of the data, and slower.
+
+        What was saved after it is forgotten, and the state saved anew: a later attempt goes on along the new line.
+        """
         self._background.wait()
         snapshot = self._healthy.pop() if len(self._healthy) > 1 else self._healthy[-1]
         left = self.examples
@@ -207,26 +210,26 @@ class _Run:
         self._go_to(snapshot)
         self._last_examples, self._pace, self._is_ill = self.examples, 1, False
         self._watch = self._fresh_watch()
+        self._forget_later_checkpoints()
+        self._keep(self._engine.snapshot(self._progress()))
         evidence = {"rollbacks": float(self._engine.rollbacks), "from": float(left), "to": float(self.examples)}
         message = (
             f"went back from {left} to {self.examples} examples, with a changed seed and slower, because of {reason}"
         )
         self._notes.append(Finding(name="rollback", message=message, evidence=evidence))
 
-    def save(self) -> None:
-        """Copies the state; the rest happens in the background."""
+    def save(self) -> bool:
+        """Copies the state; the rest happens in the background. False, and nothing is kept, if it is not finite."""
         begun = time.perf_counter()
         with self.clock("checkpoint"):
             self._background.wait()
             snapshot = self._engine.snapshot(self._progress())
-            if self._rolls_back and not self._is_ill and snapshot.is_finite:
-                self._healthy.append(snapshot)
-            folder = self._workspace / "checkpoints" / f"{self.examples:012d}"
-            if self._world.is_first:
-                examples = self.examples
-                self._background.submit(lambda: self._write(folder, snapshot, examples))
-                self._checkpoint = folder
+            if snapshot.is_finite:
+                self._keep(snapshot)
+                if self._rolls_back and not self._is_ill:
+                    self._healthy.append(snapshot)
         self._stalled += time.perf_counter() - begun
+        return snapshot.is_finite
 
     def draw_grid(self) -> Path | None:
         with self.clock("grid"):
@@ -234,7 +237,8 @@ class _Run:
 
     def end(self, command: int) -> Outcome:
         """The last checkpoint, and what a finished training leaves."""
-        self.save()
+        if not self.save() and self._settings.health.get("on_divergence") != "warn":
+            raise Diverged({}, examples=self.examples, steps=self._steps, reason="the last weights are not finite")
         finished = command == CONTINUE
         weights = read_state(self._engine.average.network)
         model = grid = None
@@ -251,6 +255,22 @@ class _Run:
             model=model,
             grid=grid,
         )
+
+    def _keep(self, snapshot: Snapshot) -> None:
+        if self._world.is_first:
+            folder, examples = self._checkpoints / f"{self.examples:012d}", self.examples
+            self._background.submit(lambda: self._write(folder, snapshot, examples))
+            self._checkpoint = folder
+
+    def _forget_later_checkpoints(self) -> None:
+        if self._world.is_first:
+            checkpoint.forget(self._checkpoints, after=self.examples)
+            examples = self.examples
+            self._background.submit(lambda: self._hooks.rolled_back(examples))
+
+    @property
+    def _checkpoints(self) -> Path:
+        return self._workspace / "checkpoints"
 
     def _borders(self) -> tuple[int, ...]:
         return self._settings.checkpoint_every, self._settings.grid_every
@@ -298,7 +318,7 @@ class _Run:
             "model": complete(self._model_config()),  # with average.safetensors, any checkpoint can be sampled from
         }
 
-    def _write(self, folder: Path, snapshot: Any, examples: int) -> None:
+    def _write(self, folder: Path, snapshot: Snapshot, examples: int) -> None:
         checkpoint.write(
             folder,
             snapshot,

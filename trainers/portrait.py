@@ -24,7 +24,7 @@ class Painter:
     def __init__(self, family: Family, data: PackedData, *, seed: int, device: torch.device) -> None:
         self._family, self._device = family, device
         self._latents = latent_rows(family.config.latent, range(COUNT), seed=seed, truncation=None).to(device)
-        chosen = np.linspace(0, data.count - 1, min(COUNT, data.count)).astype(np.int64)
+        chosen = np.linspace(0, data.count - 1, min(2 * COUNT, data.count)).astype(np.int64)
         reals = torch.from_numpy(np.array(data.samples[chosen])).to(device)
         self._reals = reals.float() / 127.5 - 1 if reals.dtype == torch.uint8 else reals.float()
         self._labels = torch.arange(COUNT, device=device) % family.classes if family.classes else None
@@ -47,13 +47,25 @@ class Painter:
 
 
 def compared(samples: Tensor, reals: Tensor) -> Portrait:
-    """Of feature vectors [n, d]."""
-    own, real = torch.pdist(samples), torch.pdist(reals)
-    nearest = torch.cdist(samples, samples).fill_diagonal_(torch.inf).amin(1)
+    """Of feature vectors [n, d]; every second real one is what samples are held to, the others are what they should be."""
+    anchors, others = reals[::2], reals[1::2]
+    between = torch.pdist(reals)
+    near = TWIN * between.median()
     return Portrait(
-        diversity=float(own.mean() / real.mean().clamp_min(1e-12)),
-        duplicates=float((nearest < TWIN * real.median()).float().mean()),
+        diversity=float(torch.pdist(samples).mean() / between.mean().clamp_min(1e-12)),
+        duplicates=max(0.0, _twins(samples, near) - _twins(others, near)),
+        reach=_reached(samples, anchors) / _reached(others, anchors),
     )
+
+
+def _twins(points: Tensor, near: Tensor) -> float:
+    """Share that has another one so near."""
+    return float((torch.cdist(points, points).fill_diagonal_(torch.inf).amin(1) < near).float().mean())
+
+
+def _reached(points: Tensor, anchors: Tensor) -> int:
+    """How many anchors are the nearest one of some point."""
+    return len(torch.cdist(points, anchors).argmin(1).unique())
 
 
 def features(samples: Tensor) -> Tensor:

@@ -5,6 +5,9 @@ Digests are of the decompressed content, so that a mirror may hold a file gzippe
 
 from dataclasses import dataclass
 
+from trainers.data.ring import Ring
+from trainers.data.shapes import ProceduralSource, Shapes
+
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFile:
@@ -99,5 +102,5 @@ CIFAR_10 = Builtin(
 )
 
 BUILTINS = {builtin.name: builtin for builtin in (FASHION_MNIST, MNIST, CIFAR_10)}
-PROCEDURAL = ("shapes",)
+PROCEDURAL: dict[str, ProceduralSource] = {"shapes": Shapes(), "ring": Ring()}
 NAMES = (*BUILTINS, *PROCEDURAL)

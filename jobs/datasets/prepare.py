@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from jobs.datasets import cifar, remote
-from jobs.datasets.builtin import BUILTINS, NAMES
+from jobs.datasets.builtin import BUILTINS, NAMES, PROCEDURAL
 from jobs.datasets.find import NotToBeHad, Report, find_idx
 from jobs.errors import did_you_mean
 from jobs.load import is_local
@@ -17,7 +17,6 @@ from jobs.spec import Data
 from trainers.data.decode import UnreadableImage
 from trainers.data.pack import UnreadableImages, pack, pack_arrays
 from trainers.data.packed import DamagedData, PackedData, open_packed
-from trainers.data.shapes import Shapes
 from trainers.data.sources import BadSource
 
 PACKER = 1  # raise it when the same source would pack to other bytes
@@ -53,15 +52,10 @@ def _pack(data: Data, out: Path, cache: Path, report: Report) -> PackedData:
     def progress(done: int, total: int) -> None:
         report(f"packing {source}", done, total)
 
-    if source == "shapes":
-        return pack(
-            Shapes(), out, resolution=data.resolution, channels=data.channels, labels=data.labels, progress=progress
-        )
     if source in BUILTINS:
         return _pack_builtin(data, split, out, cache, report)
-    path = remote.fetch(source, cache, report) if source.startswith("s3://") else _path(source)
     return pack(
-        path,
+        PROCEDURAL.get(source) or _fetched(source, cache, report),
         out,
         resolution=data.resolution,
         channels=data.channels,
@@ -70,6 +64,10 @@ def _pack(data: Data, out: Path, cache: Path, report: Report) -> PackedData:
         max_corrupt_share=data.max_corrupt,
         progress=progress,
     )
+
+
+def _fetched(source: str, cache: Path, report: Report) -> Path:
+    return remote.fetch(source, cache, report) if source.startswith("s3://") else _path(source)
 
 
 def _pack_builtin(data: Data, split: str, out: Path, cache: Path, report: Report) -> PackedData:

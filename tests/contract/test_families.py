@@ -1,112 +1,51 @@
-"""Every family that is installed, in its tiny() configuration, keeps the same promises."""
+"""Every family, built-in or from outside, keeps the same promises in its tiny() configuration."""
 
-import socket
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch.nn.utils import parametrize
 
-from trainers import checkpoint
-from trainers.data.pack import pack_arrays
-from trainers.data.packed import PackedData, open_packed
+from tests.support import plugin
+from tests.support.toy import (
+    CLASSES,
+    SIDE,
+    StopAfterOneTick,
+    by_two,
+    for_sixty_steps,
+    furthest,
+    numbers,
+    packed,
+    settings,
+    trained,
+)
+from trainers.data.packed import PackedData
 from trainers.describe import described
 from trainers.draws import Draws
 from trainers.family import LabelsNeeded, build, get, names
 from trainers.groups import Share
-from trainers.hooks import NoHooks, Outcome, Tick
-from trainers.loop import train
 from trainers.phase import Batch
 from trainers.sampling import Sampler
-from trainers.settings import Settings
-from trainers.snapshot import Snapshot
 
-SIDE, CLASSES, TOY = 16, 2, 64
+plugin.install()
 
-pytestmark = pytest.mark.parametrize("name", names())
+NAMES = [*names(), plugin.BY_MODULE]
 
-
-class StopAfterOneTick(NoHooks):
-    def tick(self, tick: Tick) -> str:
-        return "checkpoint_and_stop"
-
-
-def toy_pictures() -> Iterator[np.ndarray]:
-    """Bright on the left or on the right, with a little noise."""
-    random = np.random.default_rng(0)
-    for index in range(TOY):
-        picture = np.full((SIDE, SIDE, 1), 20.0)
-        picture[:, : SIDE // 2] = 220
-        picture = picture if index % CLASSES == 0 else picture[:, ::-1]
-        yield (picture + random.normal(0, 5, picture.shape)).clip(0, 255).astype(np.uint8)
+pytestmark = pytest.mark.parametrize("name", NAMES)
 
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> PackedData:
-    return pack_arrays(
-        toy_pictures(),
-        [index % CLASSES for index in range(TOY)],
-        tmp_path_factory.mktemp("toy") / "data",
-        count=TOY,
-        source="toy",
-        class_names=["left", "right"],
-    )
-
-
-def settings(name: str, **changes: Any) -> Settings:
-    values: dict[str, Any] = {
-        "family": name,
-        "params": get(name).tiny(),
-        "examples": 96,
-        "batch_size": 16,
-        "group": 8,
-        "seed": 0,
-        "precision": "fp32",
-        "checkpoint_every": 1_000_000,
-        "grid_every": 1_000_000,
-        "grid_count": 4,
-        "threads": 1,
-        "device": "cpu",
-    }
-    return Settings(**(values | changes))
-
-
-def trained(toy: PackedData, workspace: Path, asked: Settings, **more: Any) -> Outcome:
-    return train(asked, toy, workspace=workspace, **({"resume": None, "hooks": NoHooks()} | more))
-
-
-def numbers(folder: Path | None) -> dict[str, torch.Tensor]:
-    assert folder is not None
-    found: Snapshot = checkpoint.load(folder)
-    states = {**found.networks, "average": found.average}
-    return {f"{network}.{key}": value for network, state in states.items() for key, value in state.items()}
-
-
-def rank_main(rank: int, port: int, data: Path, workspace: Path) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-    for name in names():
-        trained(open_packed(data), workspace / name / str(rank), settings(name, precision="fp64"))
-    dist.destroy_process_group()
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
+    return packed(tmp_path_factory.mktemp("toy") / "data")
 
 
 @pytest.fixture(scope="module")
-def by_two(toy: PackedData, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """<family>/0: what two workers made. One process group for all, since importing torch takes seconds."""
-    workspace = tmp_path_factory.mktemp("two")
-    mp.spawn(rank_main, (free_port(), toy.folder, workspace), nprocs=2)
-    return workspace
+def pairs(toy: PackedData, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """What two workers made of each family."""
+    return by_two(
+        {name: for_sixty_steps(name, get(name).tiny()) for name in NAMES}, toy, tmp_path_factory.mktemp("two")
+    )
 
 
 def test_it_says_what_it_is(name: str):
@@ -114,7 +53,7 @@ def test_it_says_what_it_is(name: str):
     assert said["summary"]
     assert said["paper"].startswith("https://")
     assert get(name).Config.model_validate(said["defaults"]) == get(name).Config()
-    assert said["flops"]["generator"] > 0
+    assert said["flops"][get(name).averaged] > 0
 
 
 def needs_labels(name: str) -> bool:
@@ -186,7 +125,16 @@ def test_a_resume_is_exact(name: str, toy: PackedData, tmp_path: Path):
     assert all(torch.equal(left[key], right[key]) for key in left)
 
 
-def test_two_workers_equal_one(name: str, toy: PackedData, by_two: Path, tmp_path: Path):
-    alone = trained(toy, tmp_path / "alone", settings(name, precision="fp64"))
-    left, right = numbers(alone.checkpoint), numbers(by_two / name / "0" / "checkpoints" / f"{alone.examples:012d}")
-    assert max(float((left[key] - right[key]).abs().max()) for key in left) <= 1e-10
+def test_bf16_stays_near_fp32(name: str, toy: PackedData, tmp_path: Path):
+    """Losses and logits of the first step; bf16 keeps 8 bits of each number."""
+    told: list[StopAfterOneTick] = [StopAfterOneTick() for _ in range(2)]
+    for hooks, precision in zip(told, ("fp32", "bf16"), strict=True):
+        trained(toy, tmp_path / precision, settings(name, precision=precision), hooks=hooks)
+    exact, rough = ({k: v for k, v in hooks.stats.items() if k.startswith(("loss", "logits"))} for hooks in told)
+    assert rough == pytest.approx(exact, rel=0.05, abs=0.03)
+    assert rough != exact
+
+
+def test_two_workers_equal_one(name: str, toy: PackedData, pairs: dict[str, Path], tmp_path: Path):
+    alone = trained(toy, tmp_path / "alone", for_sixty_steps(name, get(name).tiny()))
+    assert furthest(alone.checkpoint, pairs[name]) <= 1e-10

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trainers.data.sources import BadSource
+
 MODES = 8
 RADIUS, DEVIATION = 0.8, 0.008  # of the circle and of a heap
 CLOSE = 3  # deviations within which a sample belongs to a heap
@@ -20,7 +22,9 @@ class Ring:
     class_names: tuple[str, ...] = tuple(str(mode) for mode in range(MODES))
 
     def picture(self, index: int, resolution: int | None) -> tuple[np.ndarray, int]:
-        """float32 [1, 1, 2]: one pixel whose channels are the vector."""
+        """float32 [1, 1, 2]: one pixel whose channels are the vector; BadSource for any resolution."""
+        if resolution is not None:
+            raise BadSource(f"resolution is {resolution}, and {self.name} holds vectors, which have none; leave it out")
         random = np.random.Generator(np.random.Philox(key=[self.seed, index]))
         label = int(random.integers(MODES))
         vector = centres()[label] + random.normal(0, DEVIATION, 2)

@@ -5,24 +5,20 @@ sees, real or fake); Miyato and Koyama, 1802.05637 (projection, with class-condi
 On DCGAN's networks, with the hinge loss and spectral norm of the projection paper. It needs labels.
 """
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
-from torch import nn
 
 from trainers.family import FamilyConfig
-from trainers.game import Conditional, Discriminator, Game, GameConfig, params
-from trainers.layers.convolutional import ConvDiscriminator, ConvGenerator, init, sizes
+from trainers.game import Conditional, Discriminator
 from trainers.layers.verdict import Conditioning
 from trainers.losses import LossName
+from trainers.picture_games import ConvConfig, ConvGame
 
 
-class Config(GameConfig, Conditional):
+class Config(ConvConfig, Conditional):
     """The conditional GAN's parameters."""
 
-    base_channels: int = Field(
-        default=64, ge=1, description="channels beside the picture; they double with every halving"
-    )
     loss: LossName = Field(default="hinge", description="the adversarial loss")
     discriminator: Discriminator = Discriminator(norm="spectral")
     conditioning: Conditioning = Field(
@@ -31,43 +27,9 @@ class Config(GameConfig, Conditional):
     )
 
 
-class CGAN(Game[Config]):
+class CGAN(ConvGame[Config]):
     summary = "conditional GAN on DCGAN's networks: by projection, auxiliary classifier or concatenation"
     paper = "https://arxiv.org/abs/1802.05637"
-    resolutions = (16, 32, 64, 128)
     conditional = True
     needs_labels = True
     Config: ClassVar[type[FamilyConfig]] = Config
-
-    @classmethod
-    def tiny(cls) -> dict[str, Any]:
-        return params(base_channels=8, generator={"lr": 2e-3}, discriminator={"lr": 5e-4})
-
-    def generator_network(self) -> nn.Module:
-        config = self.config
-        network = ConvGenerator(
-            config.latent.dim,
-            config.base_channels,
-            self.shape,
-            norm=config.generator.norm,
-            attention=config.attention,
-            classes=self.classes,
-            conditioning=config.conditioning,
-        )
-        return network.apply(init)
-
-    def discriminator_network(self) -> nn.Module:
-        config = self.config
-        network = ConvDiscriminator(
-            config.base_channels,
-            self.shape,
-            norm=config.discriminator.norm,
-            attention=config.attention,
-            minibatch=config.discriminator.minibatch,
-            classes=self.classes,
-            conditioning=config.conditioning,
-        )
-        return network.apply(init)
-
-    def feature_maps(self) -> tuple[int, ...]:
-        return sizes(self.shape[1])

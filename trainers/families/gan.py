@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from trainers.family import FamilyConfig
 from trainers.game import Conditional, Discriminator, Game, GameConfig, Generator, params
-from trainers.layers.minibatch import MinibatchDiscrimination
 from trainers.layers.norms import NormName, norm_layer
 from trainers.layers.stack import JoinedLabels
 from trainers.layers.verdict import Conditioning, Head, Verdict
@@ -98,15 +97,11 @@ class _Discriminator(nn.Module):
             layers += [_Maxout(before, width, config.pieces), _Flat(norm_layer(config.discriminator.norm, width))]
             before = width
         self.body = nn.Sequential(*layers)
-        compares = config.discriminator.minibatch == "discrimination"
-        self.compare = MinibatchDiscrimination(before) if compares else None
-        width = before + (self.compare.project.shape[1] if self.compare else 0)
-        self.head = Head(width, classes, conditioning)
+        self.head = Head(before, classes, conditioning, minibatch=config.discriminator.minibatch)
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> Verdict:
         flat = samples.flatten(1)
-        features = self.body(flat if self.join is None else self.join(flat, labels))
-        return self.head(features if self.compare is None else self.compare(features), labels)
+        return self.head(self.body(flat if self.join is None else self.join(flat, labels)), labels)
 
 
 class _Maxout(nn.Module):

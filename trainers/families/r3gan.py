@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from trainers.family import FamilyConfig
 from trainers.game import Conditional, Discriminator, Game, GameConfig, Generator, params
 from trainers.layers.filters import doubled, halved
-from trainers.layers.minibatch import MinibatchDiscrimination, MinibatchStddev
+from trainers.layers.minibatch import MinibatchStddev
 from trainers.layers.stack import JoinedLabels, LabelMaps, attention_at
 from trainers.layers.verdict import Conditioning, Head, Verdict
 from trainers.losses import LossName
@@ -149,17 +149,14 @@ class _Discriminator(nn.Module):
         # One 4x4 filter a channel: what is left is a number a channel.
         self.gather = nn.Conv2d(features, features, BOTTOM, groups=features, bias=False)
         nn.init.kaiming_normal_(self.gather.weight, 1)
-        self.compare = MinibatchDiscrimination(features) if minibatch == "discrimination" else None
-        width = features + (self.compare.project.shape[1] if self.compare else 0)
-        self.head = Head(width, classes, conditioning, bias=False)
+        self.head = Head(features, classes, conditioning, minibatch=minibatch, bias=False)
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> Verdict:
         x = self.picture(samples if self.maps is None else self.maps(samples, labels))
         for number, stage in enumerate(self.stages):
             x = stage(halved(x) if number else x)
         x = x if self.spread is None else self.spread(x)
-        features = self.gather(x).flatten(1)
-        return self.head(features if self.compare is None else self.compare(features), labels)
+        return self.head(self.gather(x).flatten(1), labels)
 
 
 def _stage(config: Config, size: int, stages: int) -> nn.Sequential:

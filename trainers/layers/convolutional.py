@@ -7,19 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from trainers.layers.batch_norm import GroupBatchNorm2d
-from trainers.layers.minibatch import MinibatchDiscrimination, MinibatchStddev
-from trainers.layers.norms import NormName, norm_layer
-from trainers.layers.stack import (
-    JoinedLabels,
-    LabelMaps,
-    Stack,
-    attention_at,
-    labels_beside_latents,
-    norm_in_generator,
-)
-from trainers.layers.verdict import Conditioning, Head, Verdict
+from trainers.layers.minibatch import MinibatchStddev
+from trainers.layers.norms import norm_layer
+from trainers.layers.stack import Choices, JoinedLabels, LabelMaps, Stack, attention_at, head
+from trainers.layers.verdict import Verdict
 
 Shape = tuple[int, int, int]
+WITHOUT_SHIFT = ("none", "spectral", "pixel")
 
 
 def widths(base: int, resolution: int) -> list[int]:
@@ -35,26 +29,16 @@ def sizes(resolution: int) -> tuple[int, ...]:
 class ConvGenerator(nn.Module):
     """latents [n, dim], labels -> [n, *shape] in -1..1"""
 
-    def __init__(
-        self,
-        latent: int,
-        base: int,
-        shape: Shape,
-        *,
-        norm: NormName = "batch",
-        attention: int | None = None,
-        classes: int | None = None,
-        conditioning: Conditioning = "none",
-    ) -> None:
+    def __init__(self, latent: int, base: int, shape: Shape, choices: Choices) -> None:
         super().__init__()
-        joined = labels_beside_latents(classes, conditioning, norm)
+        joined = choices.labels_beside_latents
         self.join = JoinedLabels(joined) if joined else None
         channels = widths(base, shape[1])[::-1]
-        plain = norm in ("none", "spectral", "pixel")  # norms with a shift of their own make a bias idle
+        plain = choices.norm in WITHOUT_SHIFT  # norms with a shift of their own make a bias idle
         layers: list[nn.Module] = [nn.ConvTranspose2d(latent + joined, channels[0], 4, 1, 0, bias=plain)]
         for size, (width, following) in zip(sizes(shape[1]), pairwise([*channels, shape[0]]), strict=True):
-            layers += [norm_in_generator(norm, width, classes, conditioning), nn.ReLU(inplace=True)]
-            layers += attention_at(size, attention, width)
+            layers += [choices.norm_in_generator(width), nn.ReLU(inplace=True)]
+            layers += attention_at(size, choices.attention, width)
             last = size * 2 == shape[1]
             layers.append(nn.ConvTranspose2d(width, following, 4, 2, 1, bias=plain and not last))
         self.layers = Stack(*layers, nn.Tanh())
@@ -67,37 +51,23 @@ class ConvGenerator(nn.Module):
 class ConvDiscriminator(nn.Module):
     """samples [n, *shape], labels -> Verdict"""
 
-    def __init__(
-        self,
-        base: int,
-        shape: Shape,
-        *,
-        norm: NormName = "batch",
-        attention: int | None = None,
-        minibatch: str = "none",
-        classes: int | None = None,
-        conditioning: Conditioning = "none",
-    ) -> None:
+    def __init__(self, base: int, shape: Shape, choices: Choices) -> None:
         super().__init__()
-        maps = classes if classes and conditioning == "concat" else 0
+        maps = choices.label_maps
         channels = [shape[0] + maps, *widths(base, shape[1])]
         layers: list[nn.Module] = [LabelMaps(maps)] if maps else []
-        plain = norm in ("none", "spectral", "pixel")
+        plain = choices.norm in WITHOUT_SHIFT
         for size, (before, width) in zip(sizes(shape[1])[::-1], pairwise(channels), strict=True):
             first = size * 2 == shape[1]
             layers.append(nn.Conv2d(before, width, 4, 2, 1, bias=plain and not first))
-            layers += [] if first else [norm_layer(norm, width)]
-            layers += [nn.LeakyReLU(0.2, inplace=True), *attention_at(size, attention, width)]
-        extra = [MinibatchStddev()] if minibatch == "stddev" else []
+            layers += [] if first else [norm_layer(choices.norm, width)]
+            layers += [nn.LeakyReLU(0.2, inplace=True), *attention_at(size, choices.attention, width)]
+        extra = [MinibatchStddev()] if choices.minibatch == "stddev" else []
         self.body = Stack(*layers, *extra)
-        features = (channels[-1] + len(extra)) * 16
-        self.compare = MinibatchDiscrimination(features) if minibatch == "discrimination" else None
-        width = features + (self.compare.project.shape[1] if self.compare else 0)
-        self.head = Head(width, classes, conditioning, bias=False)
+        self.head = head((channels[-1] + len(extra)) * 16, choices, bias=False)
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> Verdict:
-        features = self.body(samples, labels).flatten(1)
-        return self.head(features if self.compare is None else self.compare(features), labels)
+        return self.head(self.body(samples, labels).flatten(1), labels)
 
 
 @torch.no_grad()

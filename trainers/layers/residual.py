@@ -6,18 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainers.layers.minibatch import MinibatchDiscrimination, MinibatchStddev
+from trainers.layers.minibatch import MinibatchStddev
 from trainers.layers.norms import ConditionalNorm, NormName, norm_layer
-from trainers.layers.stack import (
-    JoinedLabels,
-    Labelled,
-    LabelMaps,
-    Stack,
-    attention_at,
-    labels_beside_latents,
-    norm_in_generator,
-)
-from trainers.layers.verdict import Conditioning, Head, Verdict
+from trainers.layers.stack import Choices, JoinedLabels, Labelled, LabelMaps, Stack, attention_at, head
+from trainers.layers.verdict import Verdict
 
 Shape = tuple[int, int, int]
 BOTTOM = 4  # pixels where the generator begins
@@ -35,11 +27,11 @@ def discriminator_sizes(resolution: int) -> tuple[int, ...]:
 class UpBlock(Labelled):
     """norm, ReLU, twice the pixels, convolution; again without; plus the input."""
 
-    def __init__(self, before: int, width: int, norm: NormName, classes: int | None, how: Conditioning) -> None:
+    def __init__(self, before: int, width: int, choices: Choices) -> None:
         super().__init__()
-        self.norms = nn.ModuleList([norm_in_generator(norm, channels, classes, how) for channels in (before, width)])
+        self.norms = nn.ModuleList([choices.norm_in_generator(channels) for channels in (before, width)])
         # Norms with a mean per channel take every bias away again; its gradient would be rounding, which Adam scales up.
-        bias = norm not in ("batch", "instance")
+        bias = choices.norm not in ("batch", "instance")
         self.first, self.second = (nn.Conv2d(n, width, 3, 1, 1, bias=bias) for n in (before, width))
         self.shortcut = nn.Conv2d(before, width, 1, bias=bias)
 
@@ -72,25 +64,15 @@ class DownBlock(nn.Module):
 class ResidualGenerator(nn.Module):
     """latents [n, dim], labels -> [n, *shape] in -1..1"""
 
-    def __init__(
-        self,
-        latent: int,
-        base: int,
-        shape: Shape,
-        *,
-        norm: NormName = "batch",
-        attention: int | None = None,
-        classes: int | None = None,
-        conditioning: Conditioning = "none",
-    ) -> None:
+    def __init__(self, latent: int, base: int, shape: Shape, choices: Choices) -> None:
         super().__init__()
-        joined = labels_beside_latents(classes, conditioning, norm)
+        joined = choices.labels_beside_latents
         self.join = JoinedLabels(joined) if joined else None
         self.begin = nn.Linear(latent + joined, base * BOTTOM**2)
         layers: list[nn.Module] = []
         for size in generator_sizes(shape[1]):
-            layers += [UpBlock(base, base, norm, classes, conditioning), *attention_at(size, attention, base)]
-        end = [norm_layer(norm, base), nn.ReLU(inplace=True), nn.Conv2d(base, shape[0], 3, 1, 1), nn.Tanh()]
+            layers += [UpBlock(base, base, choices), *attention_at(size, choices.attention, base)]
+        end = [norm_layer(choices.norm, base), nn.ReLU(inplace=True), nn.Conv2d(base, shape[0], 3, 1, 1), nn.Tanh()]
         self.layers = Stack(*layers, *end)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -101,36 +83,22 @@ class ResidualGenerator(nn.Module):
 class ResidualDiscriminator(nn.Module):
     """samples [n, *shape], labels -> Verdict"""
 
-    def __init__(
-        self,
-        base: int,
-        shape: Shape,
-        *,
-        norm: NormName = "none",
-        attention: int | None = None,
-        minibatch: str = "none",
-        classes: int | None = None,
-        conditioning: Conditioning = "none",
-    ) -> None:
+    def __init__(self, base: int, shape: Shape, choices: Choices) -> None:
         super().__init__()
-        maps = classes if classes and conditioning == "concat" else 0
+        maps = choices.label_maps
         layers: list[nn.Module] = [LabelMaps(maps)] if maps else []
         before = shape[0] + maps
         for size in discriminator_sizes(shape[1]):
-            layers.append(DownBlock(before, base, norm, halve=True, first=before != base))
-            layers += attention_at(size, attention, base)
+            layers.append(DownBlock(before, base, choices.norm, halve=True, first=before != base))
+            layers += attention_at(size, choices.attention, base)
             before = base
-        layers += [DownBlock(base, base, norm, halve=False) for _ in range(2)]
-        extra = [MinibatchStddev()] if minibatch == "stddev" else []
+        layers += [DownBlock(base, base, choices.norm, halve=False) for _ in range(2)]
+        extra = [MinibatchStddev()] if choices.minibatch == "stddev" else []
         self.body = Stack(*layers, nn.ReLU(), *extra)
-        features = base + len(extra)
-        self.compare = MinibatchDiscrimination(features) if minibatch == "discrimination" else None
-        width = features + (self.compare.project.shape[1] if self.compare else 0)
-        self.head = Head(width, classes, conditioning)
+        self.head = head(base + len(extra), choices)
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> Verdict:
-        features = self.body(samples, labels).sum((2, 3))
-        return self.head(features if self.compare is None else self.compare(features), labels)
+        return self.head(self.body(samples, labels).sum((2, 3)), labels)
 
 
 @torch.no_grad()

@@ -1,11 +1,44 @@
 """Layers in a row, of which some look at labels too."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from trainers.layers.attention import SelfAttention
 from trainers.layers.norms import ConditionalNorm, NormName, norm_layer
-from trainers.layers.verdict import Conditioning, label_maps
+from trainers.layers.verdict import Conditioning, Head, Minibatch, label_maps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What a network leaves open."""
+
+    norm: NormName
+    attention: int | None = None  # pixels of the feature maps that get it
+    minibatch: Minibatch = "none"
+    classes: int | None = None
+    conditioning: Conditioning = "none"
+
+    @property
+    def label_maps(self) -> int:
+        """Channels that the label adds to the picture."""
+        return self.classes or 0 if self.conditioning == "concat" else 0
+
+    @property
+    def looks_labels_up(self) -> bool:
+        """In a generator, projection goes with class-conditional batch norm, as in the paper."""
+        return bool(self.classes) and self.conditioning == "projection" and self.norm == "batch"
+
+    @property
+    def labels_beside_latents(self) -> int:
+        """Inputs that a generator gains: classes where it learns the label so, else 0."""
+        return 0 if self.conditioning == "none" or self.looks_labels_up else self.classes or 0
+
+    def norm_in_generator(self, channels: int) -> nn.Module:
+        if self.looks_labels_up and self.classes:
+            return ConditionalNorm(channels, self.classes)
+        return norm_layer(self.norm, channels)
 
 
 class Stack(nn.Sequential):
@@ -43,19 +76,9 @@ class LabelMaps(Labelled):
         return torch.cat([x, label_maps(labels, self.classes, x)], 1)
 
 
-def norm_in_generator(name: NormName, channels: int, classes: int | None, conditioning: Conditioning) -> nn.Module:
-    """Projection goes with class-conditional batch norm, as in the paper."""
-    if classes and conditioning == "projection" and name == "batch":
-        return ConditionalNorm(channels, classes)
-    return norm_layer(name, channels)
-
-
-def labels_beside_latents(classes: int | None, conditioning: Conditioning, norm: NormName) -> int:
-    """How many inputs the generator gains: classes where it learns the label so, else 0."""
-    if not classes or conditioning == "none" or (conditioning == "projection" and norm == "batch"):
-        return 0
-    return classes
-
-
 def attention_at(size: int, wanted: int | None, channels: int) -> list[nn.Module]:
     return [SelfAttention(channels)] if size == wanted else []
+
+
+def head(width: int, choices: Choices, *, bias: bool = True) -> Head:
+    return Head(width, choices.classes, choices.conditioning, minibatch=choices.minibatch, bias=bias)

@@ -7,7 +7,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from trainers.layers.minibatch import MinibatchDiscrimination
+
 Conditioning = Literal["none", "projection", "auxiliary", "concat"]
+Minibatch = Literal["none", "stddev", "discrimination"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,16 +21,24 @@ class Verdict:
 
 
 class Head(nn.Module):
-    """features [n, d], labels [n] -> Verdict.
+    """features [n, d], labels [n] -> Verdict; first the samples of a group are compared, if minibatch says so.
 
     projection: logits gain the inner product of the features with an embedding of the label (Miyato and Koyama,
     1802.05637). auxiliary: a second output names the class (Odena et al., 1610.09585).
     """
 
     def __init__(
-        self, width: int, classes: int | None, conditioning: Conditioning = "none", *, bias: bool = True
+        self,
+        width: int,
+        classes: int | None,
+        conditioning: Conditioning = "none",
+        *,
+        minibatch: Minibatch = "none",
+        bias: bool = True,
     ) -> None:
         super().__init__()
+        self.compare = MinibatchDiscrimination(width) if minibatch == "discrimination" else None
+        width += self.compare.project.shape[1] if self.compare else 0
         self.score = nn.Linear(width, 1, bias=bias)
         self.embedding = nn.Embedding(classes, width) if classes and conditioning == "projection" else None
         if self.embedding is not None:
@@ -35,6 +46,7 @@ class Head(nn.Module):
         self.classifier = nn.Linear(width, classes) if classes and conditioning == "auxiliary" else None
 
     def forward(self, features: Tensor, labels: Tensor | None) -> Verdict:
+        features = features if self.compare is None else self.compare(features)
         logits = self.score(features).flatten()
         if self.embedding is not None:
             logits = logits + (self.embedding(labels) * features).sum(1)

@@ -9,6 +9,7 @@ import pytest
 from jobs.failures import Failed, failure_of, named
 from jobs.store import StoreFull, StoreUnreachable
 from jobs.tail import Tail, Tee
+from trainers.health import Collapsed
 
 
 class BadData(ValueError):
@@ -26,6 +27,7 @@ class Diverged(RuntimeError):
         (StoreFull("x"), "storage"),
         (BadData("x"), "bad_data"),
         (Diverged("x"), "diverged"),
+        (Collapsed("x"), "collapsed"),
         (MemoryError(), "out_of_memory"),
         (ZeroDivisionError("x"), "user_code"),
     ],

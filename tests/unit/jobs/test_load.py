@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs import load, spec
+from jobs import check, load, spec
 from jobs.errors import SpecError
+from tests.support import plugin
 
 TRAIN = """\
 kind: train
@@ -129,3 +130,13 @@ def test_the_json_schema_is_draft_7_and_takes_the_examples() -> None:
 def test_a_file_that_is_not_there_names_the_examples() -> None:
     with pytest.raises(SpecError, match=r"no such file, and no example of that name; examples: .*quickstart"):
         load.find("nowhere.yaml")
+
+
+def test_a_family_of_an_installed_plugin_is_checked_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(plugin.FOLDER))
+    monkeypatch.setattr(check, "families", check.families.__wrapped__)  # past its cache, and back again afterwards
+    plugged = TRAIN.replace("dcgan", "spots")
+    assert load.load_text(plugged)
+    assert problems(plugged.replace("spots", "spots, params: {widht: 3}")) == [
+        "x.yaml:3: model.params.widht: unknown field; did you mean 'width'?"
+    ]

@@ -86,7 +86,7 @@ def timeout(bench: Bench) -> str:
 
 
 PLANTS = {
-    **{name: told(name) for name in ("storage", "worker", "out_of_memory", "user_code", "bad_data", "diverged", "gate")},
+    **{name: told(name) for name in ("storage", "worker", "out_of_memory", "user_code", "bad_data", "diverged", "collapsed", "gate")},
     "lost": lost, "node_lost": node_lost, "stalled": stalled, "start": never_claimed, "submit": refused,
     "stopped": stopped, "preempted": preempted, "timeout": timeout,
 }  # fmt: skip

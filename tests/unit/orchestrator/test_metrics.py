@@ -15,7 +15,8 @@ TICK: dict[str, Any] = {
     "total": 1000,
     "rate": 100.0,
     "eta": 5.0,
-    "stats": {"loss/discriminator": 0.7, "grad_norm/generator": 1.5, "lr/generator": 0.0002},
+    "stats": {"loss/discriminator": 0.7, "grad_norm/generator": 1.5, "lr/generator": 0.0002, "rollbacks": 1},
+    "findings": [{"name": "oscillation", "message": "", "evidence": {}}],
     "activity_seconds": {"data": 1.0, "discriminator": 2.0},
     "checkpoint_stall_seconds": 0.25,
     "checkpoint_size_bytes": 4096,
@@ -54,6 +55,8 @@ def test_the_series_of_a_training_job(bench: Bench) -> None:
     assert seen["train_loss"] == {of(phase="discriminator"): 0.7}
     assert seen["train_gradient_norm"] == {of(network="generator"): 1.5}
     assert seen["train_learning_rate"] == {of(network="generator"): 0.0002}
+    assert seen["train_rollbacks_total"] == {of(): 1}
+    assert seen["health_finding_active"] == {of(finding="oscillation"): 1}
     assert seen["checkpoint_last_commit_timestamp_seconds"] == {of(): 1_800_000_000}
     assert seen["checkpoint_size_bytes"] == {of(): 4096}
     assert seen["checkpoint_stall_seconds_total"] == {of(): 0.25}

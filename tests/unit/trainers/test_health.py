@@ -9,16 +9,14 @@ import pytest
 import torch
 from test_equal_workers import StopAt, digest
 from test_training_loop import Recorder
-from torch import Tensor, nn
 from trainers_gang import Gang
 
+from tests.support.planted import Deaf, DeafOnce, Spoiled, SpoiledOnce
 from trainers.data.packed import PackedData, open_packed
-from trainers.draws import Draws
 from trainers.families.dcgan import DCGAN
 from trainers.health import Collapsed, Diverged, Finding, Portrait, Watch, reaction
 from trainers.hooks import NoHooks
 from trainers.loop import MAX_ROLLBACKS, train
-from trainers.phase import Batch
 from trainers.portrait import compared, features
 from trainers.settings import Settings
 
@@ -44,9 +42,15 @@ class TestWatch:
     def test_not_finite(self):
         assert watched({"loss/generator": float("nan")}) == ["divergence"]
 
-    @pytest.mark.parametrize("huge", [{"logits/real": -1e5}, {"grad_norm/generator": 1e5}])
+    @pytest.mark.parametrize("huge", [{"logits/real": -1e3}, {"grad_norm/generator": 1e5}])
     def test_exploded(self, huge: dict):
-        assert watched(huge) == ["divergence"]
+        assert watched(huge, huge, huge) == ["divergence"]
+
+    def test_a_critic_knows_no_scale_but_not_just_any(self):
+        values = [{"logits/real": size} for size in (1e3, 1e5)]
+        watch = Watch(at_chance=None)
+        found = [watch.look(value, None, progress=0.5, steps=500) for value in values for _ in range(3)]
+        assert [[finding.name for finding in each] for each in found] == [[]] * 5 + [["divergence"]]
 
     def test_a_discriminator_that_is_never_wrong(self):
         sure = {"loss/discriminator": 0.001}
@@ -61,7 +65,14 @@ class TestWatch:
         assert watched(*swing) == ["oscillation"]
         assert watched(*[{"loss/generator": 5 + (-1.0) ** n} for n in range(20)]) == []
 
-    @pytest.mark.parametrize("portrait", [Portrait(diversity=0.1, duplicates=0), Portrait(diversity=1, duplicates=0.9)])
+    @pytest.mark.parametrize(
+        "portrait",
+        [
+            Portrait(diversity=0.1, duplicates=0, reach=1),
+            Portrait(diversity=1, duplicates=0.9, reach=1),
+            Portrait(diversity=1, duplicates=0, reach=0.1),
+        ],
+    )
     def test_samples_that_are_alike(self, portrait: Portrait):
         assert watched(portrait=portrait) == ["mode_collapse"]
         assert watched(portrait=portrait, progress=0.1) == []  # untrained ones are alike too
@@ -97,30 +108,17 @@ def test_a_portrait_of_equal_samples_and_of_real_ones():
     reals = features(torch.rand(32, 3, 16, 16) * 2 - 1)
     same = compared(reals[:1].expand(32, -1), reals)
     assert (round(same.diversity, 5), same.duplicates) == (0, 1)
-    assert compared(reals, reals) == Portrait(diversity=1.0, duplicates=0.0)
+    assert same.reach < 0.2
+    own = compared(reals[1::2], reals)
+    assert (own.duplicates, own.reach) == (0, 1)
+    assert own.diversity == pytest.approx(1, abs=0.05)
 
 
-class Spoiled(DCGAN):
-    """Its fakes turn to NaN once, on the 20th step, unless the training has gone back."""
-
-    at = 20
-
-    def _fakes(self, generator: nn.Module, reals: Batch, draws: Draws) -> Batch:
-        fakes = super()._fakes(generator, reals, draws)
-        bad = draws.step == self.at and draws.seed == 3
-        return Batch(samples=fakes.samples * (float("nan") if bad else 1), labels=None)
-
-
-class AlwaysSpoiled(DCGAN):
-    def generate(self, network: nn.Module, latents: Tensor, labels: Tensor | None) -> Tensor:
-        return super().generate(network, latents, labels) * float("nan")
-
-
-class Constant(DCGAN):
-    """Its generator does not look at its latents."""
-
-    def generate(self, network: nn.Module, latents: Tensor, labels: Tensor | None) -> Tensor:
-        return super().generate(network, 0 * latents + 1, labels)
+def test_heaps_of_real_points_are_no_duplicates_but_one_heap_alone_is_a_collapse():
+    heaps = torch.eye(8).repeat_interleave(16, 0)  # 128 points in 8 places
+    fine, alone = compared(heaps[::2] + 1e-4 * torch.randn(64, 8), heaps), compared(heaps[:1].expand(64, -1), heaps)
+    assert (fine.duplicates, fine.reach) == (0, 1)
+    assert alone.reach == 1 / 8
 
 
 def findings(recorder: Recorder) -> list[str]:
@@ -129,7 +127,7 @@ def findings(recorder: Recorder) -> list[str]:
 
 def test_rollback_recovers_and_says_so(tiny: TinySettings, shapes16: PackedData, workspace: Path):
     hooks = Recorder()
-    settings = tiny(**LONG, family_object=Spoiled, health={"on_divergence": "rollback"})
+    settings = tiny(**LONG, family_object=SpoiledOnce, health={"on_divergence": "rollback"})
     outcome = train(settings, shapes16, workspace=workspace, resume=None, hooks=hooks)
     assert outcome.status == "finished"
     assert {"divergence", "rollback"} <= set(findings(hooks))
@@ -142,16 +140,28 @@ def test_rollback_recovers_and_says_so(tiny: TinySettings, shapes16: PackedData,
     assert any(line["findings"] for line in lines)
 
 
+def test_rollback_recovers_from_a_collapse(tiny: TinySettings, shapes16: PackedData, workspace: Path):
+    hooks = Recorder()
+    longer = LONG | {"examples": 24 * 280, "checkpoint_every": 24 * 50}
+    settings = tiny(**longer, family_object=DeafOnce, params=LEARNING, health={"on_collapse": "rollback"})
+    outcome = train(settings, shapes16, workspace=workspace, resume=None, hooks=hooks)
+    assert outcome.status == "finished"
+    (note,) = [finding for tick in hooks.ticks for finding in tick.findings if finding.name == "rollback"]
+    assert "mode_collapse" in note.message
+    assert note.evidence["to"] == 24 * 200  # the newest checkpoint before it
+    assert findings(hooks)[-1] == "rollback"
+
+
 def test_rollbacks_are_bounded(tiny: TinySettings, shapes16: PackedData, workspace: Path):
     hooks = Recorder()
-    settings = tiny(family_object=AlwaysSpoiled, health={"on_divergence": "rollback"})
+    settings = tiny(family_object=Spoiled, health={"on_divergence": "rollback"})
     with pytest.raises(Diverged, match=f"{MAX_ROLLBACKS} rollbacks did not help"):
         train(settings, shapes16, workspace=workspace, resume=None, hooks=hooks)
     assert findings(hooks).count("rollback") == MAX_ROLLBACKS
 
 
 def test_a_resume_after_a_rollback_is_exact(tiny: TinySettings, shapes16: PackedData, tmp_path: Path):
-    settings = tiny(**LONG, family_object=Spoiled, health={"on_divergence": "rollback"})
+    settings = tiny(**LONG, family_object=SpoiledOnce, health={"on_divergence": "rollback"})
     whole = train(settings, shapes16, workspace=tmp_path / "1", resume=None, hooks=NoHooks())
     stopped = train(settings, shapes16, workspace=tmp_path / "2", resume=None, hooks=StopAt(24 * 30))
     again = train(settings, shapes16, workspace=tmp_path / "3", resume=stopped.checkpoint, hooks=NoHooks())
@@ -165,19 +175,19 @@ def rank_main(rank: int, settings: Settings, data: Path, workspace: Path) -> flo
 
 
 def test_all_ranks_go_back_together(gang: Gang, tiny: TinySettings, shapes16: PackedData, tmp_path: Path):
-    settings = tiny(**LONG, family_object=Spoiled, health={"on_divergence": "rollback"})
+    settings = tiny(**LONG, family_object=SpoiledOnce, health={"on_divergence": "rollback"})
     assert gang.run(2, rank_main, settings, shapes16.folder, tmp_path) == [1.0, -1.0]
 
 
 def test_a_collapsed_generator_is_named(tiny: TinySettings, shapes16: PackedData, tmp_path: Path):
     hooks = Recorder()
     longer = LONG | {"examples": 24 * 260}
-    settings = tiny(**longer, family_object=Constant)
+    settings = tiny(**longer, family_object=Deaf)
     train(settings, shapes16, workspace=tmp_path / "1", resume=None, hooks=hooks)
     assert "mode_collapse" in findings(hooks)
     with pytest.raises(Collapsed, match="mode_collapse"):
         train(
-            tiny(**longer, family_object=Constant, health={"on_collapse": "fail"}),
+            tiny(**longer, family_object=Deaf, health={"on_collapse": "fail"}),
             shapes16,
             workspace=tmp_path / "2",
             resume=None,

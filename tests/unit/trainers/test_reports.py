@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support import plugin
 from trainers.background import Background
 from trainers.describe import describe, main
 from trainers.grids import save_grid, tile
@@ -52,6 +53,14 @@ def test_the_descriptions_that_jobs_reads_are_those_of_the_families():
     kept = Path(__file__).parents[3] / "jobs" / "families.json"
     assert json.loads(kept.read_text("utf-8")) == json.loads(json.dumps(describe())), (
         "write it anew: python -m trainers.describe jobs/families.json"
+    )
+
+
+def test_a_plugin_describes_its_own(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(plugin.FOLDER))
+    kept = plugin.FOLDER / "toy_gans" / "families.json"
+    assert json.loads(kept.read_text("utf-8")) == json.loads(json.dumps(describe(plugin.BY_ENTRY_POINT))), (
+        f"write it anew: PYTHONPATH=tests/plugin python -m trainers.describe {kept} {plugin.BY_ENTRY_POINT}"
     )
 
 

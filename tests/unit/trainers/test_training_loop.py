@@ -75,6 +75,7 @@ def test_a_whole_training(tiny: TinySettings, shapes16: PackedData, workspace: P
         "logits/fake",
         "health/diversity",
         "health/duplicates",
+        "health/reach",
     }
     assert set(lines[0]["activity_seconds"]) == {"data", "discriminator", "generator", "health"}
 

@@ -1,0 +1,66 @@
+"""What the learning runs train: every family on clothes, and the first one's dense networks on the ring."""
+
+from dataclasses import replace
+from typing import Any
+
+from jobs import load, rank
+from jobs.spec import TrainJob
+from trainers.settings import Settings
+
+
+def _quick(lr: float, *, steps: int = 1, **more: Any) -> dict[str, Any]:
+    return {"generator": {"lr": lr}, "discriminator": {"lr": lr, "steps": steps}, "ema": {"half_life": 2000}, **more}
+
+
+# Each paper's recipe with narrow networks, and rates for minutes rather than days. (params, examples)
+CLOTHES: dict[str, tuple[dict[str, Any], int]] = {
+    # Batch norm in the generator: without it, or the paper's dropout, the maxout discriminator wins.
+    "gan": (
+        {
+            "generator_widths": [256, 512],
+            "pieces": 3,
+            "generator": {"norm": "batch", "lr": 4e-4},
+            "discriminator": {"lr": 2e-4},
+            "stabilisers": {"label_smoothing": 0.9},
+            "ema": {"half_life": 2000},
+        },
+        150_000,
+    ),
+    "dcgan": (_quick(4e-4, base_channels=32), 100_000),
+    "cgan": (_quick(4e-4, base_channels=32), 100_000),
+    "wgan": (_quick(5e-4, steps=2, base_channels=32), 150_000),
+    "wgan_gp": (_quick(1e-3, steps=2, generator_channels=32, discriminator_channels=32), 60_000),
+    "sngan": (_quick(1e-3, steps=2, generator_channels=32, discriminator_channels=32), 60_000),
+    "r3gan": (_quick(1e-3, channels=32, blocks=1, penalties={"r1": {"weight": 1.0}, "r2": {"weight": 1.0}}), 40_000),
+}
+
+
+def ring(changes: dict[str, Any], seed: int) -> Settings:
+    """The example ring.yaml, which is R3GAN's recipe on dense networks, with these parameters in place of its own."""
+    (job,) = load.load_file(load.find("ring"))
+    assert isinstance(job, TrainJob)
+    plain = rank.settings(job, cpus=1, device="cpu")
+    return replace(plain, params={**plain.params, **changes}, seed=seed, tick_seconds=0.5)
+
+
+def _critic(**more: Any) -> dict[str, Any]:
+    return {"lr": 1e-3, "betas": [0, 0.9], "schedule": "linear", **more}
+
+
+RING: dict[str, dict[str, Any]] = {
+    "relativistic, R1 and R2": {},
+    "non-saturating, R1": {"loss": "non_saturating", "penalties": {"r1": {"weight": 1.0}}},
+    "WGAN-GP": {
+        "loss": "wasserstein",
+        "penalties": {"gradient_penalty": {"weight": 0.1}},
+        "discriminator": _critic(steps=3),
+    },
+    "hinge, spectral norm": {"loss": "hinge", "penalties": {}, "discriminator": _critic(norm="spectral")},
+}
+# The generator runs ahead of a discriminator that hardly moves: all samples go where it says, to one point.
+CRIPPLED: dict[str, Any] = {
+    "loss": "non_saturating",
+    "penalties": {},
+    "generator": {"lr": 1e-3, "steps": 5},
+    "discriminator": {"lr": 1e-5},
+}

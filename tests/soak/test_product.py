@@ -1,0 +1,72 @@
+"""The full product: every option with every family that accepts it, for 60 steps in float64. Run by hand: make soak."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from tests.support.options import OPTIONS, merged
+from tests.support.toy import (
+    CLASSES,
+    SIDE,
+    StopAfterOneTick,
+    by_two,
+    for_sixty_steps,
+    furthest,
+    numbers,
+    packed,
+    settings,
+    trained,
+)
+from trainers.data.packed import PackedData
+from trainers.family import UnsupportedShape, build, get, names
+
+
+def accepted() -> dict[str, tuple[str, dict[str, Any]]]:
+    """What the engine refuses is no member of the product: tests/contract holds it to its reasons."""
+    found = {}
+    for option, (_, more) in OPTIONS.items():
+        for name in names():
+            params = merged(get(name).tiny(), more)
+            try:
+                build(name, params, shape=(1, SIDE, SIDE), classes=CLASSES)
+            except (ValidationError, UnsupportedShape):
+                continue
+            found[f"{name}, {option}"] = name, params
+    return found
+
+
+ACCEPTED = accepted()
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> PackedData:
+    return packed(tmp_path_factory.mktemp("toy") / "data")
+
+
+@pytest.fixture(scope="module")
+def pairs(toy: PackedData, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """What two workers made of each."""
+    wanted = {case: for_sixty_steps(*ACCEPTED[case]) for case in ACCEPTED}
+    return by_two(wanted, toy, tmp_path_factory.mktemp("two"))
+
+
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("case", ACCEPTED)
+def test_two_workers_equal_one(case: str, toy: PackedData, pairs: dict[str, Path], tmp_path: Path) -> None:
+    alone = trained(toy, tmp_path, for_sixty_steps(*ACCEPTED[case]))
+    assert furthest(alone.checkpoint, pairs[case]) <= 1e-10
+
+
+@pytest.mark.parametrize("case", ACCEPTED)
+def test_a_resume_is_exact(case: str, toy: PackedData, tmp_path: Path) -> None:
+    name, params = ACCEPTED[case]
+    wanted = settings(name, params=params)
+    whole = trained(toy, tmp_path / "whole", wanted)
+    stopped = trained(toy, tmp_path / "stopped", wanted, hooks=StopAfterOneTick())
+    resumed = trained(toy, tmp_path / "resumed", wanted, resume=stopped.checkpoint)
+    left, right = numbers(whole.checkpoint), numbers(resumed.checkpoint)
+    assert stopped.steps < whole.steps
+    assert all(torch.equal(left[key], right[key]) for key in left)
