@@ -31,6 +31,7 @@ class Stream:
         """balanced: every class equally often; LabelsMissing."""
         self._data, self._share, self._device, self._dtype = data, share, device, dtype
         self._order = _balanced(data, seed) if balanced else Order(data.count, seed=seed)
+        self._mapped = np.asarray(data.samples)  # np.memmap itself makes each gathering slower
         self._resident = _resident(data, device)
 
     def batch(self, position: int) -> Batch:
@@ -46,7 +47,7 @@ class Stream:
     def _gathered(self, indices: np.ndarray) -> torch.Tensor:
         if self._resident is not None:
             return self._resident.index_select(0, torch.from_numpy(indices).to(self._device))
-        samples = torch.from_numpy(self._data.samples[indices])
+        samples = torch.from_numpy(self._mapped.take(indices, axis=0))
         if self._device.type == "cuda":
             samples = samples.pin_memory()
         return samples.to(self._device, non_blocking=True)
