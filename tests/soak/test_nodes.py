@@ -38,11 +38,11 @@ def spec(name: str, examples: str = "24k", workers: str = "2", **more: str) -> s
 
 @pytest.fixture(scope="module")
 def nodes(s3_server: weed.S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
-    """A head of one CPU; tests add nodes. Idle capacity goes to elastic jobs after five seconds."""
+    """A head of one CPU; tests add nodes. Idle capacity goes to elastic jobs after ten seconds."""
     home = tmp_path_factory.mktemp("nodes")
     works = TheWorks(home, s3_server)
     queues = home / "queues.yaml"
-    queues.write_text("protected: 5s\ngrow_after: 5s\nqueues: {default: {}}\n")
+    queues.write_text("protected: 5s\ngrow_after: 10s\nqueues: {default: {}}\n")
     works.env |= {"GANWORKS_QUEUES": str(queues)}
     works.up("--cpus", "1")
     yield Nodes(works)
@@ -62,7 +62,7 @@ def last_tick(works: TheWorks, job: dict[str, Any], attempt: int) -> int:
 
 def test_an_elastic_job_grows_into_a_new_node_and_shrinks_for_another_job(nodes: Nodes, tmp_path: Path) -> None:
     works = nodes.works
-    (elastic,) = works.submit(spec("elastic", "120k", "{min: 1, max: 2}", priority="10"), tmp_path)
+    (elastic,) = works.submit(spec("elastic", "400k", "{min: 1, max: 2}", priority="10"), tmp_path)
     wait_for_checkpoint(works, elastic, 1)
     nodes.add(WEST, zone="west")
     wait_for_checkpoint(works, elastic, 2)
