@@ -22,15 +22,19 @@ class Nodes:
         self.works = works
         self.started: dict[str, subprocess.Popen[bytes]] = {}
 
-    def add(self, ip: str, cpus: int = 1, **labels: str) -> None:
-        """Returns when the orchestrator sees it."""
+    def ensure(self, ip: str, **labels: str) -> None:
+        if ip not in self.started:
+            self.add(ip, **labels)
+
+    def add(self, ip: str, **labels: str) -> None:
+        """A node of one CPU; returns when the orchestrator sees it."""
         before = self.cpus()
         ports = {name: port for name, port in ray_head.choose_ports().items() if name not in HEAD_ONLY}
         named = ",".join(f"{name}={value}" for name, value in labels.items())
         command = [
             str(Path(sys.executable).with_name("ray")), "start", "--block", "--disable-usage-stats",
             f"--address={ray_head.HOST}:{self.works.record.ray_ports['port']}", f"--node-ip-address={ip}",
-            f"--num-cpus={cpus}", *([f"--labels={named}"] if named else []),
+            "--num-cpus=1", *([f"--labels={named}"] if named else []),
             *(f"--{name}={port}" for name, port in ports.items()),
         ]  # fmt: skip
         env = ray_head.environment(self.works.home, self.works.stack)
@@ -38,7 +42,7 @@ class Nodes:
             self.started[ip] = subprocess.Popen(
                 command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        self.works.wait_for(lambda: self.cpus() >= before + cpus, within=90)
+        self.works.wait_for(lambda: self.cpus() >= before + 1, within=90)
 
     def kill(self, ip: str) -> None:
         """The raylet, its workers and the launcher, as a machine that loses power."""
