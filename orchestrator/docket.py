@@ -5,11 +5,12 @@ Nothing rests on it alone: every step of a job's life is guarded in the database
 """
 
 import heapq
+from collections.abc import Sequence
 
 from orchestrator import asking, db
 from orchestrator.records import Attempt, Job
 from orchestrator.scheduler import Backlog, Held, Queued
-from orchestrator.states import Status
+from orchestrator.states import AttemptStatus, Status
 
 
 class Docket:
@@ -76,7 +77,7 @@ class Docket:
         self.jobs[job.id] = job
         if job.status in (Status.WAITING, Status.RETRYING):
             self.waiting[job.id] = job
-        if job.is_queued:
+        if job.is_queued and not _leaves(job, holding):
             self._queue(job, asking.asks(job, attempts, grace, now))
 
     def _queue(self, job: Job, asked: Queued) -> None:
@@ -85,3 +86,9 @@ class Docket:
         limit = job.parsed.queue_timeout
         if limit is not None and job.queued is not None:
             heapq.heappush(self._overdue, (job.queued + limit, job.id))
+
+
+def _leaves(job: Job, holding: Sequence[Attempt]) -> bool:
+    """An elastic job that has stopped for another size gets it once its own places are free: before that it would
+    start as small as it was."""
+    return len(asking.sizes(job.parsed)) > 1 and any(attempt.status == AttemptStatus.STOPPED for attempt in holding)

@@ -106,13 +106,17 @@ class Outcome:
     ends: dict[str, float] = field(default_factory=dict)
     busy: float = 0.0  # GPU-seconds held until the last arrival
     plans: list[float] = field(default_factory=list)
-    preemptions: int = 0
+    stopped: list[str] = field(default_factory=list)  # jobs, once for each time
 
     wasted: float = 0.0  # GPU-seconds of stops and restarts
 
+    def waited(self, load: Load) -> dict[str, float]:
+        """Seconds before its first attempt and between its attempts, by job."""
+        return {job.job_id: self.ends[job.job_id] - job.submitted - load.seconds[job.job_id] for job in load.jobs}
+
     def report(self, load: Load, days: float) -> dict[str, object]:
         jobs = {job.job_id: job for job in load.jobs}
-        waited = {id: end - jobs[id].submitted - load.seconds[id] for id, end in self.ends.items()}
+        waited = self.waited(load)
         plans = sorted(self.plans)
 
         def hours(wanted: Callable[[Queued], bool]) -> dict[str, float]:
@@ -134,7 +138,8 @@ class Outcome:
                 "the hog": hours(lambda job: job.owner == "hog"),
             },
             "fairness": round(fairness(jobs, waited, load.seconds), 3),
-            "preemptions": self.preemptions,
+            "preemptions": len(self.stopped),
+            "preempted_jobs": len(set(self.stopped)),
             "wasted_share_of_work": round(self.wasted / load.work, 6),
             "plan_cpu_ms": {"p50": round(1e3 * percentile(plans, 50), 2), "p99": round(1e3 * percentile(plans, 99), 2),
                         "max": round(1e3 * plans[-1], 2), "calls": len(plans)},
@@ -216,7 +221,7 @@ def simulate(
             heapq.heappush(ends, (now + left[job.job_id], job.job_id, runs[job.job_id]))
         for stop in plan.stops:
             gang = held[stop.job_id]
-            outcome.preemptions += 1
+            outcome.stopped.append(stop.job_id)
             stops[stop.job_id] += 1
             runs[stop.job_id] += 1
             left[stop.job_id] = max(left[stop.job_id] - (now - gang.started), 0.0) + restart

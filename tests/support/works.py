@@ -48,9 +48,9 @@ class TheWorks:
             [*GANWORKS, *arguments], env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
-    def up(self) -> None:
+    def up(self, *options: str) -> None:
         port = processes.free_ports(1)[0]
-        done = self.ganworks("up", "--port", str(port))
+        done = self.ganworks("up", "--port", str(port), *options)
         assert done.returncode == 0, done.stderr + self.log("keeper.log") + self.log("server.log")
 
     def down(self) -> None:

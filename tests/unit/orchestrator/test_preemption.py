@@ -106,7 +106,10 @@ def test_an_elastic_job_shrinks_for_another_and_grows_back(bench: Bench) -> None
     assert bench.job(elastic).status == Status.RUNNING, "not for a moment's idleness"
     bench.sleep(35, beating=driver)
     assert "grown" in bench.events(elastic)
-    driver.result("stopped")
+    driver.call("result", {"outcome": "stopped"})
+    bench.step(3)
+    assert len(bench.attempts(elastic)) == 2, "its own places are not free yet: it would come back no larger"
+    driver.dies()
     bench.step(3)
     assert bench.attempts(elastic)[2].workers == 4
 

@@ -56,7 +56,7 @@ def test_queues_tell_what_they_hold_and_who_waits(bench: Bench, tmp_path) -> Non
     bench.works.settings = bench.works.supervisor.settings = chosen
     bench.cluster.machines = [Node(id="n", cpus=8)]
     bench.sleep(5)
-    bench.submit(train("a", resources={"workers": 2}), train("b"))
+    bench.submit(train("a", resources={"workers": 2}), train("b", priority=40))
     bench.step()
     answer = bench.get("/api/v1/queues").json()
     (queue,) = answer["queues"]
