@@ -21,14 +21,14 @@ from tests.support.toy import (
     trained,
 )
 from trainers.data.packed import PackedData
-from trainers.family import UnsupportedShape, build, get, names
+from trainers.family import UnsupportedShape, build, built_in, get
 
 
 def accepted() -> dict[str, tuple[str, dict[str, Any]]]:
     """What the engine refuses is no member of the product: tests/contract holds it to its reasons."""
     found = {}
     for option, (_, more) in OPTIONS.items():
-        for name in names():
+        for name in built_in():
             params = merged(get(name).tiny(), more)
             try:
                 build(name, params, shape=(1, SIDE, SIDE), classes=CLASSES)
