@@ -47,9 +47,10 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> PackedData:
 
 
 @pytest.fixture(scope="module")
-def pairs(toy: PackedData, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """What two workers made of each."""
-    wanted = {case: for_sixty_steps(*ACCEPTED[case]) for case in ACCEPTED}
+def pairs(request: pytest.FixtureRequest, toy: PackedData, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """What two workers made of each that was asked for (-k)."""
+    chosen = {item.callspec.params["case"] for item in request.session.items if item.module is request.module}
+    wanted = {case: for_sixty_steps(*ACCEPTED[case]) for case in ACCEPTED if case in chosen}
     return by_two(wanted, toy, tmp_path_factory.mktemp("two"))
 
 
