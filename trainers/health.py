@@ -56,7 +56,7 @@ RULES = (
         message="the generator's gradient is lost",
     ),
     Rule(finding="oscillation", signal="swing", limit=1.0, above=True, ticks=1, message="the players chase each other"),
-    Rule(finding="mode_collapse", signal="reach", limit=0.2, message="samples are near to few real ones"),
+    Rule(finding="mode_collapse", signal="reach", limit=0.15, message="samples are near to few real ones"),
     Rule(finding="mode_collapse", signal="diversity", limit=0.25, message="samples of different latents are alike"),
     Rule(
         finding="mode_collapse",

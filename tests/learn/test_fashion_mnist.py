@@ -17,7 +17,7 @@ from tests.learn import recipes
 from tests.learn.kid import Features, kid
 from tests.support.models import as_model
 from trainers.data.packed import PackedData
-from trainers.family import names
+from trainers.family import built_in
 from trainers.grids import save_grid
 from trainers.loop import NoHooks, Settings, train
 from trainers.sampling import Sampler
@@ -55,7 +55,7 @@ def features() -> Features:
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("family", names())
+@pytest.mark.parametrize("family", built_in())
 def test_it_gets_nearer_to_real_clothes_all_the_way(
     family: str, clothes: Clothes, features: Features, tmp_path: Path
 ) -> None:
