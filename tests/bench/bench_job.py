@@ -1,15 +1,17 @@
 """Examples a second of a whole ganworks training job, beside a bare PyTorch loop of the same networks, batch and threads.
 
-    python -m tests.bench.bench_job [--examples 40000]
+    python -m tests.bench.bench_job [--examples 24000] [--rounds 3]
 
-The bare loop runs before and after the job, so that a machine that slows down or speeds up disturbs both. The job's
-rate is what its users get: ticks, grids and checkpoints included, from the first tick to the last.
+Jobs and bare loops take turns, and a job is compared with the loops before and after it, so that a machine that slows
+down or speeds up disturbs both. The job's rate is what its users get: ticks, grids and checkpoints included, from the
+first tick to the last.
 """
 
 import argparse
 import statistics
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -48,39 +50,48 @@ def bare(folder: Path, round_: int, steps: int) -> float:
     return float((folder / "rate").read_text())
 
 
-def job(folder: Path, examples: int) -> float:
+def job(client: Client, number: int, examples: int) -> float:
     spec = {
         "kind": "train",
-        "name": "bench",
+        "name": f"bench-{number}",
         "model": {"family": "dcgan", "params": {"base_channels": CHANNELS}},
         "data": {"source": "shapes", "resolution": RESOLUTION, "channels": 1},
         "train": {"examples": examples, "batch_size": BATCH},
         "resources": {"workers": WORKERS},
     }
-    stack = Stack(folder / "home")
-    stack.start()
-    try:
-        client = Client(stack.url, stack.token)
-        (submitted,) = client.submit([spec], key=None)["jobs"]
-        (ended,) = follow.follow(client, [submitted["id"]])
-        return ended["attempts"][-1]["result"]["rate"]
-    finally:
-        stack.stop()
+    (submitted,) = client.submit([spec], key=None)["jobs"]
+    (ended,) = follow.follow(client, [submitted["id"]])
+    return ended["attempts"][-1]["result"]["rate"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--examples", type=int, default=40_000)
+    parser.add_argument("--examples", type=int, default=24_000)
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     steps = options.examples // BATCH // 2
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         pack(Shapes(count=10_000), folder / "data", resolution=RESOLUTION, channels=1)
-        before = bare(folder, 0, steps)
-        ours = job(folder, options.examples)
-        after = bare(folder, 1, steps)
-    print(f"bare loop: {before:.0f} examples/s before, {after:.0f} after; ganworks job: {ours:.0f} examples/s")
-    print(f"job / bare loop: {ours / statistics.mean([before, after]):.3f}  ({WORKERS} workers of one thread)")
+        stack = Stack(folder / "home")
+        stack.start()
+        try:
+            client = Client(stack.url, stack.token)
+            loops, jobs = [bare(folder, 0, steps)], []
+            for n in range(options.rounds):
+                jobs.append(job(client, n, options.examples))
+                loops.append(bare(folder, n + 1, steps))
+        finally:
+            stack.stop()
+    ratios = [ours / statistics.mean(around) for ours, around in zip(jobs, pairwise(loops), strict=True)]
+    print(f"examples/s: jobs {_listed(jobs)}; bare loops {_listed(loops)}")
+    print(
+        f"job / bare loop: {statistics.median(ratios):.3f}  (median of {options.rounds}; {WORKERS} workers of one thread)"
+    )
+
+
+def _listed(rates: list[float]) -> str:
+    return ", ".join(f"{rate:.0f}" for rate in rates)
 
 
 if __name__ == "__main__":
