@@ -82,10 +82,11 @@ def prune(store: Store, job: Layout, *, keep: int) -> None:
         _remove(store, key)
 
 
-def forget(store: Store, job: Layout, *, after: int) -> None:
-    """Leave those of at most so many examples: the training went back, and what it left must not be resumed from."""
+def forget(store: Store, job: Layout, *, after: int, attempt: int) -> None:
+    """Leave those of at most so many examples: the training went back, and what it left must not be resumed from.
+    Those of later attempts stay: a stale one must not take them away."""
     for key in committed(store, job):
-        if key.examples > after:
+        if key.examples > after and key.attempt <= attempt:
             _remove(store, key)
 
 

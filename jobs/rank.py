@@ -218,7 +218,7 @@ class Outbox:
         self._grids.append(self._pool.submit(self._insist, lambda: self.store.put(key, path.read_bytes())))
 
     def rolled_back(self, examples: int) -> None:
-        self._insist(lambda: checkpoints.forget(self.store, self.job, after=examples))
+        self._insist(lambda: checkpoints.forget(self.store, self.job, after=examples, attempt=self.attempt))
 
     def finish(self, outcome: loop.Outcome, workspace: Path) -> None:
         for grid in self._grids:

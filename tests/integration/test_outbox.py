@@ -91,6 +91,14 @@ def test_old_checkpoints_go_and_the_newest_stay(outbox: Outbox, tmp_path: Path) 
     assert not list(outbox.store.list(outbox.job.checkpoint(10, 1)))
 
 
+def test_a_stale_attempt_that_goes_back_takes_nothing_of_a_later_one(outbox: Outbox, tmp_path: Path) -> None:
+    for examples in (10, 20):
+        outbox.checkpoint(local(tmp_path, examples), examples)
+    checkpoints.upload(outbox.store, outbox.job, tmp_path / f"{20:012d}", examples=30, attempt=2)
+    outbox.rolled_back(10)
+    assert commits(outbox) == [30, 10]
+
+
 def test_an_outage_is_told_once_and_waited_out(
     outbox: Outbox, proxy: FaultProxy, orchestrator: Orchestrator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
