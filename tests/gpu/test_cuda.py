@@ -57,6 +57,15 @@ def test_bf16_stays_near_fp32(data: PackedData, tmp_path: Path) -> None:
         assert torch.allclose(value.float(), model(rough)[name].float(), atol=2e-3), name
 
 
+@pytest.mark.parametrize("execution", [{"compile": True}, {"passes": 2}])
+def test_however_a_step_is_computed_it_stays_near(data: PackedData, tmp_path: Path, execution: dict) -> None:
+    plain = train(settings(examples=64), data, workspace=tmp_path / "a", resume=None, hooks=NoHooks())
+    other = settings(examples=64, params=PARAMS | {"execution": execution})
+    changed = train(other, data, workspace=tmp_path / "b", resume=None, hooks=NoHooks())
+    for name, value in model(plain).items():
+        assert torch.allclose(value, model(changed)[name], atol=2e-3), name
+
+
 def test_a_sample_does_not_depend_on_its_neighbours(data: PackedData, tmp_path: Path) -> None:
     outcome = train(settings(), data, workspace=tmp_path, resume=None, hooks=NoHooks())
     assert outcome.model
