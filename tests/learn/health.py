@@ -107,7 +107,7 @@ FAULTS = (
     Case(name="deaf generator", family="dcgan", params=DCGAN, planted=Deaf, finding="mode_collapse"),
     Case(name="ring, crippled", params=recipes.ring(recipes.CRIPPLED, 0).params, finding="mode_collapse", **RING),
 )
-CASES: tuple[Case, ...] = HEALTHY + FAULTS
+CASES: tuple[Case, ...] = FAULTS + HEALTHY
 
 
 class Seen(NoHooks):
