@@ -187,9 +187,9 @@ def head() -> str:
 
 ABOUT = """# What `health` goes by
 
-`python -m tests.learn.health docs/health.md` wrote this: every signal's worst value in each kind of training, over its seeds,
-at four ticks a second. A value counts as worst only over as many ticks in a row as
-its rule wants. Healthy trainings must name nothing, planted faults what the column says.
+`python -m tests.learn.health docs/health.md` writes this: every signal's worst value in each kind of training, over its seeds, at four
+ticks a second; the head has the limits. A value counts as worst only over as many ticks in a row as its rule wants. Healthy trainings
+must name nothing, planted faults what the last column but one says. `–`: the signal is not known there.
 """
 
 
