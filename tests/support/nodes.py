@@ -45,13 +45,18 @@ class Nodes:
         self.works.wait_for(lambda: self.cpus() >= before + 1, within=90)
 
     def kill(self, ip: str) -> None:
-        """The raylet, its workers and the launcher, as a machine that loses power."""
-        (raylet,) = self.raylets(ip)
-        doomed = [*raylet.children(recursive=True), raylet, psutil.Process(self.started[ip].pid)]
-        for process in doomed:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        self.started.pop(ip).wait()
+        """The raylet, its workers and the launcher, as a machine that loses power; what is gone already is fine."""
+        launcher = self.started.pop(ip)
+        for raylet in self.raylets(ip):
+            for process in [*raylet.children(recursive=True), raylet]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+        launcher.kill()
+        launcher.wait()
+
+    def close(self) -> None:
+        for ip in list(self.started):
+            self.kill(ip)
 
     def raylets(self, ip: str) -> list[psutil.Process]:
         found = self.works.find("raylet/raylet", f"--node_ip_address={ip}")
