@@ -129,9 +129,7 @@ class Minder:
         if attempt.driver_ended is None:
             self._stop_in_ray(attempt)
         crash_point("lose: after Ray stopped it")
-        gone = sorted(set(attempt.placement) - {node.id for node in self.nodes or ()}) if self.nodes else []
-        if failure == "lost" and gone:
-            failure, message = "node_lost", f"node {', '.join(gone)} is gone; {message}"
+        failure, message = watch.blamed(failure, message, attempt.placement, self.nodes)
         code = watch.exit_code(log)
         lost = Ending(status=AttemptStatus.LOST, failure=failure, message=message, exit_code=code, log=log)
         self._end(attempt, lost, now)

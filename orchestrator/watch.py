@@ -5,11 +5,12 @@ its driver ended and no result came, or when the driver has been silent for too 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from orchestrator.records import Attempt
+from orchestrator.scheduler import Node
 from orchestrator.settings import Settings
 
 LONGEST_MESSAGE = 500  # characters
@@ -122,6 +123,16 @@ def exit_code(message: str) -> int | None:
     """The driver's, as Ray tells it."""
     found = re.search(r"exit code:? (-?\d+)", message)
     return int(found[1]) if found else None
+
+
+def blamed(failure: str, message: str, placement: Collection[str], nodes: Sequence[Node] | None) -> tuple[str, str]:
+    """Failure and message: what is lost together with a node is the node's fault. `nodes`: None, Ray is not reached."""
+    gone = sorted(set(placement) - {node.id for node in nodes}) if nodes else []
+    return (
+        ("node_lost", f"node {', '.join(gone)} is gone; {message}")
+        if failure == "lost" and gone
+        else (failure, message)
+    )
 
 
 def _unclaimed(attempt: Attempt, driver: Driver, settings: Settings, now: float, since: float) -> Verdict:

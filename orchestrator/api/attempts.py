@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, HTTPException
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
-from orchestrator import auth, db, keys, lifecycle, totals
+from orchestrator import auth, db, keys, lifecycle, totals, watch
 from orchestrator.crash import crash_point
 from orchestrator.lifecycle import Ending
 from orchestrator.records import Attempt, Job
@@ -209,10 +209,13 @@ def commit(body: Commit, driver: Driver, works: TheWorks) -> dict[str, str]:
 def result(body: Result, driver: Driver, works: TheWorks) -> dict[str, str]:
     """How the attempt ended; the same again is fine."""
     crash_point("finish: before the result")
+    failure, message = (body.failure or "user_code") if body.outcome == "failed" else None, (body.message or "")[:4000]
+    if failure:
+        failure, message = watch.blamed(failure, message, driver.placement, works.supervisor.nodes)
     ending = Ending(
         status=AttemptStatus(body.outcome.upper()),
-        failure=(body.failure or "user_code") if body.outcome == "failed" else None,
-        message=works.redactor.text((body.message or "")[:4000]),
+        failure=failure,
+        message=works.redactor.text(message),
         data=works.redactor.values(finite(body.data)),
         exit_code=body.exit_code,
         log=body.log,

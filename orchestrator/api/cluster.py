@@ -37,6 +37,7 @@ def _nodes(nodes: Sequence[Node], held: Sequence[Held]) -> list[dict[str, Any]]:
     return [
         {
             "id": node.id,
+            "labels": dict(node.labels),
             "cpus": node.cpus,
             "free_cpus": free[node.id].cpus,
             "gpus": node.gpus,

@@ -6,6 +6,7 @@ it looks at the firsts of the lanes in order, which are kept here from plan to p
 """
 
 from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from weakref import WeakValueDictionary
 
@@ -15,7 +16,10 @@ from orchestrator.scheduler.model import Queued
 class Shape:
     """What jobs that fit in the same places have in common: one object for each shape, so that it is its own key."""
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ("__weakref__", "job")
+
+    def __init__(self, job: Queued) -> None:
+        self.job = job  # one of them
 
 
 class Lane:
@@ -34,12 +38,13 @@ Place = tuple[float, str, int, Lane]  # due, job, its index in the lane, the lan
 
 
 class Line:
-    __slots__ = ("heads", "lanes", "owner", "priority", "queue")
+    __slots__ = ("heads", "lanes", "owner", "priority", "queue", "shapes")
 
     def __init__(self, queue: str, owner: str, priority: int) -> None:
         self.queue, self.owner, self.priority = queue, owner, priority
         self.lanes: dict[tuple[Shape, float | None], Lane] = {}
         self.heads: list[Place] = []  # of every lane, in order
+        self.shapes: Counter[Shape] = Counter()  # how many lanes have each
 
 
 class Backlog:
@@ -79,15 +84,19 @@ class Backlog:
             insort(line.heads, lane.place())
             return
         del line.lanes[lane.shape, lane.longest]
+        line.shapes -= Counter((lane.shape,))  # leaves none at zero
         if not line.lanes:
             del self.lines[line.queue, line.owner, line.priority]
 
     def _lane(self, job: Queued) -> tuple[Line, Lane]:
         key = (job.queue, job.owner, job.priority)
         line = self.lines.get(key) or self.lines.setdefault(key, Line(*key))
-        shape = self._shapes.get(job.shape) or self._shapes.setdefault(job.shape, Shape())
+        shape = self._shapes.get(job.shape) or self._shapes.setdefault(job.shape, Shape(job))
         found = (shape, job.longest)
-        return line, line.lanes.get(found) or line.lanes.setdefault(found, Lane(*found))
+        if found not in line.lanes:
+            line.lanes[found] = Lane(*found)
+            line.shapes[shape] += 1
+        return line, line.lanes[found]
 
     def _leave(self, line: Line, lane: Lane) -> None:
         if lane.jobs:

@@ -12,6 +12,7 @@ from orchestrator.scheduler.backlog import Backlog, Lane, Line, Place
 from orchestrator.scheduler.quota import Ledger
 
 Skip = Callable[[Line, Lane, int], bool]  # whether a lane is known to have nothing that can start
+Shut = Callable[["View"], bool]  # whether the whole line is; it is then done with
 
 
 class View:
@@ -36,6 +37,11 @@ class View:
         else:
             self.n += 1
 
+    def take_all(self) -> list[Place]:
+        places = self.line.heads[self.n :] + self.rest
+        self.n, self.rest = len(self.line.heads), []
+        return places
+
     def push(self, place: Place) -> None:
         heapq.heappush(self.rest, place)
 
@@ -44,8 +50,8 @@ Entry = tuple[float, float, str, int, View]  # the user's share, due, job, a tie
 
 
 class Turns:
-    def __init__(self, backlog: Backlog, ledger: Ledger, skip: Skip) -> None:
-        self.ledger, self.skip = ledger, skip
+    def __init__(self, backlog: Backlog, ledger: Ledger, skip: Skip, shut: Shut) -> None:
+        self.ledger, self.skip, self.shut = ledger, skip, shut
         self.heaps: dict[tuple[str, int], list[Entry]] = {}
         for _, line in sorted(backlog.lines.items()):
             self.heaps.setdefault((line.queue, line.priority), []).append(self._entry(View(line), line.heads[0]))
@@ -87,6 +93,8 @@ class Turns:
 
     def _first(self, view: View) -> Place | None:
         """Lanes whose turn has come and that are known to have no room do not stand in the way."""
+        if self.shut(view):
+            return None
         while (place := view.first()) is not None and self.skip(view.line, place[3], place[2]):
             view.pop()
         return place

@@ -12,7 +12,7 @@ from orchestrator.scheduler import elastic, reasons
 from orchestrator.scheduler.backfill import Backfill, Promise, Reservation, by_end, promise_of_quota, reserve
 from orchestrator.scheduler.backlog import Backlog, Lane, Line, Shape
 from orchestrator.scheduler.model import Amount, Held, Preempt, Queued, Snapshot, Start, Wait
-from orchestrator.scheduler.order import Turns
+from orchestrator.scheduler.order import Turns, View
 from orchestrator.scheduler.preemption import Preemption, Victim
 from orchestrator.scheduler.quota import Ledger
 from orchestrator.scheduler.rooms import Rooms, total
@@ -78,11 +78,12 @@ class _Planner:
         self.backfill: Backfill | None = None
         self.promises: dict[tuple[str, str], list[Promise]] = {}  # by queue, and by owner in it where it is his limit
         self.full: set[Shape] = set()  # without any room: within a plan, it only shrinks
+        self.known: set[Shape] = set()  # whether they are full was looked at
         self.narrow: set[Shape] = set()  # without room beside the reservation
 
     def run(self) -> Plan:
         queued = self.snapshot.queued
-        turns = Turns(queued if isinstance(queued, Backlog) else Backlog(queued), self.ledger, self._skip)
+        turns = Turns(queued if isinstance(queued, Backlog) else Backlog(queued), self.ledger, self._skip, self._shut)
         while (turn := turns.next()) is not None:
             view, (_, _, at, lane) = turn
             if not self._start(lane, at):
@@ -96,10 +97,37 @@ class _Planner:
 
     def _skip(self, line: Line, lane: Lane, at: int) -> bool:
         """Once there is a reservation, those for whom there is neither room nor anybody to stop have no turn."""
-        if self.backfill is None or self._has_room(lane) or self.preemption.may_help(line, lane.shape):
+        shape = lane.shape
+        if self.backfill is None or (shape not in self.full and self._has_room(lane)):
             return False
-        self._say(lane, at, *self.reasons.of(line, lane.jobs[at], lane.shape))
+        if self.preemption.tries and self.preemption.may_help(line, shape):
+            return False
+        self._say(lane, at, *self.reasons.of(line, lane.jobs[at], shape))
         return True
+
+    def _shut(self, view: View) -> bool:
+        """The same for all of a line at once, which is the rule on a full cluster."""
+        line, head = view.line, self.plan.reservation
+        if head is None or self.preemption.reaches(line):
+            return False
+        for shape in line.shapes.keys() - self.known:
+            self._learn(shape)
+        if not line.shapes.keys() <= self.full:
+            return False
+        said = {}
+        for _, _, at, lane in view.take_all():
+            if lane.shape not in said:
+                reason, is_for_room = self.reasons.of(line, lane.jobs[at], lane.shape)
+                said[lane.shape] = (f"{reason}; behind job {head.job.name}" if is_for_room else reason), is_for_room
+            self.plan.waiting.append(Waiting(lane.jobs[at:] if at else lane.jobs, *said[lane.shape]))
+        return True
+
+    def _learn(self, shape: Shape) -> None:
+        """Whether there is any room for it, reserved or not."""
+        self.known.add(shape)
+        sizes = [(size, reasons.each_of(shape.job, size, self.gpus)) for size in shape.job.sizes]
+        if not any(self.free.room(shape.job, each) >= size for size, each in sizes):
+            self.full.add(shape)
 
     # --- starts
 

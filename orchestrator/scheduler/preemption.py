@@ -45,11 +45,12 @@ class Preemption:
         borrowers = {queue for queue in queues if ledger.is_borrowing(queue)}
         self._reclaiming = {queue for queue in policy.queues if ledger.is_under(queue)} if borrowers else set()
 
+    def reaches(self, line: Line) -> bool:
+        return self.tries > 0 and (line.priority > self.least or line.queue in self._reclaiming)
+
     def may_help(self, line: Line, shape: Shape) -> bool:
         """As far as is known."""
-        if self.tries <= 0 or not (line.priority > self.least or line.queue in self._reclaiming):
-            return False
-        return (line.queue, line.owner, line.priority, shape) not in self._failed
+        return self.reaches(line) and (line.queue, line.owner, line.priority, shape) not in self._failed
 
     def victims(
         self,

@@ -3,7 +3,6 @@
 Run by hand: make soak
 """
 
-import contextlib
 import json
 import signal
 from collections.abc import Iterator
@@ -45,7 +44,9 @@ def nodes(s3_server: weed.S3Server, tmp_path_factory: pytest.TempPathFactory) ->
     queues.write_text("protected: 5s\ngrow_after: 10s\nqueues: {default: {}}\n")
     works.env |= {"GANWORKS_QUEUES": str(queues)}
     works.up("--cpus", "1")
-    yield Nodes(works)
+    nodes = Nodes(works)
+    yield nodes
+    nodes.close()
     works.down()
 
 
@@ -138,8 +139,7 @@ def test_a_killed_head_comes_back_and_the_job_goes_on(nodes: Nodes, calm: dict[s
     nodes.wait_until(lambda: [found for found in works.find("gcs_server") if found.pid != gcs.pid])
     nodes.wait_until(lambda: nodes.cpus() == 1)
     for ip in list(nodes.started):
-        with contextlib.suppress(Exception):
-            nodes.kill(ip)
+        nodes.kill(ip)
         nodes.add(ip)
     job = works.wait_ended(job_id)
     assert job["status"] == "SUCCEEDED", works.story(job_id)

@@ -27,8 +27,17 @@ class Nodes:
             self.add(ip, **labels)
 
     def add(self, ip: str, **labels: str) -> None:
-        """A node of one CPU; returns when the orchestrator sees it."""
+        """A node of one CPU; returns when the orchestrator sees it. Ray gives a raylet 30 s to begin: on a busy machine
+        it may take another try."""
         before = self.cpus()
+        for _ in range(3):
+            launcher = self.started[ip] = self._launch(ip, labels)
+            self.works.wait_for(lambda: self.cpus() > before or launcher.poll() is not None, within=120)  # noqa: B023
+            if launcher.poll() is None:
+                return
+        raise AssertionError(self.works.log(f"node-{ip}.log"))
+
+    def _launch(self, ip: str, labels: dict[str, str]) -> subprocess.Popen[bytes]:
         ports = {name: port for name, port in ray_head.choose_ports().items() if name not in HEAD_ONLY}
         named = ",".join(f"{name}={value}" for name, value in labels.items())
         command = [
@@ -39,19 +48,23 @@ class Nodes:
         ]  # fmt: skip
         env = ray_head.environment(self.works.home, self.works.stack)
         with (self.works.home / f"node-{ip}.log").open("ab") as log:
-            self.started[ip] = subprocess.Popen(
+            return subprocess.Popen(
                 command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        self.works.wait_for(lambda: self.cpus() >= before + 1, within=90)
 
     def kill(self, ip: str) -> None:
-        """The raylet, its workers and the launcher, as a machine that loses power."""
-        (raylet,) = self.raylets(ip)
-        doomed = [*raylet.children(recursive=True), raylet, psutil.Process(self.started[ip].pid)]
-        for process in doomed:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        self.started.pop(ip).wait()
+        """The raylet, its workers and the launcher, as a machine that loses power; what is gone already is fine."""
+        launcher = self.started.pop(ip)
+        for raylet in self.raylets(ip):
+            for process in [*raylet.children(recursive=True), raylet]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+        launcher.kill()
+        launcher.wait()
+
+    def close(self) -> None:
+        for ip in list(self.started):
+            self.kill(ip)
 
     def raylets(self, ip: str) -> list[psutil.Process]:
         found = self.works.find("raylet/raylet", f"--node_ip_address={ip}")

@@ -193,7 +193,7 @@ def test_what_the_server_knows(bench: Bench) -> None:
     bench.step()
     cluster = bench.get("/api/v1/cluster").json()
     assert cluster["cpus"] == {"total": 2, "held": 2}
-    assert cluster["nodes"] == [{"id": "node-1", "cpus": 2, "free_cpus": 0, "gpus": 0, "free_gpus": 0}]
+    assert cluster["nodes"] == [{"id": "node-1", "labels": {}, "cpus": 2, "free_cpus": 0, "gpus": 0, "free_gpus": 0}]
     assert bench.get("/openapi.json").json()["info"]["title"] == "ganworks"
 
 

@@ -40,6 +40,15 @@ def node_lost(bench: Bench) -> str:
     return job
 
 
+def test_a_rank_that_was_lost_with_its_node_is_the_nodes_fault(bench: Bench) -> None:
+    job, driver = start(bench)
+    bench.cluster.machines = [Node(id="node-2", cpus=2)]
+    bench.step(seconds=6)
+    driver.result("failed", failure="lost", message="worker 0 is gone")
+    (attempt,) = bench.attempts(job)
+    assert (attempt.failure, attempt.message) == ("node_lost", "node node-1 is gone; worker 0 is gone")
+
+
 def stalled(bench: Bench) -> str:
     job, driver = start(bench)
     for _ in range(45):
