@@ -30,7 +30,7 @@ class Averaging(nn.Module):
     """The module; `average` makes the gradients that a backward left their mean over ranks, in one all-reduce.
 
     On CPUs this beats DistributedDataParallel, whose reduction runs on threads beside the backward and takes their
-    cores from it (docs/decisions/0003). The sum's order depends on the number of ranks alone, so a resume is exact.
+    cores from it (docs/decisions/0004). The sum's order depends on the number of ranks alone, so a resume is exact.
     """
 
     def __init__(self, module: nn.Module) -> None:
