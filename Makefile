@@ -12,8 +12,9 @@ run: .venv/ready
 	.ci/fetch fashion-mnist
 	$(BIN)/ganworks run quickstart
 
-test: .venv/ready check
+test: .venv/ready
 	.ci/fetch fashion-mnist mnist cifar-10 promtool
+	$(MAKE) check
 	$(BIN)/pytest $(PARALLEL) tests/contract tests/integration
 	$(BIN)/pytest tests/acceptance
 
