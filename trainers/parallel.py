@@ -26,61 +26,24 @@ def world() -> World:
     return World(rank=dist.get_rank(), size=dist.get_world_size())
 
 
-class Averaging(nn.Module):
-    """The module; `average` makes the gradients that a backward left their mean over ranks, in one all-reduce.
-
-    On CPUs this beats DistributedDataParallel, whose reduction runs on threads beside the backward and takes their
-    cores from it (docs/decisions/0004). The sum's order depends on the number of ranks alone, so a resume is exact.
-    """
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-        self._parameters_now = [p for p in module.parameters() if p.requires_grad]
-
-    def forward(self, *args: Any) -> Any:
-        return self.module(*args)
-
-    @torch.no_grad()
-    def average(self) -> None:
-        """Every rank must call it, after its last backward."""
-        gradients = [p.grad for p in self._parameters_now if p.grad is not None]
-        flat = torch.cat([gradient.permute(_as_stored(gradient)).reshape(-1) for gradient in gradients])
-        dist.all_reduce(flat)
-        flat /= world().size
-        for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-            stored = gradient.permute(_as_stored(gradient))
-            stored.copy_(mean.view(stored.shape))
-
-
-def _as_stored(tensor: Tensor) -> list[int]:
-    """Its dimensions from the widest stride to the narrowest: in this order it is one piece of memory."""
-    return sorted(range(tensor.dim()), key=lambda d: (tensor.stride(d), tensor.shape[d]), reverse=True)
-
-
 def shared(module: nn.Module, device: torch.device) -> nn.Module:
-    """The module, whose gradients become the mean over ranks: see `synchronised` and `average`.
+    """The module, whose backward then leaves gradients that are the mean over ranks.
 
     Only what requires a gradient now takes part. Buffers stay each rank's own: they are averaged when they are read.
     """
     if world().size == 1:
         return module
-    if device.type != "cuda":
-        return Averaging(module)
     return DistributedDataParallel(
-        module, device_ids=[device], gradient_as_bucket_view=True, forward_sync_buffers=False
+        module,
+        device_ids=[device] if device.type == "cuda" else None,
+        gradient_as_bucket_view=True,
+        forward_sync_buffers=False,
     )
 
 
 def unsynchronised(module: nn.Module) -> contextlib.AbstractContextManager[None]:
     """Around a backward whose gradients ranks do not average yet."""
     return module.no_sync() if isinstance(module, DistributedDataParallel) else contextlib.nullcontext()
-
-
-def average_gradients(module: nn.Module) -> None:
-    """After the last backward of what `shared` gave. Every rank must call it."""
-    if isinstance(module, Averaging):
-        module.average()
 
 
 def mean_over_ranks(tensor: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch.nn.utils.parametrizations import _SpectralNorm
 
 from trainers.draws import Draws
 from trainers.layers.grouped import running_statistics
-from trainers.parallel import average_gradients, unsynchronised
+from trainers.parallel import unsynchronised
 from trainers.phase import Batch
 
 Stats = Mapping[str, Tensor]
@@ -26,12 +26,9 @@ def backward(
     if len(parts) == 1:
         value, stats = loss(*parts[0])
         value.backward()
-        value, stats = value.detach(), dict(stats)
-    else:
-        networks = list(networks)
-        value, stats = _mean([_one_of(loss, networks, parts, n) for n in _averaging(networks, len(parts))])
-    average_gradients(loss)
-    return value, stats
+        return value.detach(), dict(stats)
+    networks = list(networks)
+    return _mean([_one_of(loss, networks, parts, n) for n in _averaging(networks, len(parts))])
 
 
 def _one_of(

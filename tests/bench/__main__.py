@@ -10,7 +10,7 @@ BENCHES = {
     "bench_engine": "the engine's step beside bare loops over the same networks, in one process group",
     "bench_job": "a ganworks job on Ray beside the same bare loop",
     "bench_start": "submit to first step, beside a bare TorchTrainer's and beside `import torch`",
-    "bench_ranks": "two ranks over twice one rank, by one all-reduce and by DistributedDataParallel",
+    "bench_ranks": "two ranks over twice one rank",
     "bench_upkeep": "a checkpoint's stall, a tick and the loader, beside what they cannot do without",
     "bench_mimicry": "the engine's step beside torch-mimicry's, on its own networks",
     "simulate": "a month of 100,000 jobs on 10,000 GPUs: the plan beside plain FIFO, and the time of one plan",

@@ -3,22 +3,18 @@
     python -m tests.bench.bench_ranks [--rounds 12] [--steps 4] [--base-channels 32]
 
 Contestants take turns within one run: one rank alone; two ranks that know nothing of each other, at once, which is
-what the machine can give; two ranks of one training; and the same with DistributedDataParallel.
+what the machine can give; and two ranks of one training.
 """
 
 import argparse
 import statistics
 import tempfile
 import time
-from itertools import product
 from pathlib import Path
-from unittest.mock import patch
 
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from tests.bench.bench_engine import BATCH, RESOLUTION, engine_steps
 from trainers.data.pack import pack
@@ -34,21 +30,15 @@ def settings(options: argparse.Namespace, batch: int) -> Settings:
     )  # fmt: skip
 
 
-def by_ddp(module: nn.Module, device: torch.device) -> nn.Module:
-    return DistributedDataParallel(module, gradient_as_bucket_view=True, forward_sync_buffers=False)
-
-
 def rank_main(rank: int, options: argparse.Namespace, folder: str) -> None:
     torch.set_num_threads(1)
     data = open_packed(Path(folder) / "data")
     single = engine_steps(settings(options, BATCH), data, BATCH)  # before there is a process group: of its own
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     pair = engine_steps(settings(options, 2 * BATCH), data, 2 * BATCH)
-    with patch("trainers.engine.shared", by_ddp):
-        ddp = engine_steps(settings(options, 2 * BATCH), data, 2 * BATCH)
-    contestants = {"alone": single, "at once": single, "together": pair, "by DDP": ddp}
+    contestants = {"alone": single, "at once": single, "together": pair}
     rates: dict[str, list[float]] = {name: [] for name in contestants}
-    for steps in (single, pair, ddp):
+    for steps in (single, pair):
         steps(3)
     for _ in range(options.rounds):
         for name, steps in contestants.items():
@@ -66,9 +56,9 @@ def rank_main(rank: int, options: argparse.Namespace, folder: str) -> None:
 def report(options: argparse.Namespace, rates: dict[str, list[float]]) -> None:
     """rates: examples a second of one rank."""
     print(", ".join(f"{name} {statistics.median(each):.0f} examples/s a rank" for name, each in rates.items()))
-    for pair, name in product(("together", "by DDP"), ("alone", "at once")):
-        ratio = statistics.median(two / one for two, one in zip(rates[pair], rates[name], strict=True))
-        print(f"two ranks {pair} / twice one rank {name}: {ratio:.3f}  (medians of {options.rounds} rounds)")
+    for name in ("alone", "at once"):
+        ratio = statistics.median(two / one for two, one in zip(rates["together"], rates[name], strict=True))
+        print(f"two ranks / twice one rank {name}: {ratio:.3f}  (medians of {options.rounds} rounds)")
 
 
 def main() -> None:
