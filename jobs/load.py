@@ -33,13 +33,17 @@ def find(name: str) -> Path:
     )
 
 
-def load_file(path: Path, parameters: Mapping[str, str] | None = None) -> list[AnyJob]:
-    """The jobs of a file, relative data paths made absolute from the file's folder. Raises SpecError."""
+def load_file(path: Path, parameters: Mapping[str, str] | None = None, *, data_is_here: bool = False) -> list[AnyJob]:
+    """The jobs of a file, relative data paths made absolute from the file's folder. Raises SpecError.
+
+    data_is_here: they run on this machine, so that local data must be there.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError([Problem(path="", message=f"cannot be read: {error}", file=str(path))]) from None
-    return load_text(text, file=str(path), parameters=parameters, folder=path.resolve().parent)
+    folder = path.resolve().parent
+    return load_text(text, file=str(path), parameters=parameters, folder=folder, data_is_here=data_is_here)
 
 
 def load_text(
@@ -48,6 +52,7 @@ def load_text(
     file: str = "<spec>",
     parameters: Mapping[str, str] | None = None,
     folder: Path | None = None,
+    data_is_here: bool = False,
 ) -> list[AnyJob]:
     """The jobs of a YAML text; every problem of every document in one SpecError."""
     documents = strict_yaml.read(text, file)
@@ -57,7 +62,10 @@ def load_text(
     problems: list[Problem] = []
     for number, document in enumerate(documents):
         try:
-            jobs.append(_load_document(document, parameters or {}, folder))
+            job = _load_document(document, parameters or {}, folder)
+            if data_is_here and (missing := _missing_data(job)):
+                raise SpecError(missing)
+            jobs.append(job)
         except SpecError as error:
             problems += [_place(problem, document, file, number) for problem in error.problems]
     problems += _unused(parameters or {}, documents, file)
@@ -245,17 +253,27 @@ def is_local(source: str) -> bool:
 def with_absolute_paths(job: AnyJob, folder: Path) -> AnyJob:
     """Relative data paths start at the YAML file."""
     document = spec.dump(job)
-    for data in local_data(document):
+    for data in local_data(document).values():
         data["source"] = str((folder / Path(data["source"]).expanduser()).resolve())
     return spec.parse(document)
 
 
-def local_data(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every `{source: path}` of a document that names a path on this machine."""
-    found = []
-    for value in document.values():
+def local_data(document: dict[str, Any], at: str = "") -> dict[str, dict[str, Any]]:
+    """Every `{source: path}` of a document that names a path on this machine, by its place (`train.evaluate.reference`)."""
+    found = {}
+    for name, value in document.items():
         if isinstance(value, dict):
             if isinstance(value.get("source"), str) and is_local(value["source"]):
-                found.append(value)
-            found += local_data(value)
+                found[at + name] = value
+            found |= local_data(value, f"{at}{name}.")
     return found
+
+
+def _missing_data(job: AnyJob) -> list[Problem]:
+    """Workers would start, look and fail half a minute later. What a schedule reads may come before its next tick."""
+    document = spec.dump(job)
+    return [
+        Problem(path=f"{place}.source", message=f"{data['source']}: no such file or folder")
+        for place, data in (local_data(document).items() if not document.get("schedule") else ())
+        if not Path(data["source"]).exists()
+    ]

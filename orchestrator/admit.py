@@ -182,7 +182,7 @@ def _local_paths(spec: AnyJob, settings: Settings) -> list[Problem]:
         return []
     outside = [
         entry["source"]
-        for entry in load.local_data(job_spec.dump(spec))
+        for entry in load.local_data(job_spec.dump(spec)).values()
         if not any(Path(entry["source"]).resolve().is_relative_to(root) for root in roots)
     ]
     allowed = ", ".join(settings.data_roots)

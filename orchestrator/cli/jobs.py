@@ -1,7 +1,6 @@
 """submit, validate, list, get, describe, watch, cancel, retry, suspend, resume, events."""
 
 import time
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -22,13 +21,17 @@ def register(app: typer.Typer) -> None:
     app.command("list")(list_jobs)
 
 
-def documents(file: str, parameters: list[str] | None) -> list[dict[str, Any]]:
-    """A spec file as plain documents. Raises CliError with every problem of the file."""
+def documents(file: str, parameters: list[str] | None, *, data_is_here: bool = False) -> list[dict[str, Any]]:
+    """A spec file as plain documents. Raises CliError with every problem of the file.
+
+    data_is_here: the jobs run on this machine, so that local data must be there.
+    """
     from jobs import load, spec
     from jobs.errors import SpecError
 
+    pairs = _pairs(parameters or [])
     try:
-        return [spec.dump(job) for job in load.load_file(load.find(file), _pairs(parameters or []))]
+        return [spec.dump(job) for job in load.load_file(load.find(file), pairs, data_is_here=data_is_here)]
     except SpecError as error:
         raise CliError(str(error)) from None
 
@@ -53,8 +56,8 @@ def submit(
 ) -> None:
     """Hand a file's jobs to the server."""
     target: Target = context.obj
-    specs = documents(file, parameter)
-    _check_local_paths(specs, target)
+    specs = documents(file, parameter, data_is_here=_is_here(target))
+    _refuse_local_paths(specs, target)
     answer = target.client.submit(specs, key=key, dry_run=dry_run, source=_text(file))
     jobs = answer["jobs"]
     if dry_run:
@@ -75,30 +78,26 @@ def _text(file: str) -> str:
     return load.find(file).read_text()
 
 
-def _check_local_paths(specs: list[dict[str, Any]], target: Target) -> None:
-    """A path on this machine means nothing to a server elsewhere; to one here it must be there."""
+def _is_here(target: Target) -> bool:
+    """Whether the server is known, and on this machine."""
     from urllib.parse import urlparse
 
+    try:
+        return urlparse(target.resolve()[0]).hostname in ("127.0.0.1", "localhost", "::1")
+    except CliError:  # no server: a wrong file is told first
+        return False
+
+
+def _refuse_local_paths(specs: list[dict[str, Any]], target: Target) -> None:
+    """A path on this machine means nothing to a server elsewhere."""
     from jobs.load import local_data
 
-    host = urlparse(target.resolve()[0]).hostname
-    paths = [data["source"] for spec in specs for data in local_data(spec)]
-    if paths and host not in ("127.0.0.1", "localhost", "::1"):
+    paths = [data["source"] for spec in specs for data in local_data(spec).values()]
+    if paths and not _is_here(target):
         raise CliError(
-            f"data.source: {paths[0]} is a path on this machine, and the server is {host}; "
+            f"data.source: {paths[0]} is a path on this machine, and the server is {target.resolve()[0]}; "
             "put the data in the object store and name it as s3://…"
         )
-    check_data_is_here(specs)
-
-
-def check_data_is_here(specs: list[dict[str, Any]]) -> None:
-    """Workers would start, look and fail half a minute later. What a schedule reads may come before its next tick."""
-    from jobs.load import local_data
-
-    for spec in specs:
-        for data in local_data(spec) if not spec.get("schedule") else ():
-            if not Path(data["source"]).exists():
-                raise CliError(f"{spec['name']}: data.source: {data['source']}: no such file or folder")
 
 
 def _follow(target: Target, ids: list[str]) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator.cli.errors import CliError, Exit
-from orchestrator.cli.jobs import File, Parameters, check_data_is_here, documents
+from orchestrator.cli.jobs import File, Parameters, documents
 from orchestrator.cli.output import note
 from orchestrator.cli.target import home
 
@@ -33,8 +33,7 @@ def run(
 
     Ctrl-C takes a checkpoint and ends; the same command goes on from there.
     """
-    specs = documents(file, parameter)
-    check_data_is_here(specs)
+    specs = documents(file, parameter, data_is_here=True)
     from orchestrator.cli import follow
     from orchestrator.cli.client import Client
     from orchestrator.cli.results import print_results

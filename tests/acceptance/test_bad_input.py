@@ -123,7 +123,7 @@ def run_to_end(works: TheWorks, tmp_path: Path, source: Path | str) -> dict[str,
 
 
 def test_data_that_is_not_there_is_told_before_anything_starts(works: TheWorks, tmp_path: Path) -> None:
-    said = f"bad: data.source: {tmp_path / 'nowhere'}: no such file or folder"
+    said = f"jobs.yaml:4: data.source: {tmp_path / 'nowhere'}: no such file or folder"
     check(submit(works, tmp_path, TRAIN.replace("SOURCE", "./nowhere")), 2, said)
     check(ganworks(tmp_path, "run", str(tmp_path / "jobs.yaml")), 2, said)
     assert not (tmp_path / "home").exists()
