@@ -43,6 +43,7 @@ format: .venv/ready
 
 schemas: .venv/ready
 	$(BIN)/python -m trainers.describe jobs/families.json
+	PYTHONPATH=tests/plugin $(BIN)/python -m trainers.describe tests/plugin/toy_gans/families.json spots
 
 # torch first: its plain name would bring gigabytes of CUDA to a machine without a GPU.
 .venv/ready: pyproject.toml constraints.txt

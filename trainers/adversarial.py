@@ -19,7 +19,6 @@ from trainers.phase import Batch, Loss, Networks, Phase
 
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"
 LAZY = ("r1", "r2", "gradient_penalty", "dragan", "orthogonal", "consistency")  # in the order of their phases
-OF_SLOPES = ("r1", "r2", "gradient_penalty", "dragan")
 Stats = dict[str, Tensor]
 
 
@@ -63,7 +62,6 @@ class TwoPlayers:
             loss=loss,
             turns=self.discriminator.steps,
             fresh=True,
-            differentiates_twice=any(name in OF_SLOPES for name, _ in eager),
         )
 
     def _lazy_phase(self, name: str, penalty: Lazy) -> Phase:
@@ -77,7 +75,6 @@ class TwoPlayers:
             optimizer=DISCRIMINATOR,
             loss=loss,
             interval=penalty.every,
-            differentiates_twice=name in OF_SLOPES,
         )
 
     def _generator_phase(self) -> Phase:

@@ -1,6 +1,5 @@
 """One training step: for each phase that is due, forward, backward, optimizer; then the average."""
 
-import contextlib
 from collections.abc import Mapping
 
 import torch
@@ -44,11 +43,8 @@ class PhaseLoss(nn.Module):
         self._precision, self._device = precision, device
 
     def forward(self, batch: Batch, draws: Draws) -> tuple[Tensor, Mapping[str, Tensor]]:
-        twice = self._phase.differentiates_twice
-        # Half precision loses the gradient of a gradient, and compiled code has none.
-        stance = torch.compiler.set_stance("force_eager") if twice else contextlib.nullcontext()
         # Cached, so that spectral norm iterates once a phase, however often a network is called in it.
-        with stance, autocast("fp32" if twice else self._precision, self._device), parametrize.cached():
+        with autocast(self._precision, self._device), parametrize.cached():
             loss = self._phase.loss(self._all, batch, draws)
         return loss.value, loss.stats
 

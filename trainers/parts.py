@@ -116,7 +116,7 @@ class Execution(Part):
 
     compile: bool = Field(
         default=False,
-        description="torch.compile for the networks, but not where a penalty differentiates twice; needs a C++ compiler on CPUs",
+        description="torch.compile for the networks, except the passes that a penalty differentiates twice; needs a C++ compiler on CPUs",
     )
     passes: int = Field(
         default=1, ge=1, description="parts that a turn's batch is taken in, one after another, to save memory"

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
+from trainers.devices import differentiable_twice
+
 Discriminate = Callable[[Tensor], Tensor]  # samples -> logits [n], or [n, members] of a panel
 
 
@@ -51,9 +53,10 @@ def _slopes(discriminate: Discriminate, at: Tensor) -> tuple[list[Tensor], Tenso
     Adam treats the two differently, and DDP waits for each.
     """
     at = at.detach().requires_grad_(True)
-    logits = discriminate(at)
-    members = logits.unbind(1) if logits.ndim == 2 else [logits]
-    return [torch.autograd.grad(member.sum(), at, create_graph=True)[0] for member in members], logits
+    with differentiable_twice(at.device):
+        logits = discriminate(at)
+        members = logits.unbind(1) if logits.ndim == 2 else [logits]
+        return [torch.autograd.grad(member.sum(), at, create_graph=True)[0] for member in members], logits
 
 
 def _off_diagonal(rows: Tensor) -> Tensor:

@@ -38,7 +38,6 @@ class Phase:
     interval: int = 1  # it has its turn in every so-many-th step
     turns: int = 1  # within a step
     fresh: bool = False  # each turn takes new real examples; else it sees those of the turn before
-    differentiates_twice: bool = False  # then it runs in full precision and is never compiled
 
     def is_due(self, step: int) -> bool:
         return step % self.interval == 0
