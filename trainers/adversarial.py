@@ -1,6 +1,6 @@
 """The phases of a game of two: a discriminator against a generator, with any loss, penalties and stabilisers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -14,11 +14,14 @@ from trainers.layers.verdict import Verdict
 from trainers.losses import LossName, adversarial_loss
 from trainers.memory import MEMORY, Memory
 from trainers.parallel import differentiable_mean, mean_over_ranks
-from trainers.parts import R1, Augment, Dragan, GradientPenalty, Lazy, Penalties, Player, Stabilisers
+from trainers.parts import R1, Augment, Dragan, GradientPenalty, Lazy, PathLength, Penalties, Player, Stabilisers
 from trainers.phase import Batch, Loss, Networks, Phase
 
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"
-LAZY = ("r1", "r2", "gradient_penalty", "dragan", "orthogonal", "consistency")  # in the order of their phases
+LAZY = {  # penalties of each player, in the order of their phases
+    DISCRIMINATOR: ("r1", "r2", "gradient_penalty", "dragan", "orthogonal", "consistency"),
+    GENERATOR: ("path_length",),
+}
 Stats = dict[str, Tensor]
 
 
@@ -30,30 +33,28 @@ class TwoPlayers:
     penalties: Penalties
     discriminator: Player
     generator: Player
-    fakes: Callable[[nn.Module, Batch, Draws], Batch]  # (generator, reals, …) -> as many fakes
+    latents: Callable[[Draws], Tensor]  # [n, dim]
+    fakes: Callable[[nn.Module, Batch, Tensor], Batch]  # (generator, reals, latents) -> as many fakes
     judge: Callable[[nn.Module, Batch], Verdict]  # (discriminator, …) -> [n]
     stabilisers: Stabilisers = field(default_factory=Stabilisers)
     augment: Augment = field(default_factory=Augment)
     auxiliary: float = 0.0  # weight of the class loss, where the discriminator names classes
 
     def phases(self) -> list[Phase]:
-        lazy = [self._lazy_phase(name, penalty) for name, penalty in self._penalties() if penalty.every > 1]
-        return [self._discriminator_phase(), *lazy, self._generator_phase()]
+        players = [(DISCRIMINATOR, self._discriminator_phase()), (GENERATOR, self._generator_phase())]
+        return [phase for player, own in players for phase in (own, *self._lazy_phases(player))]
 
-    def _penalties(self) -> list[tuple[str, Lazy]]:
-        found = [(name, getattr(self.penalties, name)) for name in LAZY]
-        return [(name, penalty) for name, penalty in found if penalty]
+    def _penalties(self, player: str, *, eager: bool) -> list[tuple[str, Lazy]]:
+        found: list[tuple[str, Lazy | None]] = [(name, getattr(self.penalties, name)) for name in LAZY[player]]
+        return [(name, penalty) for name, penalty in found if penalty and (penalty.every == 1) == eager]
 
     def _discriminator_phase(self) -> Phase:
-        eager = [(name, penalty) for name, penalty in self._penalties() if penalty.every == 1]
+        eager = self._penalties(DISCRIMINATOR, eager=True)
 
         def loss(networks: Networks, batch: Batch, draws: Draws) -> Loss:
             scene = _Scene(self, networks, batch, draws)
-            value, stats = scene.discriminator_loss()
-            for name, penalty in eager:
-                term = scene.penalty(name, penalty)
-                value, stats[f"penalty/{name}"] = value + term, term.detach()
-            return Loss(value=value, stats=stats)
+            value = scene.with_penalties(scene.discriminator_loss(), eager)
+            return Loss(value=value, stats=scene.stats)
 
         return Phase(
             name=DISCRIMINATOR,
@@ -64,23 +65,23 @@ class TwoPlayers:
             fresh=True,
         )
 
-    def _lazy_phase(self, name: str, penalty: Lazy) -> Phase:
-        def loss(networks: Networks, batch: Batch, draws: Draws) -> Loss:
-            value = _Scene(self, networks, batch, draws).penalty(name, penalty)
-            return Loss(value=value * penalty.every, stats={f"penalty/{name}": value.detach()})
+    def _lazy_phases(self, player: str) -> list[Phase]:
+        return [self._lazy_phase(player, name, penalty) for name, penalty in self._penalties(player, eager=False)]
 
-        return Phase(
-            name=f"{DISCRIMINATOR}_{name}",
-            trains=(DISCRIMINATOR,),
-            optimizer=DISCRIMINATOR,
-            loss=loss,
-            interval=penalty.every,
-        )
+    def _lazy_phase(self, player: str, name: str, penalty: Lazy) -> Phase:
+        def loss(networks: Networks, batch: Batch, draws: Draws) -> Loss:
+            scene = _Scene(self, networks, batch, draws)
+            return Loss(value=scene.penalty(name, penalty) * penalty.every, stats=scene.stats)
+
+        return Phase(name=f"{player}_{name}", trains=(player,), optimizer=player, loss=loss, interval=penalty.every)
 
     def _generator_phase(self) -> Phase:
+        eager = self._penalties(GENERATOR, eager=True)
+
         def loss(networks: Networks, batch: Batch, draws: Draws) -> Loss:
-            value, stats = _Scene(self, networks, batch, draws).generator_loss()
-            return Loss(value=value, stats=stats)
+            scene = _Scene(self, networks, batch, draws)
+            value = scene.with_penalties(scene.generator_loss(), eager)
+            return Loss(value=value, stats=scene.stats)
 
         return Phase(name=GENERATOR, trains=(GENERATOR,), optimizer=GENERATOR, loss=loss, turns=self.generator.steps)
 
@@ -94,24 +95,25 @@ class _Scene:
         self._memory = networks.get(MEMORY)
         self._reals = replace(reals, samples=mirrored(reals.samples, draws)) if game.augment.flips else reals
         self._frozen_fakes: Batch | None = None
+        self.stats: Stats = {}
 
-    def discriminator_loss(self) -> tuple[Tensor, Stats]:
+    def discriminator_loss(self) -> Tensor:
         # One pass over both is quicker than two, and groups keep them apart.
         both = joined(self._seen(self._reals, "real"), self._seen(self._fakes, "fake"))
         verdict = self._judged(both)
         real, fake = verdict.logits.chunk(2)
-        stats = {"logits/real": real.detach().mean(), "logits/fake": fake.detach().mean()}
+        self.stats |= {"logits/real": real.detach().mean(), "logits/fake": fake.detach().mean()}
         if self._game.loss == "wasserstein":
-            stats["wasserstein_estimate"] = stats["logits/real"] - stats["logits/fake"]
+            self.stats["wasserstein_estimate"] = self.stats["logits/real"] - self.stats["logits/fake"]
         value = self._adversarial(real, fake)
         if self._game.auxiliary and verdict.classes is not None:
-            value = value + self._class_loss(verdict.classes, both, stats)
-        return self._remembered(value, real, fake, stats), stats
+            value = value + self._class_loss(verdict.classes, both)
+        return self._remembered(value, real, fake)
 
-    def generator_loss(self) -> tuple[Tensor, Stats]:
-        fakes = self._game.fakes(self._generator, self._reals, self._draws)
+    def generator_loss(self) -> Tensor:
+        fakes = self._drawn_fakes()
         verdict = self._judged(self._seen(fakes, "fake"))
-        value, stats = verdict.logits.new_zeros(()), Stats()
+        value = verdict.logits.new_zeros(())
         matching = self._game.stabilisers.feature_matching
         objective = adversarial_loss(self._game.loss)
         real = self._real_verdict() if matching or objective.needs_real else None
@@ -119,14 +121,21 @@ class _Scene:
             value = value + objective.generator(verdict.logits, real.logits if real else None)
         if matching and real:
             term = matching.weight * _distance_of_means(real.features, verdict.features)
-            value, stats["feature_matching"] = value + term, term.detach()
+            value, self.stats["feature_matching"] = value + term, term.detach()
         if self._game.auxiliary and verdict.classes is not None:
-            value = value + self._class_loss(verdict.classes, fakes, stats)
-        return value + self._history(GENERATOR, self._generator, stats), stats
+            value = value + self._class_loss(verdict.classes, fakes)
+        return value + self._history(GENERATOR, self._generator)
+
+    def with_penalties(self, value: Tensor, penalties: Iterable[tuple[str, Lazy]]) -> Tensor:
+        for name, penalty in penalties:
+            value = value + self.penalty(name, penalty)
+        return value
 
     def penalty(self, name: str, penalty: Lazy) -> Tensor:
         weight = penalty.at(self._draws.progress) if isinstance(penalty, R1) else penalty.weight
-        return weight * getattr(self, f"_{name}")(penalty)
+        term = weight * getattr(self, f"_{name}")(penalty)
+        self.stats[f"penalty/{name}"] = term.detach()
+        return term
 
     def _r1(self, penalty: R1) -> Tensor:
         return terms.r1(self._logits_of("real"), self._reals.samples)
@@ -155,13 +164,31 @@ class _Scene:
         logits = self._logits_of("real")
         return terms.consistency(logits(self._reals.samples), logits(changed))
 
+    def _path_length(self, penalty: PathLength) -> Tensor:
+        """Of the first samples of every group, so that they are the same for any number of workers."""
+        group = self._draws.share.group
+        count = max(1, round(group * penalty.share))
+        reals, draws = self._reals.first_of_groups(group, count), self._draws.first_of_groups(count)
+
+        def samples(latents: Tensor) -> Tensor:
+            return self._game.fakes(self._generator, reals, latents).samples
+
+        noise = draws.normal("path noise", *reals.samples.shape[1:])
+        lengths = terms.path_lengths(samples, self._game.latents(draws), noise)
+        mean = self._own_memory.see_path_lengths(lengths.detach(), penalty.decay)
+        self.stats["path_length"] = lengths.detach().mean()
+        return (lengths - mean).square().mean()
+
     @property
     def _fakes(self) -> Batch:
         """Without a gradient; the same for all that a turn needs them for."""
         if self._frozen_fakes is None:
             with torch.no_grad():
-                self._frozen_fakes = self._game.fakes(self._generator, self._reals, self._draws)
+                self._frozen_fakes = self._drawn_fakes()
         return self._frozen_fakes
+
+    def _drawn_fakes(self) -> Batch:
+        return self._game.fakes(self._generator, self._reals, self._game.latents(self._draws))
 
     def _real_verdict(self) -> Verdict:
         with torch.no_grad():
@@ -174,30 +201,30 @@ class _Scene:
         assert objective.smooth is not None
         return objective.smooth(real, fake, target)
 
-    def _class_loss(self, classes: Tensor, batch: Batch, stats: Stats) -> Tensor:
+    def _class_loss(self, classes: Tensor, batch: Batch) -> Tensor:
         assert batch.labels is not None
         value = self._game.auxiliary * F.cross_entropy(classes, batch.labels)
-        stats["class_loss"] = value.detach()
+        self.stats["class_loss"] = value.detach()
         return value
 
-    def _remembered(self, value: Tensor, real: Tensor, fake: Tensor, stats: Stats) -> Tensor:
+    def _remembered(self, value: Tensor, real: Tensor, fake: Tensor) -> Tensor:
         """With the terms that look at earlier turns."""
         if lecam := self._game.penalties.lecam:
             memory = self._own_memory
             term = lecam.weight * terms.lecam(real, fake, memory.lecam_real.clone(), memory.lecam_fake.clone())
-            value, stats["penalty/lecam"] = value + term, term.detach()
+            value, self.stats["penalty/lecam"] = value + term, term.detach()
             memory.see_logits(real.detach(), fake.detach(), lecam.decay)
         if ada := self._game.augment.ada:
             self._own_memory.adapt(real.detach(), ada, self._draws)
-            stats["augment/p"] = self._own_memory.ada_p.clone()
-        return value + self._history(DISCRIMINATOR, self._discriminator, stats)
+            self.stats["augment/p"] = self._own_memory.ada_p.clone()
+        return value + self._history(DISCRIMINATOR, self._discriminator)
 
-    def _history(self, name: str, network: nn.Module, stats: Stats) -> Tensor | float:
+    def _history(self, name: str, network: nn.Module) -> Tensor | float:
         averaging = self._game.stabilisers.historical_averaging
         if averaging is None:
             return 0.0
         term = averaging.weight * self._own_memory.distance_from_past(name, network)
-        stats[f"historical_averaging/{name}"] = term.detach()
+        self.stats[f"historical_averaging/{name}"] = term.detach()
         return term
 
     @property

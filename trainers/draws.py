@@ -1,6 +1,6 @@
 """The random draws of one turn of one phase, per group of samples."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -33,6 +33,10 @@ class Draws:
         """[samples of this rank] int64, in [0, high)."""
         groups = [numpy_generator(*self._key(purpose, g)).integers(high, size=self.share.group) for g in self._groups]
         return torch.from_numpy(np.concatenate(groups)).to(self.device)
+
+    def first_of_groups(self, count: int) -> "Draws":
+        """For so many samples of each group."""
+        return replace(self, share=self.share.first_of_groups(count))
 
     @property
     def _groups(self) -> range:

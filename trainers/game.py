@@ -8,7 +8,6 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from trainers.adversarial import DISCRIMINATOR, GENERATOR, TwoPlayers
-from trainers.draws import Draws
 from trainers.family import Family, FamilyConfig, LabelsNeeded, UnsupportedShape
 from trainers.layers.norms import NormName, limited
 from trainers.layers.verdict import Conditioning, Minibatch, Verdict, panel
@@ -23,7 +22,9 @@ __all__ = ["DISCRIMINATOR", "GENERATOR", "Conditional", "Discriminator", "Game",
 class Generator(Player):
     """How the generator is trained, and what is peculiar to it."""
 
-    norm: NormName = Field(default="batch", description="of its feature maps, or of its weights (spectral)")
+    norm: NormName = Field(
+        default="batch", description="of its feature maps, or of its weights (spectral); a path length bars batch"
+    )
 
 
 class Discriminator(Player):
@@ -54,11 +55,12 @@ class GameConfig(FamilyConfig):
 
     @model_validator(mode="after")
     def _slopes_need_independent_samples(self) -> "GameConfig":
-        if self.penalties.per_sample and self.discriminator.norm == "batch":
-            raise ValueError(
-                f"penalties.{self.penalties.per_sample[0]} is a gradient per sample, and discriminator.norm 'batch' "
-                "couples the samples; set discriminator.norm to 'none', 'layer', 'instance' or 'spectral'"
-            )
+        for player, name in self.penalties.per_sample:
+            if getattr(self, player).norm == "batch":
+                raise ValueError(
+                    f"penalties.{name} is a gradient per sample, and {player}.norm 'batch' "
+                    f"couples the samples; set {player}.norm to 'none', 'layer', 'instance' or 'spectral'"
+                )
         return self
 
     @model_validator(mode="after")
@@ -75,6 +77,7 @@ class GameConfig(FamilyConfig):
         terms = {
             "penalties.lecam": self.penalties.lecam,
             "penalties.dragan": self.penalties.dragan,
+            "penalties.path_length": self.penalties.path_length,
             "stabilisers.feature_matching": self.stabilisers.feature_matching,
             "stabilisers.historical_averaging": self.stabilisers.historical_averaging,
             "augment.ada": self.augment.ada,
@@ -149,6 +152,7 @@ class Game(Family[G]):
             stabilisers=self.config.stabilisers,
             augment=self.config.augment,
             auxiliary=self.config.auxiliary_weight if auxiliary else 0.0,  # type: ignore[attr-defined]
+            latents=self.config.latent.draw,
             fakes=self._fakes,
             judge=self._judge,
         ).phases()
@@ -159,10 +163,10 @@ class Game(Family[G]):
     def generate(self, network: nn.Module, latents: Tensor, labels: Tensor | None) -> Tensor:
         return network(latents, labels)
 
-    def _fakes(self, generator: nn.Module, reals: Batch, draws: Draws) -> Batch:
+    def _fakes(self, generator: nn.Module, reals: Batch, latents: Tensor) -> Batch:
         """Of the same classes as the reals, so that pairs and shares of classes agree."""
         labels = reals.labels if self.classes else None
-        return Batch(samples=self.generate(generator, self.config.latent.draw(draws), labels), labels=labels)
+        return Batch(samples=self.generate(generator, latents, labels), labels=labels)
 
     def _judge(self, discriminator: nn.Module, batch: Batch) -> Verdict:
         return discriminator(batch.samples, batch.labels if self.classes else None)

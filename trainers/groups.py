@@ -39,6 +39,10 @@ class Share:
             raise BadSplit(f"{count} passes cannot share the {len(self.groups)} groups of {self.group} of each worker")
         return [replace(self, rank=self.rank * count + n, world=self.world * count) for n in range(count)]
 
+    def first_of_groups(self, count: int) -> "Share":
+        """The same groups, of so many samples each."""
+        return replace(self, batch_size=self.batch_size // self.group * count, group=count)
+
 
 def check_split(batch_size: int, group: int, workers: int = 1) -> str | None:
     """Why this batch cannot be shared so; None if it can."""

@@ -10,22 +10,27 @@ from torch import Tensor, nn
 
 from trainers.draws import Draws
 from trainers.parallel import mean_over_ranks
-from trainers.parts import Ada, Augment, LeCam, Penalties, Stabilisers
+from trainers.parts import Ada, Augment, Penalties, Stabilisers
 
 MEMORY = "memory"
 
 
 class Memory(nn.Module):
-    """Running logits (LeCam), mean weights (historical averaging), the augmentation's probability (ADA)."""
+    """Running logits (LeCam) and path length, mean weights (historical averaging), the augmentation's probability (ADA)."""
 
+    path_length: Tensor
     lecam_real: Tensor
     lecam_fake: Tensor
     ada_p: Tensor
     ada_signs: Tensor
     ada_turns: Tensor
 
-    def __init__(self, networks: Mapping[str, nn.Module], *, lecam: bool, ada: Ada | None, history: bool) -> None:
+    def __init__(
+        self, networks: Mapping[str, nn.Module], *, path_length: bool, lecam: bool, ada: Ada | None, history: bool
+    ) -> None:
         super().__init__()
+        if path_length:
+            self.register_buffer("path_length", torch.zeros(()))
         if lecam:
             self.register_buffer("lecam_real", torch.zeros(()))
             self.register_buffer("lecam_fake", torch.zeros(()))
@@ -36,6 +41,12 @@ class Memory(nn.Module):
         for name, network in networks.items() if history else ():
             self.register_buffer(f"mean_{name}", torch.zeros(sum(p.numel() for p in network.parameters())))
             self.register_buffer(f"turns_{name}", torch.zeros(()))
+
+    @torch.no_grad()
+    def see_path_lengths(self, lengths: Tensor, decay: float) -> Tensor:
+        """Their running mean, these included."""
+        self.path_length.lerp_(mean_over_ranks(lengths.mean()), 1 - decay)
+        return self.path_length.clone()
 
     @torch.no_grad()
     def see_logits(self, real: Tensor, fake: Tensor, decay: float) -> None:
@@ -69,8 +80,8 @@ def memory_for(
     networks: Mapping[str, nn.Module], penalties: Penalties, stabilisers: Stabilisers, augment: Augment
 ) -> dict[str, nn.Module]:
     """{} where nothing is to be remembered."""
-    lecam: LeCam | None = penalties.lecam
+    path_length, lecam = penalties.path_length is not None, penalties.lecam is not None
     history = stabilisers.historical_averaging is not None
-    if not (lecam or augment.ada or history):
+    if not (path_length or lecam or augment.ada or history):
         return {}
-    return {MEMORY: Memory(networks, lecam=lecam is not None, ada=augment.ada, history=history)}
+    return {MEMORY: Memory(networks, path_length=path_length, lecam=lecam, ada=augment.ada, history=history)}

@@ -124,7 +124,7 @@ class Execution(Part):
 
 
 class Lazy(Part):
-    """A penalty on the discriminator that need not come with every step."""
+    """A penalty on a player that need not come with every step."""
 
     weight: float = Field(default=10.0, gt=0)
     every: int = Field(
@@ -185,8 +185,22 @@ class LeCam(Part):
     decay: float = Field(default=0.99, ge=0, lt=1, description="of the running means, per turn")
 
 
+class PathLength(Lazy):
+    """λ · E[(‖Jᵀy‖ - a)²] on the generator, J of samples by latents, y noise, a the running mean (1912.04958).
+
+    By the latents z themselves: the families here have no mapping network.
+    """
+
+    weight: float = Field(default=2.0, gt=0, description="λ")
+    every: int = Field(
+        default=4, ge=1, description="steps between penalties, which are scaled up by it; 1 adds it to the loss"
+    )
+    decay: float = Field(default=0.99, ge=0, lt=1, description="of the running mean, which begins at 0, per penalty")
+    share: float = Field(default=0.5, gt=0, le=1, description="of each group of samples; at least one counts")
+
+
 class Penalties(Part):
-    """On the discriminator."""
+    """On the discriminator, and the path length on the generator."""
 
     r1: R1 | None = Field(default=None, description="null means none")
     r2: R2 | None = Field(default=None, description="null means none")
@@ -195,11 +209,13 @@ class Penalties(Part):
     orthogonal: Orthogonal | None = Field(default=None, description="null means none")
     consistency: Consistency | None = Field(default=None, description="null means none")
     lecam: LeCam | None = Field(default=None, description="null means none")
+    path_length: PathLength | None = Field(default=None, description="on the generator; null means none")
 
     @property
-    def per_sample(self) -> list[str]:
-        """Names of those asked for that are gradients at single samples."""
-        return [name for name in ("r1", "r2", "gradient_penalty", "dragan") if getattr(self, name)]
+    def per_sample(self) -> list[tuple[str, str]]:
+        """(player, name) of those asked for that are gradients at single samples."""
+        slopes = {"discriminator": ("r1", "r2", "gradient_penalty", "dragan"), "generator": ("path_length",)}
+        return [(player, name) for player, names in slopes.items() for name in names if getattr(self, name)]
 
 
 class FeatureMatching(Part):

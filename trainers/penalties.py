@@ -1,6 +1,7 @@
-"""Penalties on the discriminator. Each is a mean over samples, of a term that sees one sample."""
+"""Penalties on a player. Each is a mean over samples, of a term that sees one sample."""
 
 from collections.abc import Callable, Iterable
+from math import sqrt
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from trainers.devices import differentiable_twice
 
 Discriminate = Callable[[Tensor], Tensor]  # samples -> logits [n], or [n, members] of a panel
+Generate = Callable[[Tensor], Tensor]  # latents -> samples
 
 
 def r1(discriminate: Discriminate, reals: Tensor) -> Tensor:
@@ -24,9 +26,19 @@ def gradient_penalty(discriminate: Discriminate, reals: Tensor, fakes: Tensor, m
 def unit_slope(discriminate: Discriminate, at: Tensor) -> Tensor:
     """E[(‖∇D(x)‖ - 1)²]; with noise around reals it is DRAGAN's (Kodali et al., 1705.07215)."""
     slopes, logits = _slopes(discriminate, at)
-    # A norm has no gradient at 0.
-    lengths = [(slope.square().flatten(1).sum(1) + 1e-12).sqrt() for slope in slopes]
-    return _mean((length - 1).square().mean() for length in lengths) + 0 * logits.mean()
+    return _mean((_length(slope) - 1).square().mean() for slope in slopes) + 0 * logits.mean()
+
+
+def path_lengths(generate: Generate, latents: Tensor, noise: Tensor) -> Tensor:
+    """[n] of ‖Jᵀy‖, J the samples' Jacobian by the latents, y the noise, N(0, 1), over the root of the pixels: how far a
+    sample goes where its latent goes a little (Karras et al., 1912.04958). noise: as the samples"""
+    latents = latents.detach().requires_grad_(True)
+    with differentiable_twice(latents.device):
+        samples = generate(latents)
+        pixels = noise[0, 0].numel()
+        (slope,) = torch.autograd.grad((samples * noise).sum() / sqrt(pixels), latents, create_graph=True)
+        # As in _slopes: weights without part in it get a zero gradient, not None.
+        return _length(slope) + 0 * samples.mean()
 
 
 def orthogonal(network: nn.Module) -> Tensor:
@@ -57,6 +69,11 @@ def _slopes(discriminate: Discriminate, at: Tensor) -> tuple[list[Tensor], Tenso
         logits = discriminate(at)
         members = logits.unbind(1) if logits.ndim == 2 else [logits]
         return [torch.autograd.grad(member.sum(), at, create_graph=True)[0] for member in members], logits
+
+
+def _length(slope: Tensor) -> Tensor:
+    """[n]"""
+    return (slope.square().flatten(1).sum(1) + 1e-12).sqrt()  # a norm has no gradient at 0
 
 
 def _off_diagonal(rows: Tensor) -> Tensor:

@@ -22,6 +22,14 @@ class Batch:
         labels = self.labels.chunk(count) if self.labels is not None else [None] * count
         return [Batch(samples=part, labels=own) for part, own in zip(self.samples.chunk(count), labels, strict=True)]
 
+    def first_of_groups(self, group: int, count: int) -> "Batch":
+        """So many of each group of consecutive samples."""
+
+        def first(tensor: Tensor) -> Tensor:
+            return tensor.unflatten(0, (-1, group))[:, :count].flatten(0, 1)
+
+        return Batch(samples=first(self.samples), labels=None if self.labels is None else first(self.labels))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Loss:

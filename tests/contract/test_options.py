@@ -13,6 +13,8 @@ from tests.support.toy import StopAfterOneTick, by_two, furthest, numbers, packe
 from trainers.data.packed import PackedData
 from trainers.family import LabelsNeeded, UnsupportedShape, build, get
 
+REMEMBER = ("historical averaging", "ada with r1", "lecam", "norm spectral", "betas that move", "path length")
+
 
 def asked(option: str, **changes: Any) -> Any:
     name, params = OPTIONS[option]
@@ -37,7 +39,7 @@ def test_two_workers_equal_one_and_all_is_finite(option: str, toy: PackedData, p
     assert furthest(alone.checkpoint, pairs[option]) <= 1e-10
 
 
-@pytest.mark.parametrize("option", ["historical averaging", "ada with r1", "lecam", "norm spectral", "betas that move"])
+@pytest.mark.parametrize("option", REMEMBER)
 def test_what_is_remembered_is_in_the_checkpoint(option: str, toy: PackedData, tmp_path: Path):
     whole = trained(toy, tmp_path / "whole", asked(option))
     stopped = trained(toy, tmp_path / "stopped", asked(option), hooks=StopAfterOneTick())
@@ -54,6 +56,16 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
         f"{name} with batch norm": ("dcgan", {"penalties": {name: {}}}, f"{name} is a gradient per sample")
         for name in ("r1", "r2", "gradient_penalty", "dragan")
     },
+    "path length with batch norm": (
+        "dcgan",
+        {"penalties": {"path_length": {}}},
+        r"path_length is a gradient per sample, and generator\.norm 'batch'",
+    ),
+    "path length in passes": (
+        "dcgan",
+        {"penalties": {"path_length": {}}, "generator": {"norm": "none"}, "execution": {"passes": 2}},
+        r"penalties\.path_length needs the whole batch",
+    ),
     "two augmentations": ("dcgan", {"augment": {"ada": {}, "diffaugment": {}}}, "not both"),
     "norms in r3gan": ("r3gan", {"discriminator": {"norm": "layer"}}, "unit scale"),
     "stddev of vectors": ("gan", {"discriminator": {"minibatch": "stddev"}}, "feature map"),

@@ -9,6 +9,10 @@ def penalty(name: str, **values: Any) -> tuple[str, dict[str, Any]]:
     return "dcgan", {"discriminator": PLAIN, "penalties": {name: values}}
 
 
+def path_length(**values: Any) -> tuple[str, dict[str, Any]]:
+    return "dcgan", {"generator": PLAIN, "penalties": {"path_length": {"every": 2} | values}}
+
+
 def in_stabilisers(name: str, value: Any) -> tuple[str, dict[str, Any]]:
     return "dcgan", {"stabilisers": {name: value}}
 
@@ -23,6 +27,8 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "orthogonal": penalty("orthogonal"),
     "consistency": penalty("consistency"),
     "lecam": penalty("lecam"),
+    "path length": path_length(weight=0.1),
+    "path length in every step": path_length(weight=0.1, every=1, share=1.0, decay=0.5),
     "label smoothing": in_stabilisers("label_smoothing", 0.9),
     "feature matching": in_stabilisers("feature_matching", {}),
     "historical averaging": in_stabilisers("historical_averaging", {"weight": 0.01}),

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainers.penalties import consistency, gradient_penalty, lecam, orthogonal, r1, unit_slope
+from trainers.penalties import consistency, gradient_penalty, lecam, orthogonal, path_lengths, r1, unit_slope
 
 
 def test_r1_of_a_linear_critic_is_half_its_squared_weight():
@@ -79,7 +79,33 @@ def test_lecam_and_consistency():
     torch.testing.assert_close(consistency(real, fake), torch.tensor((1 + 25) / 2).double())
 
 
-@pytest.mark.parametrize("name", ["gradient_penalty", "unit_slope", "orthogonal"])
+def test_path_lengths_of_a_linear_generator():
+    """G(z) = Wz has Jᵀy = Wᵀy, wherever it is asked; y is over the root of the 6 pixels."""
+    generator = nn.Linear(4, 12).double()
+    latents, noise = torch.randn(5, 4).double(), torch.randn(5, 2, 2, 3).double()
+    lengths = path_lengths(lambda z: generator(z).unflatten(1, (2, 2, 3)), latents, noise)
+    wanted = (noise.flatten(1) @ generator.weight).norm(dim=1) / 6**0.5
+    torch.testing.assert_close(lengths, wanted)
+    (slope,), (wanted_slope,) = (torch.autograd.grad(x.square().mean(), generator.weight) for x in (lengths, wanted))
+    torch.testing.assert_close(slope, wanted_slope)
+
+
+def test_path_lengths_of_any_generator_are_those_of_its_jacobian():
+    torch.manual_seed(0)
+    generator = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 4), nn.Unflatten(1, (1, 2, 2))).double()
+    latents, noise = torch.randn(5, 3).double(), torch.randn(5, 1, 2, 2).double()
+    for latent, y, length in zip(latents, noise, path_lengths(generator, latents, noise), strict=True):
+        jacobian = torch.func.jacrev(lambda z: generator(z[None]).flatten())(latent)
+        torch.testing.assert_close(length, (jacobian.T @ y.flatten()).norm() / 2)
+
+
+def test_path_lengths_reach_weights_without_part_in_them():
+    generator = nn.Sequential(nn.Linear(3, 4), nn.Unflatten(1, (1, 2, 2))).double()
+    path_lengths(generator, torch.randn(5, 3).double(), torch.randn(5, 1, 2, 2).double()).sum().backward()
+    assert torch.equal(generator[0].bias.grad, torch.zeros(4, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("name", ["gradient_penalty", "unit_slope", "orthogonal", "path_lengths"])
 def test_gradients_are_those_of_finite_differences(name: str):
     torch.manual_seed(0)
     critic = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1)).double()
@@ -89,6 +115,8 @@ def test_gradients_are_those_of_finite_differences(name: str):
     def value() -> torch.Tensor:
         if name == "orthogonal":
             return orthogonal(critic)
+        if name == "path_lengths":
+            return path_lengths(lambda z: critic(z)[..., None, None], reals, fakes[:, :1, None, None]).square().mean()
         return unit_slope(critic, reals) if name == "unit_slope" else gradient_penalty(critic, reals, fakes, mix)
 
     weight, step = critic[0].weight, 1e-6
