@@ -11,6 +11,7 @@ from trainers.adversarial import DISCRIMINATOR, GENERATOR, TwoPlayers
 from trainers.family import Family, FamilyConfig, LabelsNeeded, UnsupportedShape
 from trainers.layers.norms import NormName, limited
 from trainers.layers.verdict import Conditioning, Minibatch, Verdict, panel
+from trainers.layers.views import ViewName, halvings, possible_halvings, views
 from trainers.losses import LossName, adversarial_loss
 from trainers.memory import memory_for
 from trainers.parts import Augment, Part, Penalties, Player, Stabilisers
@@ -38,6 +39,20 @@ class Discriminator(Player):
         default="none", description="how it compares the samples of a group (1710.10196, 1606.03498)"
     )
     count: int = Field(default=1, ge=1, le=16, description="discriminators; losses are the mean over them (1611.01673)")
+    view: ViewName = Field(
+        default="same",
+        description="of several: the picture for all; scales, halved k times for the k-th from 0 (1711.11585); "
+        "projections, halved for each by random filters of its own, which never train (1705.07831); "
+        "attention is only where a view leaves feature maps of its size",
+    )
+
+    @model_validator(mode="after")
+    def _views_need_members(self) -> "Discriminator":
+        if self.view != "same" and self.count == 1:
+            raise ValueError(
+                f"view {self.view!r} shows each discriminator something else, and count is 1; set count to 2 or more"
+            )
+        return self
 
 
 class GameConfig(FamilyConfig):
@@ -106,6 +121,7 @@ class Game(Family[G]):
     """generator(latents [n, dim], labels) -> samples; discriminator(samples, labels) -> Verdict."""
 
     needs_labels: ClassVar[bool] = False  # it has no meaning without
+    least_pixels: ClassVar[int] = 8  # of a side of what a discriminator sees
 
     def __init__(self, config: G, *, shape: tuple[int, int, int], classes: int | None) -> None:
         super().__init__(config, shape=shape, classes=classes)
@@ -117,6 +133,8 @@ class Game(Family[G]):
             raise UnsupportedShape(f"attention is {config.attention}; feature maps are of {self.feature_maps()} pixels")
         if self.is_vector and (config.augment.diffaugment or config.augment.ada or config.augment.flips):
             raise UnsupportedShape("augment changes pictures, and the data is vectors")
+        if config.discriminator.view != "same":
+            self._check_views(config.discriminator)
 
     @property
     def conditioning(self) -> Conditioning:
@@ -126,7 +144,8 @@ class Game(Family[G]):
     def generator_network(self) -> nn.Module: ...
 
     @abstractmethod
-    def discriminator_network(self) -> nn.Module: ...
+    def discriminator_network(self, shape: tuple[int, int, int]) -> nn.Module:
+        """For samples of this shape, of which a view may have taken pixels."""
 
     def feature_maps(self) -> tuple[int, ...]:
         """Pixels of the feature maps that can have attention."""
@@ -134,7 +153,7 @@ class Game(Family[G]):
 
     def networks(self) -> dict[str, nn.Module]:
         generator = self.generator_network()
-        discriminator = panel([self.discriminator_network() for _ in range(self.config.discriminator.count)])
+        discriminator = self._panel()
         if self.config.generator.norm == "spectral":
             limited(generator)
         if self.config.discriminator.norm == "spectral":
@@ -162,6 +181,26 @@ class Game(Family[G]):
 
     def generate(self, network: nn.Module, latents: Tensor, labels: Tensor | None) -> Tensor:
         return network(latents, labels)
+
+    def _check_views(self, player: Discriminator) -> None:
+        if self.is_vector:
+            raise UnsupportedShape(f"discriminator.view {player.view!r} is of pictures, and the data is vectors")
+        _, height, width = self.shape
+        wanted = max(halvings(player.view, player.count))
+        possible = min(possible_halvings(side, self.least_pixels) for side in (height, width))
+        if wanted > possible:
+            raise UnsupportedShape(
+                f"discriminator.view {player.view!r} with discriminator.count {player.count} halves pictures {wanted} times, "
+                f"and {height}x{width} can be halved {possible} times here (evenly, to {self.least_pixels} pixels or more); "
+                "lower discriminator.count, or set discriminator.view to 'same'"
+            )
+
+    def _panel(self) -> nn.Module:
+        player, (channels, height, width) = self.config.discriminator, self.shape
+        members = [
+            self.discriminator_network((channels, height >> n, width >> n)) for n in halvings(player.view, player.count)
+        ]
+        return panel(members, views(player.view, player.count, channels))
 
     def _fakes(self, generator: nn.Module, reals: Batch, latents: Tensor) -> Batch:
         """Of the same classes as the reals, so that pairs and shares of classes agree."""

@@ -10,6 +10,7 @@ from trainers.layers import convolutional, residual
 from trainers.layers.stack import Choices
 from trainers.parts import Latent
 
+Shape = tuple[int, int, int]
 G = TypeVar("G", bound=GameConfig)
 C = TypeVar("C", bound="ConvConfig")
 R = TypeVar("R", bound="ResidualConfig")
@@ -58,8 +59,8 @@ class ConvGame(_PictureGame[C]):
         )
         return network.apply(convolutional.init)
 
-    def discriminator_network(self) -> nn.Module:
-        network = convolutional.ConvDiscriminator(self.config.base_channels, self.shape, self._discriminator_choices)
+    def discriminator_network(self, shape: Shape) -> nn.Module:
+        network = convolutional.ConvDiscriminator(self.config.base_channels, shape, self._discriminator_choices)
         return network.apply(convolutional.init)
 
     def feature_maps(self) -> tuple[int, ...]:
@@ -84,9 +85,9 @@ class ResidualGame(_PictureGame[R]):
         )
         return network.apply(residual.init)
 
-    def discriminator_network(self) -> nn.Module:
+    def discriminator_network(self, shape: Shape) -> nn.Module:
         channels = self.config.discriminator_channels
-        return residual.ResidualDiscriminator(channels, self.shape, self._discriminator_choices).apply(residual.init)
+        return residual.ResidualDiscriminator(channels, shape, self._discriminator_choices).apply(residual.init)
 
     def feature_maps(self) -> tuple[int, ...]:
         resolution = self.shape[1]

@@ -85,7 +85,7 @@ def family_on(name: str, channels: int) -> type[Family]:
         def generator_network(self) -> nn.Module:
             return Generator(mimicry_networks(name, channels)[0])
 
-        def discriminator_network(self) -> nn.Module:
+        def discriminator_network(self, shape: tuple[int, int, int]) -> nn.Module:
             return Discriminator(mimicry_networks(name, channels)[1])
 
     return Borrowed

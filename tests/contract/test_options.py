@@ -66,6 +66,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
         {"penalties": {"path_length": {}}, "generator": {"norm": "none"}, "execution": {"passes": 2}},
         r"penalties\.path_length needs the whole batch",
     ),
+    "a view for one": ("dcgan", {"discriminator": {"view": "scales"}}, "count is 1; set count to 2 or more"),
     "two augmentations": ("dcgan", {"augment": {"ada": {}, "diffaugment": {}}}, "not both"),
     "norms in r3gan": ("r3gan", {"discriminator": {"norm": "layer"}}, "unit scale"),
     "stddev of vectors": ("gan", {"discriminator": {"minibatch": "stddev"}}, "feature map"),
@@ -83,6 +84,20 @@ def test_what_is_undefined_is_refused_with_the_reason(case: str):
 def test_attention_where_no_feature_map_is():
     with pytest.raises(UnsupportedShape, match=r"attention is 64; feature maps are of \(4, 8\)"):
         build("dcgan", {"attention": 64}, shape=(1, 16, 16), classes=None)
+
+
+@pytest.mark.parametrize(
+    ("family", "count", "side", "reason"),
+    [
+        ("dcgan", 3, 16, r"halves pictures 2 times, and 16x16 can be halved 1 times here \(evenly, to 8 pixels"),
+        ("r3gan", 4, 16, r"halves pictures 3 times, and 16x16 can be halved 2 times here \(evenly, to 4 pixels"),
+        ("gan", 4, 28, r"halves pictures 3 times, and 28x28 can be halved 2 times here \(evenly, to 1 pixels"),
+        ("gan", 2, 1, "the data is vectors"),
+    ],
+)
+def test_views_that_are_too_small(family: str, count: int, side: int, reason: str):
+    with pytest.raises(UnsupportedShape, match=reason):
+        build(family, {"discriminator": {"view": "scales", "count": count}}, shape=(1, side, side), classes=None)
 
 
 def test_conditioning_without_labels():

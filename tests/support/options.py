@@ -17,6 +17,10 @@ def in_stabilisers(name: str, value: Any) -> tuple[str, dict[str, Any]]:
     return "dcgan", {"stabilisers": {name: value}}
 
 
+def in_views(name: str, **more: Any) -> dict[str, Any]:
+    return {"discriminator": PLAIN | {"count": 2, "view": name, "minibatch": "discrimination"}} | more
+
+
 OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     **{f"loss {name}": ("dcgan", {"loss": name}) for name in ("minimax", "logistic", "least_squares", "relativistic")},
     "r1 lazy": penalty("r1", every=2),
@@ -43,6 +47,15 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "three discriminators": ("dcgan", {"discriminator": {"count": 3, "norm": "none"}, "penalties": {"r1": {}}}),
+    **{
+        name: ("dcgan", {"discriminator": {"count": 2, "view": name}, "attention": 8})
+        for name in ("scales", "projections")
+    },
+    **{
+        f"{name} with penalties": ("dcgan", in_views(name, penalties={"r1": {}, "gradient_penalty": {"every": 2}}))
+        for name in ("scales", "projections")
+    },
+    "scales of classes": ("sngan", in_views("scales", conditioning="auxiliary")),
     "minibatch stddev": ("dcgan", {"discriminator": {"minibatch": "stddev"}}),
     "minibatch discrimination": ("dcgan", {"discriminator": {"minibatch": "discrimination"}}),
     "attention with a penalty": ("wgan_gp", {"attention": 8}),

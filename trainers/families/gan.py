@@ -46,6 +46,7 @@ class GAN(Game[Config]):
     paper = "https://arxiv.org/abs/1406.2661"
     resolutions = (1, 16, 28, 32, 64)
     conditional = True
+    least_pixels = 1
     Config: ClassVar[type[FamilyConfig]] = Config
 
     @classmethod
@@ -58,8 +59,8 @@ class GAN(Game[Config]):
         joined = self.classes or 0
         return _Generator(config.latent.dim, config.generator_widths, self.shape, config.generator.norm, joined)
 
-    def discriminator_network(self) -> nn.Module:
-        return _Discriminator(self.config, self.shape, self.classes, self.conditioning)
+    def discriminator_network(self, shape: Shape) -> nn.Module:
+        return _Discriminator(self.config, shape, self.classes, self.conditioning)
 
     def check_shape(self) -> None:
         """Any."""

@@ -63,6 +63,7 @@ class R3GAN(Game[Config]):
     paper = "https://arxiv.org/abs/2501.05441"
     resolutions = (16, 32, 64, 128)
     conditional = True
+    least_pixels = BOTTOM
     Config: ClassVar[type[FamilyConfig]] = Config
 
     @classmethod
@@ -74,8 +75,8 @@ class R3GAN(Game[Config]):
     def generator_network(self) -> nn.Module:
         return _Generator(self.config, self.shape, self.classes)
 
-    def discriminator_network(self) -> nn.Module:
-        return _Discriminator(self.config, self.shape, self.classes, self.conditioning)
+    def discriminator_network(self, shape: Shape) -> nn.Module:
+        return _Discriminator(self.config, shape, self.classes, self.conditioning)
 
     def feature_maps(self) -> tuple[int, ...]:
         return _sizes(self.shape[1])

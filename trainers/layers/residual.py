@@ -92,7 +92,8 @@ class ResidualDiscriminator(nn.Module):
             layers.append(DownBlock(before, base, choices.norm, halve=True, first=before != base))
             layers += attention_at(size, choices.attention, base)
             before = base
-        layers += [DownBlock(base, base, choices.norm, halve=False) for _ in range(2)]
+        for channels in (before, base):  # of 8 pixels no block has seen the picture yet
+            layers.append(DownBlock(channels, base, choices.norm, halve=False, first=channels != base))
         extra = [MinibatchStddev()] if choices.minibatch == "stddev" else []
         self.body = Stack(*layers, nn.ReLU(), *extra)
         self.head = head(base + len(extra), choices)

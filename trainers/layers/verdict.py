@@ -55,14 +55,17 @@ class Head(nn.Module):
 
 
 class Panel(nn.Module):
-    """Several discriminators: every loss and penalty is the mean over them (GMAN's plain mean, 1611.01673)."""
+    """Several discriminators, each with a view of the samples: every loss and penalty is the mean over them (GMAN's plain
+    mean, 1611.01673)."""
 
-    def __init__(self, members: Sequence[nn.Module]) -> None:
+    def __init__(self, members: Sequence[nn.Module], views: Sequence[nn.Module]) -> None:
         super().__init__()
-        self.members = nn.ModuleList(members)
+        self.members, self.views = nn.ModuleList(members), nn.ModuleList(views)
 
     def forward(self, samples: Tensor, labels: Tensor | None) -> Verdict:
-        verdicts: list[Verdict] = [member(samples, labels) for member in self.members]
+        verdicts: list[Verdict] = [
+            member(view(samples), labels) for member, view in zip(self.members, self.views, strict=True)
+        ]
         classes = [verdict.classes for verdict in verdicts if verdict.classes is not None]
         return Verdict(
             logits=torch.stack([verdict.logits for verdict in verdicts], 1),
@@ -71,8 +74,8 @@ class Panel(nn.Module):
         )
 
 
-def panel(members: Sequence[nn.Module]) -> nn.Module:
-    return members[0] if len(members) == 1 else Panel(members)
+def panel(members: Sequence[nn.Module], views: Sequence[nn.Module]) -> nn.Module:
+    return members[0] if len(members) == 1 else Panel(members, views)
 
 
 def label_maps(labels: Tensor, classes: int, like: Tensor) -> Tensor:
