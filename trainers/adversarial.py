@@ -33,8 +33,9 @@ class TwoPlayers:
     penalties: Penalties
     discriminator: Player
     generator: Player
-    latents: Callable[[Draws], Tensor]  # [n, dim]
-    fakes: Callable[[nn.Module, Batch, Tensor], Batch]  # (generator, reals, latents) -> as many fakes
+    fakes: Callable[[nn.Module, Batch, Draws], Batch]  # (generator, reals, …) -> as many fakes
+    latents: Callable[[Draws], Tensor]  # [n, dim]: what fakes are made from
+    fakes_from: Callable[[nn.Module, Batch, Tensor], Batch]  # (generator, reals, latents)
     judge: Callable[[nn.Module, Batch], Verdict]  # (discriminator, …) -> [n]
     stabilisers: Stabilisers = field(default_factory=Stabilisers)
     augment: Augment = field(default_factory=Augment)
@@ -111,7 +112,7 @@ class _Scene:
         return self._remembered(value, real, fake)
 
     def generator_loss(self) -> Tensor:
-        fakes = self._drawn_fakes()
+        fakes = self._game.fakes(self._generator, self._reals, self._draws)
         verdict = self._judged(self._seen(fakes, "fake"))
         value = verdict.logits.new_zeros(())
         matching = self._game.stabilisers.feature_matching
@@ -171,7 +172,7 @@ class _Scene:
         reals, draws = self._reals.first_of_groups(group, count), self._draws.first_of_groups(count)
 
         def samples(latents: Tensor) -> Tensor:
-            return self._game.fakes(self._generator, reals, latents).samples
+            return self._game.fakes_from(self._generator, reals, latents).samples
 
         noise = draws.normal("path noise", *reals.samples.shape[1:])
         lengths = terms.path_lengths(samples, self._game.latents(draws), noise)
@@ -184,11 +185,8 @@ class _Scene:
         """Without a gradient; the same for all that a turn needs them for."""
         if self._frozen_fakes is None:
             with torch.no_grad():
-                self._frozen_fakes = self._drawn_fakes()
+                self._frozen_fakes = self._game.fakes(self._generator, self._reals, self._draws)
         return self._frozen_fakes
-
-    def _drawn_fakes(self) -> Batch:
-        return self._game.fakes(self._generator, self._reals, self._game.latents(self._draws))
 
     def _real_verdict(self) -> Verdict:
         with torch.no_grad():

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from trainers.adversarial import DISCRIMINATOR, GENERATOR, TwoPlayers
+from trainers.draws import Draws
 from trainers.family import Family, FamilyConfig, LabelsNeeded, UnsupportedShape
 from trainers.layers.norms import NormName, limited
 from trainers.layers.verdict import Conditioning, Minibatch, Verdict, panel
@@ -171,8 +172,9 @@ class Game(Family[G]):
             stabilisers=self.config.stabilisers,
             augment=self.config.augment,
             auxiliary=self.config.auxiliary_weight if auxiliary else 0.0,  # type: ignore[attr-defined]
-            latents=self.config.latent.draw,
             fakes=self._fakes,
+            latents=self.config.latent.draw,
+            fakes_from=self._fakes_from,
             judge=self._judge,
         ).phases()
 
@@ -202,7 +204,10 @@ class Game(Family[G]):
         ]
         return panel(members, views(player.view, player.count, channels))
 
-    def _fakes(self, generator: nn.Module, reals: Batch, latents: Tensor) -> Batch:
+    def _fakes(self, generator: nn.Module, reals: Batch, draws: Draws) -> Batch:
+        return self._fakes_from(generator, reals, self.config.latent.draw(draws))
+
+    def _fakes_from(self, generator: nn.Module, reals: Batch, latents: Tensor) -> Batch:
         """Of the same classes as the reals, so that pairs and shares of classes agree."""
         labels = reals.labels if self.classes else None
         return Batch(samples=self.generate(generator, latents, labels), labels=labels)

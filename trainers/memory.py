@@ -26,7 +26,13 @@ class Memory(nn.Module):
     ada_turns: Tensor
 
     def __init__(
-        self, networks: Mapping[str, nn.Module], *, path_length: bool, lecam: bool, ada: Ada | None, history: bool
+        self,
+        networks: Mapping[str, nn.Module],
+        *,
+        lecam: bool,
+        ada: Ada | None,
+        history: bool,
+        path_length: bool = False,
     ) -> None:
         super().__init__()
         if path_length:
@@ -84,4 +90,4 @@ def memory_for(
     history = stabilisers.historical_averaging is not None
     if not (path_length or lecam or augment.ada or history):
         return {}
-    return {MEMORY: Memory(networks, path_length=path_length, lecam=lecam, ada=augment.ada, history=history)}
+    return {MEMORY: Memory(networks, lecam=lecam, ada=augment.ada, history=history, path_length=path_length)}

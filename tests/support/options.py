@@ -32,7 +32,10 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "consistency": penalty("consistency"),
     "lecam": penalty("lecam"),
     "path length": path_length(weight=0.1),
-    "path length in every step": path_length(weight=0.1, every=1, share=1.0, decay=0.5),
+    "path length with attention": (
+        "wgan_gp",
+        {"attention": 8, "generator": PLAIN, "penalties": {"path_length": {"every": 1, "share": 1.0, "decay": 0.5}}},
+    ),
     "label smoothing": in_stabilisers("label_smoothing", 0.9),
     "feature matching": in_stabilisers("feature_matching", {}),
     "historical averaging": in_stabilisers("historical_averaging", {"weight": 0.01}),
