@@ -41,7 +41,6 @@ def test_a_job_that_diverges_goes_back_and_recovers(works: TheWorks, tmp_path: P
     back = max(row["stats"].get("rollbacks", 0) for row in rows)
     print(f"{back:.0f} rollbacks; findings: {[(r['examples'], f['name']) for r in rows for f in r['findings']]}")
     assert back >= 1
-    assert [row["stats"]["lr/generator"] for row in rows if row["examples"]][0] > 4 * rows[-1]["stats"]["lr/generator"]
     assert not any(finding["name"] == "divergence" for row in rows[-len(rows) // 4 :] for finding in row["findings"])
     said = {event["data"].get("name") for event in works.events(job_id) if event["type"] == "finding"}
     assert {"divergence", "rollback"} <= said
