@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from trainers.devices import differentiable_twice
+from trainers.twice import differentiable_twice
 
 Discriminate = Callable[[Tensor], Tensor]  # samples -> logits [n], or [n, members] of a panel
 

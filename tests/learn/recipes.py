@@ -45,19 +45,21 @@ def ring(changes: dict[str, Any], seed: int) -> Settings:
     return replace(plain, params={**plain.params, **changes}, seed=seed, tick_seconds=0.5)
 
 
-def _critic(**more: Any) -> dict[str, Any]:
-    return {"lr": 1e-3, "betas": [0, 0.9], "schedule": "linear", **more}
+def _player(**more: Any) -> dict[str, Any]:
+    return {"lr": 1e-3, "betas": [0, 0.9], "schedule": "linear"} | more
 
 
 RING: dict[str, dict[str, Any]] = {
     "relativistic, R1 and R2": {},
     "non-saturating, R1": {"loss": "non_saturating", "penalties": {"r1": {"weight": 1.0}}},
+    # Two time scales in place of several turns (1706.08500): the generator gets all the steps.
     "WGAN-GP": {
         "loss": "wasserstein",
         "penalties": {"gradient_penalty": {"weight": 0.1}},
-        "discriminator": _critic(steps=3),
+        "discriminator": _player(lr=3e-3),
+        "generator": _player(),
     },
-    "hinge, spectral norm": {"loss": "hinge", "penalties": {}, "discriminator": _critic(norm="spectral")},
+    "hinge, spectral norm": {"loss": "hinge", "penalties": {}, "discriminator": _player(norm="spectral")},
 }
 # The generator runs ahead of a discriminator that hardly moves: all samples go where it says, to one point.
 CRIPPLED: dict[str, Any] = {
