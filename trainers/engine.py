@@ -56,6 +56,7 @@ class Engine:
     def __init__(self, family: Family, settings: Settings, share: Share, device: torch.device) -> None:
         self._settings, self._share, self._device = settings, share, device
         self._parts = share.parts(family.config.execution.passes)
+        self._replays = family.config.execution.cuda_graphs
         self.rollbacks = 0  # how often this training went back; each time with other draws and slower
         self._dtype = dtype_of(settings.precision)
         self.phases = family.phases()
@@ -117,7 +118,8 @@ class Engine:
 
     def _turn(self, phase: Phase, turn: int, step: int, batch: Batch, meter: Meter, measure: bool) -> None:
         seed_own_generators(self._device, self.seed, step, phase.name, turn, self._share.rank)
-        torch.compiler.cudagraph_mark_step_begin()  # what graphs of earlier turns left may be overwritten
+        if self._replays:
+            torch.compiler.cudagraph_mark_step_begin()  # what graphs of earlier turns left may be overwritten
         stats = self._backward(phase, batch, turn, step)
         meter.add(stats)
         if measure and phase.interval == 1:
