@@ -1,7 +1,6 @@
 """Where and in which precision a process computes, and that it does so repeatably."""
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, get_args
 
 import torch
@@ -38,10 +37,3 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager:
     if not uses_bf16(precision, device):
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
-
-
-@contextmanager
-def differentiable_twice(device: torch.device) -> Iterator[None]:
-    """Around a pass whose gradient is differentiated again: in half precision it is lost, and compiled code has none."""
-    with torch.autocast(device.type, enabled=False), torch.compiler.set_stance("force_eager"):
-        yield

@@ -16,6 +16,7 @@ from trainers.keys import key, seed_own_generators, seeded
 from trainers.layers.grouped import set_group
 from trainers.meter import Clock, Meter
 from trainers.parallel import shared
+from trainers.parts import Execution
 from trainers.passes import backward
 from trainers.phase import Batch, Phase
 from trainers.settings import Settings
@@ -55,6 +56,7 @@ class Engine:
     def __init__(self, family: Family, settings: Settings, share: Share, device: torch.device) -> None:
         self._settings, self._share, self._device = settings, share, device
         self._parts = share.parts(family.config.execution.passes)
+        self._replays = family.config.execution.cuda_graphs
         self.rollbacks = 0  # how often this training went back; each time with other draws and slower
         self._dtype = dtype_of(settings.precision)
         self.phases = family.phases()
@@ -116,6 +118,8 @@ class Engine:
 
     def _turn(self, phase: Phase, turn: int, step: int, batch: Batch, meter: Meter, measure: bool) -> None:
         seed_own_generators(self._device, self.seed, step, phase.name, turn, self._share.rank)
+        if self._replays:
+            torch.compiler.cudagraph_mark_step_begin()  # what graphs of earlier turns left may be overwritten
         stats = self._backward(phase, batch, turn, step)
         meter.add(stats)
         if measure and phase.interval == 1:
@@ -164,8 +168,7 @@ class Engine:
             network.to(self._device, self._dtype).train()
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             set_group(network, self._share.group)
-            if family.config.execution.compile:
-                network.compile(dynamic=False)  # in place: names of weights stay as they are
+            _compile(network, family.config.execution)
         return networks
 
     def _shared_loss(self, phase: Phase) -> nn.Module:
@@ -222,6 +225,12 @@ class Engine:
         ]
         if untouched:
             raise UntouchedWeights(phase.name, untouched)
+
+
+def _compile(network: nn.Module, execution: Execution) -> None:
+    """In place: names of weights stay as they are."""
+    if execution.compile:
+        network.compile(dynamic=False, mode="reduce-overhead" if execution.cuda_graphs else None)
 
 
 @torch.no_grad()

@@ -118,9 +118,19 @@ class Execution(Part):
         default=False,
         description="torch.compile for the networks, except the passes that a penalty differentiates twice; needs a C++ compiler on CPUs",
     )
+    cuda_graphs: bool = Field(
+        default=False,
+        description="replay what was compiled as CUDA graphs: small networks wait for their launches; needs compile",
+    )
     passes: int = Field(
         default=1, ge=1, description="parts that a turn's batch is taken in, one after another, to save memory"
     )
+
+    @model_validator(mode="after")
+    def _graphs_are_of_compiled_code(self) -> "Execution":
+        if self.cuda_graphs and not self.compile:
+            raise ValueError("cuda_graphs replays compiled networks, and compile is false; set compile: true")
+        return self
 
 
 class Lazy(Part):

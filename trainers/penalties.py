@@ -6,7 +6,7 @@ from math import sqrt
 import torch
 from torch import Tensor, nn
 
-from trainers.devices import differentiable_twice
+from trainers.twice import differentiable_twice
 
 Discriminate = Callable[[Tensor], Tensor]  # samples -> logits [n], or [n, members] of a panel
 Generate = Callable[[Tensor], Tensor]  # latents -> samples

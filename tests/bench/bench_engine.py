@@ -1,6 +1,7 @@
 """Examples per second of the engine against bare PyTorch loops over the same networks, data and batches.
 
     python -m tests.bench.bench_engine [--workers 2] [--rounds 12] [--steps 8] [--base-channels 32]
+    python -m tests.bench.bench_engine --device cuda --workers 1 --steps 100 --base-channels 64
 
 Engine and loops take turns within one run, a few steps each, so that a busy machine disturbs all alike; CPU time is disturbed least. Two loops:
 `same work` draws new fakes for each player, as the engine does; `shared fakes` is the well-known tutorial's, whose
@@ -23,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from tests.bench.timing import now
 from trainers.data.pack import pack
 from trainers.data.packed import PackedData, open_packed
 from trainers.data.shapes import Shapes
@@ -40,7 +42,7 @@ Steps = Callable[[int], None]
 
 
 def engine_steps(settings: Settings, data: PackedData, batch: int = BATCH) -> Steps:
-    device = prepare("cpu", 1)
+    device = prepare(settings.device, 1)
     share = Share(batch_size=batch, group=settings.group, rank=world().rank, world=world().size)
     engine = Engine(settings.build_family(data.shape, data.classes), settings, share, device)
     stream = Stream(data, share, seed=0, device=device, dtype=torch.float32)
@@ -61,13 +63,14 @@ def engine_steps(settings: Settings, data: PackedData, batch: int = BATCH) -> St
 class BareLoop:
     """What one would write without an engine: DDP around both networks, Adam, random batches, fixed EMA."""
 
-    def __init__(self, params: dict[str, Any], data: PackedData, *, shared_fakes: bool) -> None:
+    def __init__(self, params: dict[str, Any], data: PackedData, device: str, *, shared_fakes: bool) -> None:
         networks = build("dcgan", params, shape=data.shape, classes=None).networks()
         self._generator, self._discriminator = (
-            networks[name].to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            networks[name].to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
             for name in ("generator", "discriminator")
         )
         self._average = [parameter.detach().clone() for parameter in self._generator.parameters()]
+        self._device = device
         self._samples, self._shared_fakes, self._local = data.samples, shared_fakes, BATCH // world().size
         self._wrapped = [_wrapped(self._generator), _wrapped(self._discriminator)]
         self._optimizers = [
@@ -100,11 +103,11 @@ class BareLoop:
         self._optimizers[player].zero_grad(set_to_none=True)
 
     def _fakes(self, generator: nn.Module) -> Tensor:
-        return generator(torch.randn(self._local, LATENT))
+        return generator(torch.randn(self._local, LATENT, device=self._device))
 
     def _reals(self) -> Tensor:
         chosen = torch.from_numpy(self._samples[np.random.randint(len(self._samples), size=self._local)])
-        return chosen.float().div_(127.5).sub_(1).contiguous(memory_format=torch.channels_last)
+        return chosen.to(self._device).float().div_(127.5).sub_(1).contiguous(memory_format=torch.channels_last)
 
 
 def _wrapped(network: nn.Module) -> nn.Module:
@@ -131,12 +134,12 @@ def measure(options: argparse.Namespace, data: PackedData) -> Rounds:
         grid_every=10**9,
         grid_count=1,
         threads=1,
-        device="cpu",
+        device=options.device,
     )
     contestants: dict[str, Steps] = {
         "engine": engine_steps(settings, data),
-        "same work": BareLoop(params, data, shared_fakes=False),
-        "shared fakes": BareLoop(params, data, shared_fakes=True),
+        "same work": BareLoop(params, data, options.device, shared_fakes=False),
+        "shared fakes": BareLoop(params, data, options.device, shared_fakes=True),
     }
     seconds: Rounds = {name: [] for name in contestants}
     for steps in contestants.values():
@@ -145,9 +148,9 @@ def measure(options: argparse.Namespace, data: PackedData) -> Rounds:
         for name, steps in contestants.items():
             if world().size > 1:
                 dist.barrier()
-            begun, begun_cpu = time.perf_counter(), time.process_time()
+            begun, begun_cpu = now(options.device), time.process_time()
             steps(options.steps)
-            seconds[name].append((time.perf_counter() - begun, time.process_time() - begun_cpu))
+            seconds[name].append((now(options.device) - begun, time.process_time() - begun_cpu))
     return seconds
 
 
@@ -165,7 +168,10 @@ def rank_main(rank: int, options: argparse.Namespace, folder: str) -> None:
     torch.set_num_threads(1)
     if options.workers > 1:
         store = f"file://{folder}/store"
-        dist.init_process_group("gloo", init_method=store, rank=rank, world_size=options.workers)
+        backend = "nccl" if options.device == "cuda" else "gloo"
+        if options.device == "cuda":
+            torch.cuda.set_device(rank)
+        dist.init_process_group(backend, init_method=store, rank=rank, world_size=options.workers)
     seconds = measure(options, open_packed(Path(folder) / "data"))
     if rank == 0:
         report(options, seconds)
@@ -179,6 +185,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--steps", type=int, default=8, help="in a round")
     parser.add_argument("--base-channels", type=int, default=32)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         pack(Shapes(count=2000), Path(folder) / "data", resolution=RESOLUTION, channels=1)

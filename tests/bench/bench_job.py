@@ -34,7 +34,7 @@ def bare_rank(rank: int, folder: str, steps: int) -> None:
     torch.set_num_threads(1)
     store = f"file://{folder}/store-{steps}-{Path(folder, 'round').read_text()}"
     dist.init_process_group("gloo", init_method=store, rank=rank, world_size=WORKERS)
-    loop = BareLoop({"base_channels": CHANNELS}, open_packed(Path(folder) / "data"), shared_fakes=False)
+    loop = BareLoop({"base_channels": CHANNELS}, open_packed(Path(folder) / "data"), "cpu", shared_fakes=False)
     loop(WARM_UP)
     begun = time.perf_counter()
     loop(steps)

@@ -1,6 +1,7 @@
 """The engine's step beside torch-mimicry's, on torch-mimicry's own networks: SNGAN and WGAN-GP at 32 pixels.
 
     python -m tests.bench.bench_mimicry [--rounds 8] [--channels 64] [--batch 32] [--compile]
+    python -m tests.bench.bench_mimicry --device cuda --channels 256 --batch 64 --rounds 200 --compile --cuda-graphs
 
 A step is five turns of the discriminator and one of the generator. Both train the same two modules with Adam, without
 an average, in one process, and take turns within one run. torch-mimicry comes from PyPI into .cache/mimicry; its
@@ -22,6 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tests.bench.timing import now
 from trainers.data.pack import pack
 from trainers.data.packed import PackedData
 from trainers.data.shapes import Shapes
@@ -91,25 +93,28 @@ def family_on(name: str, channels: int) -> type[Family]:
     return Borrowed
 
 
-def engine_step(name: str, options: argparse.Namespace, data: PackedData, *, compiled: bool) -> Step:
+def engine_step(
+    name: str, options: argparse.Namespace, data: PackedData, *, compiled: bool, graphs: bool = False
+) -> Step:
     player = {"lr": ADAM["lr"], "betas": ADAM["betas"], "schedule": "constant"}
     params = {
-        "latent": {"dim": LATENT}, "ema": {"half_life": 0}, "execution": {"compile": compiled},
+        "latent": {"dim": LATENT}, "ema": {"half_life": 0}, "execution": {"compile": compiled, "cuda_graphs": graphs},
         "generator": player, "discriminator": player | {"steps": TURNS, "norm": "none"},
     }  # fmt: skip
     settings = Settings(
         family=name, params=params, examples=10**9, batch_size=options.batch, group=options.batch, seed=0,
         precision="fp32", checkpoint_every=10**9, grid_every=10**9, grid_count=1, threads=torch.get_num_threads(),
-        device="cpu", family_object=family_on(name, options.channels),
+        device=options.device, family_object=family_on(name, options.channels),
     )  # fmt: skip
     device, share = (
-        prepare("cpu", settings.threads),
+        prepare(options.device, settings.threads),
         Share(batch_size=options.batch, group=options.batch, rank=0, world=1),
     )
     begun = time.perf_counter()
     engine = Engine(settings.build_family(data.shape, None), settings, share, device)
-    print(f"  engine{', compiled' if compiled else ''}: {time.perf_counter() - begun:.1f} s of warm-up", flush=True)
-    stream, meter, clock = fresh_stream(data, options.batch), Meter(device), Clock()
+    how = ", compiled" * compiled + ", CUDA graphs" * graphs
+    print(f"  engine{how}: {time.perf_counter() - begun:.1f} s of warm-up", flush=True)
+    stream, meter, clock = fresh_stream(data, options), Meter(device), Clock()
     done = 0
 
     def step() -> None:
@@ -126,9 +131,10 @@ class Log:
 
 
 def mimicry_step(name: str, options: argparse.Namespace, data: PackedData) -> Step:
-    generator, discriminator = mimicry_networks(name, options.channels)
+    generator, discriminator = (network.to(options.device) for network in mimicry_networks(name, options.channels))
+    device = torch.device(options.device)
     players = [torch.optim.Adam(network.parameters(), **ADAM) for network in (generator, discriminator)]  # type: ignore[arg-type]
-    stream, position = fresh_stream(data, options.batch), 0
+    stream, position = fresh_stream(data, options), 0
     for network in (generator, discriminator):
         network.train()
 
@@ -137,15 +143,15 @@ def mimicry_step(name: str, options: argparse.Namespace, data: PackedData) -> St
         for _ in range(TURNS):
             batch = stream.batch(position).samples.contiguous(), None
             position += options.batch
-            discriminator.train_step(batch, netG=generator, optD=players[1], log_data=Log(), device=torch.device("cpu"))
-        generator.train_step(batch, netD=discriminator, optG=players[0], log_data=Log(), device=torch.device("cpu"))
+            discriminator.train_step(batch, netG=generator, optD=players[1], log_data=Log(), device=device)
+        generator.train_step(batch, netD=discriminator, optG=players[0], log_data=Log(), device=device)
 
     return step
 
 
-def fresh_stream(data: PackedData, batch: int) -> Stream:
-    share = Share(batch_size=batch, group=batch, rank=0, world=1)
-    return Stream(data, share, seed=0, device=torch.device("cpu"), dtype=torch.float32)
+def fresh_stream(data: PackedData, options: argparse.Namespace) -> Stream:
+    share = Share(batch_size=options.batch, group=options.batch, rank=0, world=1)
+    return Stream(data, share, seed=0, device=torch.device(options.device), dtype=torch.float32)
 
 
 def compare(name: str, options: argparse.Namespace, data: PackedData) -> None:
@@ -156,14 +162,16 @@ def compare(name: str, options: argparse.Namespace, data: PackedData) -> None:
     }
     if options.compile:
         contestants["engine, compiled"] = engine_step(name, options, data, compiled=True)
+    if options.cuda_graphs:
+        contestants["engine, CUDA graphs"] = engine_step(name, options, data, compiled=True, graphs=True)
     seconds: dict[str, list[float]] = {each: [] for each in contestants}
     for step in contestants.values():
         step()
     for _ in range(options.rounds):
         for each, step in contestants.items():
-            begun = time.perf_counter()
+            begun = now(options.device)
             step()
-            seconds[each].append(time.perf_counter() - begun)
+            seconds[each].append(now(options.device) - begun)
     for each in list(contestants)[1:]:
         ratio = statistics.median(theirs / ours for theirs, ours in zip(seconds["mimicry"], seconds[each], strict=True))
         median = statistics.median(seconds[each])
@@ -180,6 +188,8 @@ def main() -> None:
     )
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--compile", action="store_true", help="also the engine with execution.compile")
+    parser.add_argument("--cuda-graphs", action="store_true", help="also with execution.cuda_graphs")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     options = parser.parse_args()
     bring_mimicry(Path(".cache/mimicry").absolute())
     with tempfile.TemporaryDirectory() as folder:

@@ -28,7 +28,7 @@ from trainers.losses import LOSSES, adversarial_loss
 from trainers.settings import Settings
 
 SEEDS = range(2)
-MORE = range(5)  # of the plainest game
+MORE = range(5)  # of healthy trainings on real data
 TICK = 0.25  # seconds: many short ticks are the harder test of false alarms
 
 
@@ -46,7 +46,14 @@ class Case:
     seeds: Sequence[int] = SEEDS
 
 
-RING: dict[str, Any] = {"family": "gan", "source": "ring", "side": None, "batch": 256, "examples": 400_000}
+RING: dict[str, Any] = {
+    "seeds": MORE,
+    "family": "gan",
+    "source": "ring",
+    "side": None,
+    "batch": 256,
+    "examples": 400_000,
+}
 CLOTHES = recipes.CLOTHES
 DCGAN = CLOTHES["dcgan"][0]
 
@@ -67,17 +74,11 @@ HEALTHY = (
             family=family,
             params=get(family).tiny(),
             source="shapes",
-            seeds=MORE if family == "dcgan" else SEEDS,
         )
         for family in LEARN_SHAPES
     ),
     *(
-        Case(
-            name=f"{family}, clothes",
-            family=family,
-            params=params,
-            seeds=MORE if family == "dcgan" else SEEDS,
-        )
+        Case(name=f"{family}, clothes", family=family, params=params, seeds=MORE)
         for family, (params, _) in CLOTHES.items()
     ),
     *(
@@ -88,6 +89,7 @@ HEALTHY = (
 FAULTS = (
     *(
         Case(name=f"rates x 100, {family}", family=family, params=hasty(family), finding=finding)
+        # DCGAN is not among them: batch norm makes its networks deaf to the rate, and it learns all the same.
         # Spectral norm bounds the logits: what breaks there is the generator.
         for family, finding in (("gan", "divergence"), ("wgan_gp", "divergence"), ("sngan", "mode_collapse"))
     ),

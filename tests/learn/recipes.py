@@ -12,6 +12,7 @@ def _quick(lr: float, *, steps: int = 1, **more: Any) -> dict[str, Any]:
     return {"generator": {"lr": lr}, "discriminator": {"lr": lr, "steps": steps}, "ema": {"half_life": 2000}, **more}
 
 
+FALLING = {"weight": 2.0, "final_weight": 0.2, "every": 4}
 # Each paper's recipe with narrow networks, and rates for minutes rather than days. (params, examples)
 CLOTHES: dict[str, tuple[dict[str, Any], int]] = {
     # Batch norm in the generator: without it, or the paper's dropout, the maxout discriminator wins.
@@ -31,13 +32,8 @@ CLOTHES: dict[str, tuple[dict[str, Any], int]] = {
     "wgan": (_quick(5e-4, steps=2, base_channels=32), 80_000),
     "wgan_gp": (_quick(1e-3, steps=2, generator_channels=32, discriminator_channels=32), 40_000),
     "sngan": (_quick(1e-3, steps=2, generator_channels=32, discriminator_channels=32), 60_000),
-    # Dense 3x3 convolutions: grouped ones crawl on CPUs.
-    "r3gan": (
-        _quick(
-            1e-3, channels=16, blocks=1, group_channels=32, penalties={"r1": {"weight": 1.0}, "r2": {"weight": 1.0}}
-        ),
-        30_000,
-    ),
+    # Dense 3x3 convolutions: grouped ones crawl on CPUs. Penalties at every fourth step, three times as quick.
+    "r3gan": (_quick(1e-3, channels=32, blocks=1, group_channels=64, penalties={"r1": FALLING, "r2": FALLING}), 40_000),
 }
 
 
@@ -49,19 +45,21 @@ def ring(changes: dict[str, Any], seed: int) -> Settings:
     return replace(plain, params={**plain.params, **changes}, seed=seed, tick_seconds=0.5)
 
 
-def _critic(**more: Any) -> dict[str, Any]:
-    return {"lr": 1e-3, "betas": [0, 0.9], "schedule": "linear", **more}
+def _player(**more: Any) -> dict[str, Any]:
+    return {"lr": 1e-3, "betas": [0, 0.9], "schedule": "linear"} | more
 
 
 RING: dict[str, dict[str, Any]] = {
     "relativistic, R1 and R2": {},
     "non-saturating, R1": {"loss": "non_saturating", "penalties": {"r1": {"weight": 1.0}}},
+    # Two time scales in place of several turns (1706.08500): the generator gets all the steps.
     "WGAN-GP": {
         "loss": "wasserstein",
         "penalties": {"gradient_penalty": {"weight": 0.1}},
-        "discriminator": _critic(steps=3),
+        "discriminator": _player(lr=3e-3),
+        "generator": _player(),
     },
-    "hinge, spectral norm": {"loss": "hinge", "penalties": {}, "discriminator": _critic(norm="spectral")},
+    "hinge, spectral norm": {"loss": "hinge", "penalties": {}, "discriminator": _player(norm="spectral")},
 }
 # The generator runs ahead of a discriminator that hardly moves: all samples go where it says, to one point.
 CRIPPLED: dict[str, Any] = {

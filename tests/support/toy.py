@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from trainers import checkpoint
 from trainers.data.pack import pack_arrays
 from trainers.data.packed import PackedData, open_packed
 from trainers.family import get
+from trainers.health import Diverged
 from trainers.hooks import NoHooks, Outcome, Tick
 from trainers.loop import train
 from trainers.settings import Settings
@@ -99,20 +101,24 @@ def furthest(one: Path | None, other: Path | None) -> float:
 
 
 def by_two(asked: Mapping[str, Settings], toy: PackedData, workspace: Path) -> dict[str, Path]:
-    """The last checkpoint of each training by two workers; in one process group, since importing torch takes seconds."""
+    """The last checkpoint of each training by two workers, but for those that diverged.
+
+    In one process group, since importing torch takes seconds.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     mp.spawn(_rank, (port, dict(asked), toy.folder, workspace), nprocs=2)
-    found = {name: sorted((workspace / _folder(name) / "0" / "checkpoints").iterdir()) for name in asked}
-    return {name: checkpoints[-1] for name, checkpoints in found.items()}
+    found = {name: sorted((workspace / _folder(name) / "0" / "checkpoints").glob("*")) for name in asked}
+    return {name: checkpoints[-1] for name, checkpoints in found.items() if checkpoints}
 
 
 def _rank(rank: int, port: int, asked: dict[str, Settings], data: Path, workspace: Path) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
     for name, wanted in asked.items():
-        trained(open_packed(data), workspace / _folder(name) / str(rank), wanted)
+        with suppress(Diverged):  # on both ranks at once: the others go on
+            trained(open_packed(data), workspace / _folder(name) / str(rank), wanted)
     dist.destroy_process_group()
 
 

@@ -51,9 +51,10 @@ class Config(GameConfig, Conditional):
     @model_validator(mode="after")
     def _without_norms(self) -> "Config":
         for name in ("generator", "discriminator"):
-            if (norm := getattr(self, name).norm) not in ("none", "spectral"):
+            if (norm := getattr(self, name).norm) != "none":
                 raise ValueError(
-                    f"{name}.norm is {norm!r}; R3GAN's networks begin at unit scale instead, or take spectral"
+                    f"{name}.norm is {norm!r}, and R3GAN's networks have none: they begin at unit scale, with weights of "
+                    "0 that spectral norm cannot scale; set it to 'none'"
                 )
         return self
 
