@@ -64,7 +64,8 @@ def _slopes(discriminate: Discriminate, at: Tensor) -> tuple[list[Tensor], Tenso
     Callers add 0 · logits, so that weights without part in the gradient (the last bias) get a zero gradient, not None:
     Adam treats the two differently, and DDP waits for each.
     """
-    at = at.detach().requires_grad_(True)
+    # Fakes may come in half precision, which the discriminator does not take here.
+    at = at.detach().to(torch.promote_types(at.dtype, torch.float32)).requires_grad_(True)
     with differentiable_twice(at.device):
         logits = discriminate(at)
         members = logits.unbind(1) if logits.ndim == 2 else [logits]
