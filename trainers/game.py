@@ -115,9 +115,7 @@ class Game(Family[G]):
         if config.attention is not None and config.attention not in self.feature_maps():
             raise UnsupportedShape(f"attention is {config.attention}; feature maps are of {self.feature_maps()} pixels")
         if config.growing and config.growing.start not in self.starts():
-            raise UnsupportedShape(
-                f"growing.start is {config.growing.start}; pictures of {self.shape[1]} pixels grow from {self.starts()}"
-            )
+            raise UnsupportedShape(self._why_not_from(config.growing.start))
         if self.is_vector and (config.augment.diffaugment or config.augment.ada or config.augment.flips):
             raise UnsupportedShape("augment changes pictures, and the data is vectors")
 
@@ -138,6 +136,12 @@ class Game(Family[G]):
     def starts(self) -> tuple[int, ...]:
         """Pixels at which growing pictures may start."""
         return ()
+
+    def _why_not_from(self, start: int) -> str:
+        if not self.starts():
+            return f"growing.start is {start}, and the networks of {type(self).__name__} do not grow; leave growing out"
+        sizes = " or ".join(map(str, self.starts()))
+        return f"growing.start is {start}; pictures of {self.shape[1]} pixels grow from {sizes}"
 
     @property
     def growth(self) -> Growth | None:

@@ -37,7 +37,9 @@ def test_two_workers_equal_one_and_all_is_finite(option: str, toy: PackedData, p
     assert furthest(alone.checkpoint, pairs[option]) <= 1e-10
 
 
-@pytest.mark.parametrize("option", ["historical averaging", "ada with r1", "lecam", "norm spectral", "betas that move"])
+@pytest.mark.parametrize(
+    "option", ["historical averaging", "ada with r1", "lecam", "norm spectral", "betas that move", "growing"]
+)
 def test_what_is_remembered_is_in_the_checkpoint(option: str, toy: PackedData, tmp_path: Path):
     whole = trained(toy, tmp_path / "whole", asked(option))
     stopped = trained(toy, tmp_path / "stopped", asked(option), hooks=StopAfterOneTick())
@@ -57,6 +59,11 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "two augmentations": ("dcgan", {"augment": {"ada": {}, "diffaugment": {}}}, "not both"),
     "norms in r3gan": ("r3gan", {"discriminator": {"norm": "layer"}}, "unit scale"),
     "stddev of vectors": ("gan", {"discriminator": {"minibatch": "stddev"}}, "feature map"),
+    "growth of dense networks": (
+        "gan",
+        {"growing": {}},
+        r"growing\.start is 8, and dense networks have no feature maps",
+    ),
     "sgd with moments": ("gan", {"generator": {"optimizer": "sgd", "final_betas": [0, 0.9]}}, "Adam's"),
 }
 
@@ -71,6 +78,11 @@ def test_what_is_undefined_is_refused_with_the_reason(case: str):
 def test_attention_where_no_feature_map_is():
     with pytest.raises(UnsupportedShape, match=r"attention is 64; feature maps are of \(4, 8\)"):
         build("dcgan", {"attention": 64}, shape=(1, 16, 16), classes=None)
+
+
+def test_growing_from_where_no_feature_map_is():
+    with pytest.raises(UnsupportedShape, match=r"growing.start is 16; pictures of 16 pixels grow from 8$"):
+        build("dcgan", {"growing": {"start": 16}}, shape=(1, 16, 16), classes=None)
 
 
 def test_conditioning_without_labels():
