@@ -66,9 +66,8 @@ class Engine:
         self.optimizers = self._fresh_optimizers()
         self._stage: Stage | None = None
         self._losses: dict[str, nn.Module] = {}
-        # The first at last; all of them, since what cannot be should be known before the first step.
-        for stage in family.growth.layouts()[::-1] if family.growth else [None]:
-            self._enter(stage)
+        self._try_later_stages()
+        self._enter(family.growth.at(0.0) if family.growth else None)
         self.average = Average(self.networks[family.averaged], family.config.ema)
 
     @property
@@ -99,8 +98,11 @@ class Engine:
         self.average.update((step + 1) * self.examples_per_step, self.examples_per_step)
 
     def rates(self) -> dict[str, float]:
-        """Learning rates."""
-        return {f"lr/{name}": float(optimizer.param_groups[0]["lr"]) for name, optimizer in self.optimizers.items()}
+        """Learning rates, and how far pictures have grown."""
+        rates = {f"lr/{name}": float(optimizer.param_groups[0]["lr"]) for name, optimizer in self.optimizers.items()}
+        if self._stage:
+            rates |= {"growing/pixels": float(self._stage.pixels), "growing/alpha": self._stage.alpha}
+        return rates
 
     def snapshot(self, progress: dict) -> Snapshot:
         """Every rank must call it."""
@@ -175,6 +177,13 @@ class Engine:
                 network.compile(dynamic=False)  # in place: names of weights stay as they are
         return networks
 
+    def _try_later_stages(self) -> None:
+        """Uncompiled: what a stage lacks, memory above all, should be known before the first step."""
+        if growth := self._family.growth:
+            with torch.compiler.set_stance("force_eager"):
+                for stage in growth.layouts()[:0:-1]:
+                    self._enter(stage)
+
     def _grow(self, step: int) -> None:
         if self._family.growth is None:
             return
@@ -187,7 +196,7 @@ class Engine:
         """With the losses shared anew: each waits for the weights that it was told of. Nothing but the stage changes."""
         self._set_stage(stage)
         if self._family.config.execution.compile and stage:
-            torch.compiler.reset()  # as many variants as stages would have are no longer compiled
+            torch.compiler.reset()  # a network of too many variants runs uncompiled
         kept = {name: on_host(network.state_dict()) for name, network in self.networks.items()}
         self._losses = {phase.name: self._shared_loss(phase) for phase in self.phases}
         self._warm_up()
