@@ -22,7 +22,7 @@ from trainers.layers.stack import JoinedLabels, LabelMaps, attention_at
 from trainers.layers.stages import falling, rising
 from trainers.layers.verdict import Conditioning, Head, Verdict
 from trainers.losses import LossName
-from trainers.parts import R1, R2, Growing, Latent, Penalties
+from trainers.parts import R1, R2, Latent, Penalties
 
 Shape = tuple[int, int, int]
 BOTTOM = 4  # pixels of the smallest feature maps
@@ -125,7 +125,7 @@ class _Generator(nn.Module):
         self.basis = nn.Parameter(torch.randn(config.channels, BOTTOM, BOTTOM))
         self.mix = nn.Linear(config.latent.dim + (classes or 0), config.channels, bias=False)
         nn.init.kaiming_normal_(self.mix.weight, 1)
-        self.growing = _growing_generator(config, config.growing, shape, sizes) if config.growing else None
+        self.growing = _growing_generator(config, config.growing.start, shape) if config.growing else None
         if self.growing is None:
             self.stages = nn.ModuleList(_stage(config, size, len(sizes)) for size in sizes)
             self.picture = _picture(config.channels, shape[0], 1)
@@ -140,12 +140,14 @@ class _Generator(nn.Module):
         return self.picture(x)
 
 
-def _growing_generator(config: Config, growing: Growing, shape: Shape, sizes: tuple[int, ...]) -> nn.Module:
+def _growing_generator(config: Config, start: int, shape: Shape) -> nn.Module:
+    sizes = _sizes(shape[1])
+
     def level(size: int) -> list[nn.Module]:
         stage = _stage(config, size, len(sizes))
         return [stage] if size == BOTTOM else [Doubled(), stage]
 
-    return rising(sizes, growing.start, level, lambda size: [_picture(config.channels, shape[0], 1)])
+    return rising(sizes, start, level, lambda _: [_picture(config.channels, shape[0], 1)])
 
 
 class _Discriminator(nn.Module):
@@ -156,9 +158,8 @@ class _Discriminator(nn.Module):
         sizes = _sizes(shape[1])
         self.maps = LabelMaps(classes) if classes and conditioning == "concat" else None
         before = shape[0] + (classes or 0 if self.maps else 0)
-        self.growing = (
-            _growing_discriminator(config, config.growing, self.maps, before, sizes) if config.growing else None
-        )
+        start = config.growing.start if config.growing else None
+        self.growing = _growing_discriminator(config, start, sizes, self.maps, before) if start else None
         if self.growing is None:
             self.picture = _picture(before, config.channels, 0.2)
             self.stages = nn.ModuleList(_stage(config, size, len(sizes)) for size in sizes[::-1])
@@ -185,7 +186,7 @@ class _Discriminator(nn.Module):
 
 
 def _growing_discriminator(
-    config: Config, growing: Growing, maps: LabelMaps | None, before: int, sizes: tuple[int, ...]
+    config: Config, start: int, sizes: tuple[int, ...], maps: LabelMaps | None, before: int
 ) -> nn.Module:
     def picture(size: int) -> list[nn.Module]:
         return [*([maps] if maps else []), _picture(before, config.channels, 0.2)]
@@ -193,7 +194,7 @@ def _growing_discriminator(
     def level(size: int) -> list[nn.Module]:
         return [_stage(config, size, len(sizes)), Halved()]
 
-    return falling(sizes, growing.start, picture, level, lambda: [_stage(config, BOTTOM, len(sizes))])
+    return falling(sizes, start, picture, level, lambda: [_stage(config, BOTTOM, len(sizes))])
 
 
 def _picture(before: int, width: int, slope: float) -> nn.Conv2d:

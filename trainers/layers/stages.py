@@ -91,30 +91,23 @@ class Falling(Staged):
 
 
 def rising(sizes: Sequence[int], start: int | None, level: LayersAt, picture: LayersAt) -> nn.Module:
-    """A generator's layers, for pictures of all sizes that its levels lead to; start: of the first stage, None if it
-    does not grow."""
+    """A generator's layers. sizes: of the pictures that its levels lead to; start: of the first stage, None: no stages."""
     if start is None:
         return Stack(*chain.from_iterable(map(level, sizes)), *picture(sizes[-1]))
-    levels = _from(sizes.index(start), [level(size) for size in sizes])
-    return Rising(sizes[sizes.index(start) :], levels, picture)
+    levels = [Stack(*level(size)) for size in sizes]
+    first = sizes.index(start)
+    return Rising(sizes[first:], [Stack(*levels[: first + 1]), *levels[first + 1 :]], picture)
 
 
 def falling(
     sizes: Sequence[int], start: int | None, picture: LayersAt, level: LayersAt, end: Callable[[], Layers]
 ) -> nn.Module:
-    """A discriminator's; level: from the features of a size to those of half of it; end: what follows the smallest."""
-    downwards = sizes[:0:-1]
+    """A discriminator's. level: from the features of a size to those of half of it; end: what follows the smallest."""
     if start is None:
-        return Stack(*picture(sizes[-1]), *chain.from_iterable(map(level, downwards)), *end())
-    tops = [level(size) for size in downwards]
-    levels = [Stack(*layers) for layers in [end(), *tops[::-1]]]
+        return Stack(*picture(sizes[-1]), *chain.from_iterable(map(level, sizes[:0:-1])), *end())
+    levels = [Stack(*end()), *(Stack(*level(size)) for size in sizes[1:])]
     first = sizes.index(start)
     return Falling(sizes[first:], picture, [Stack(*levels[first::-1]), *levels[first + 1 :]])
-
-
-def _from(first: int, levels: Sequence[Layers]) -> list[nn.Module]:
-    """Levels below the first are part of it."""
-    return [Stack(*chain.from_iterable(levels[: first + 1])), *(Stack(*layers) for layers in levels[first + 1 :])]
 
 
 def grow(network: nn.Module, stage: Stage) -> None:

@@ -13,14 +13,19 @@ from trainers_gang import Gang
 
 from trainers import checkpoint
 from trainers.data.packed import PackedData
+from trainers.data.stream import Stream
+from trainers.engine import Engine
 from trainers.family import Family, build, get
+from trainers.groups import Share
 from trainers.growing import Growth, Stage, doublings
 from trainers.hooks import NoHooks
 from trainers.layers.stages import Staged, enlarged, freeze_idle, grow, reduced, shown
 from trainers.loop import train
+from trainers.meter import Clock, Meter
 from trainers.parts import Growing
 from trainers.sampling import Sampler
 from trainers.settings import Settings
+from trainers.snapshot import Snapshot
 
 __all__ = ["Gang", "run"]
 
@@ -161,10 +166,7 @@ def test_real_pictures_lose_what_the_stage_has_not_yet():
     assert torch.equal(reduced(enlarged(pictures, 32), 16), pictures)
 
 
-@pytest.mark.parametrize("stop_at", [72, 96, 120, 144, 168])
-def test_a_resume_at_any_step_of_the_way_is_exact(
-    shapes16: PackedData, tiny: Callable[..., Settings], tmp_path: Path, stop_at: int
-):
+def test_a_resume_at_any_step_of_the_way_is_exact(shapes16: PackedData, tiny: Callable[..., Settings], tmp_path: Path):
     settings = tiny(params=GROWN, tick_seconds=1e-6)
 
     def trained(name: str, **more: Any) -> Path:
@@ -172,9 +174,56 @@ def test_a_resume_at_any_step_of_the_way_is_exact(
         assert folder.checkpoint
         return folder.checkpoint
 
-    stopped = trained("stopped", hooks=StopAt(stop_at))
-    assert checkpoint.read_commit(stopped)["examples"] == stop_at
-    assert digest(trained("resumed", resume=stopped)) == digest(trained("whole"))
+    whole = digest(trained("whole"))
+    for stop_at in (72, 96, 120, 144):  # before the border, at it, in the fade, after it
+        stopped = trained(f"stopped{stop_at}", hooks=StopAt(stop_at))
+        assert checkpoint.read_commit(stopped)["examples"] == stop_at
+        assert digest(trained(f"resumed{stop_at}", resume=stopped)) == whole
+
+
+def test_a_training_that_goes_back_across_a_border_comes_the_same_way_again(
+    shapes16: PackedData, tiny: Callable[..., Settings]
+):
+    settings, device = tiny(params=GROWN), torch.device("cpu")
+    share = Share(batch_size=24, group=4, rank=0, world=1)
+    engine = Engine(settings.build_family(shapes16.shape, None), settings, share, device)
+    stream = Stream(shapes16, share, seed=engine.seed, device=device, dtype=torch.float32, balanced=False)
+
+    def states(steps: range) -> list[Snapshot]:
+        found = []
+        for step in steps:
+            engine.step(step, stream, Meter(device), Clock(), measure=False)
+            found.append(engine.snapshot({}))
+        return found
+
+    first = states(range(8))
+    engine.restore(first[3])
+    assert [own_digest(each) for each in states(range(4, 8))] == [own_digest(each) for each in first[4:]]
+
+
+def own_digest(snapshot: Snapshot) -> bytes:
+    found = [*snapshot.networks.values(), snapshot.average, snapshot.ranks]
+    moments = [state for optimizer in snapshot.optimizers.values() for state in optimizer["state"].values()]
+    return b"".join(tensor.numpy().tobytes() for each in [*found, *moments] for tensor in each.values())
+
+
+@pytest.mark.parametrize("name", ON_FEATURE_MAPS)
+def test_bf16_stays_near_fp32_while_a_stage_fades_in(name: str):
+    family = built(name)
+    networks = at(Stage(pixels=16, alpha=0.5), family.networks())
+    labels = None if family.classes is None else torch.arange(4) % 2
+    for network in networks.values():
+        network.apply(without_batches)
+
+    def made() -> torch.Tensor:
+        return family.generate(networks["generator"], LATENTS, labels)
+
+    exact = made()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = made()
+        judged = networks["discriminator"](exact, labels).logits.float()
+    torch.testing.assert_close(rough.float(), exact, rtol=0.05, atol=0.05)
+    torch.testing.assert_close(judged, networks["discriminator"](exact, labels).logits, rtol=0.05, atol=0.05)
 
 
 def test_a_resume_at_the_border_by_three_workers_is_exact(run: Callable[..., Path], tiny: Callable[..., Settings]):
