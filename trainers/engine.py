@@ -1,6 +1,7 @@
 """One training step: for each phase that is due, forward, backward, optimizer; then the average."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +13,10 @@ from trainers.draws import Draws
 from trainers.ema import Average
 from trainers.family import Family
 from trainers.groups import Share
+from trainers.growing import Stage
 from trainers.keys import key, seed_own_generators, seeded
 from trainers.layers.grouped import set_group
+from trainers.layers.stages import freeze_idle, grow, shown
 from trainers.meter import Clock, Meter
 from trainers.parallel import shared
 from trainers.parts import Execution
@@ -54,17 +57,19 @@ class Engine:
     """Networks, optimizers and average of one rank. A new one is warmed up and stands at step 0."""
 
     def __init__(self, family: Family, settings: Settings, share: Share, device: torch.device) -> None:
-        self._settings, self._share, self._device = settings, share, device
+        self._family, self._settings, self._share, self._device = family, settings, share, device
         self._parts = share.parts(family.config.execution.passes)
         self._replays = family.config.execution.cuda_graphs
         self.rollbacks = 0  # how often this training went back; each time with other draws and slower
         self._dtype = dtype_of(settings.precision)
         self.phases = family.phases()
         self.networks = self._fresh_networks(family)
-        self._losses = {phase.name: self._shared_loss(phase) for phase in self.phases}
         self._players = family.players()
         self.optimizers = self._fresh_optimizers()
-        self._warm_up(family)
+        self._stage: Stage | None = None
+        self._losses: dict[str, nn.Module] = {}
+        self._try_later_stages()
+        self._enter(family.growth.at(0.0) if family.growth else None)
         self.average = Average(self.networks[family.averaged], family.config.ema)
 
     @property
@@ -79,6 +84,7 @@ class Engine:
     def step(self, step: int, stream: Stream, meter: Meter, clock: Clock, *, measure: bool) -> None:
         """measure: also take what is too costly for every step."""
         self._set_rates(step)
+        self._grow(step)
         position = step * self.examples_per_step
         batch: Batch | None = None
         for phase in self.phases:
@@ -94,8 +100,11 @@ class Engine:
         self.average.update((step + 1) * self.examples_per_step, self.examples_per_step)
 
     def rates(self) -> dict[str, float]:
-        """Learning rates."""
-        return {f"lr/{name}": float(optimizer.param_groups[0]["lr"]) for name, optimizer in self.optimizers.items()}
+        """Learning rates, and how far pictures have grown."""
+        rates = {f"lr/{name}": float(optimizer.param_groups[0]["lr"]) for name, optimizer in self.optimizers.items()}
+        if self._stage:
+            rates |= {"growing/pixels": float(self._stage.pixels), "growing/alpha": self._stage.alpha}
+        return rates
 
     def snapshot(self, progress: dict) -> Snapshot:
         """Every rank must call it."""
@@ -131,9 +140,9 @@ class Engine:
             _clip([p for name in phase.trains for p in self.networks[name].parameters()], clip)
 
     def _backward(self, phase: Phase, batch: Batch, turn: int, step: int) -> dict[str, Tensor]:
-        for name, network in self.networks.items():
-            network.requires_grad_(name in phase.trains)
+        self._free(phase)
         draws = [self._draws(phase, turn, step, share) for share in self._parts]
+        batch = replace(batch, samples=shown(batch.samples, self._stage))
         parts = list(zip(batch.parts(len(draws)), draws, strict=True))
         value, stats = backward(self._losses[phase.name], self.networks.values(), parts)
         return {f"loss/{phase.name}": value, **stats}
@@ -171,9 +180,47 @@ class Engine:
             _compile(network, family.config.execution)
         return networks
 
-    def _shared_loss(self, phase: Phase) -> nn.Module:
+    def _try_later_stages(self) -> None:
+        """Uncompiled: what a stage lacks, memory above all, should be known before the first step."""
+        if growth := self._family.growth:
+            with torch.compiler.set_stance("force_eager"):
+                for stage in growth.layouts()[:0:-1]:
+                    self._enter(stage)
+
+    def _grow(self, step: int) -> None:
+        if self._family.growth is None:
+            return
+        stage = self._family.growth.at(self._progress(step))
+        if not stage.uses_layers_of(self._stage):
+            self._enter(stage)
+        self._set_stage(stage)
+
+    def _enter(self, stage: Stage | None) -> None:
+        """With the losses shared anew: each waits for the weights that it was told of. Nothing but the stage changes."""
+        self._set_stage(stage)
+        if self._family.config.execution.compile and stage:
+            torch.compiler.reset()  # a network of too many variants runs uncompiled
+        kept = {name: on_host(network.state_dict()) for name, network in self.networks.items()}
+        self._losses = {phase.name: self._shared_loss(phase) for phase in self.phases}
+        self._warm_up()
+        for name, network in self.networks.items():
+            network.load_state_dict(kept[name])
+
+    def _set_stage(self, stage: Stage | None) -> None:
+        self._stage = stage
+        if stage:
+            for network in self.networks.values():
+                grow(network, stage)
+
+    def _free(self, phase: Phase) -> None:
+        """What the phase trains, and what of it runs at this stage."""
         for name, network in self.networks.items():
             network.requires_grad_(name in phase.trains)
+            if self._stage:
+                freeze_idle(network)
+
+    def _shared_loss(self, phase: Phase) -> nn.Module:
+        self._free(phase)
         return shared(PhaseLoss(phase, self.networks, self._settings.precision, self._device), self._device)
 
     def _fresh_optimizers(self) -> dict[str, torch.optim.Optimizer]:
@@ -192,27 +239,24 @@ class Engine:
         intervals = (phase.interval for phase in self.phases if phase.optimizer == player and phase.interval > 1)
         return min(intervals, default=None)
 
-    def _warm_up(self, family: Family) -> None:
+    def _warm_up(self) -> None:
         """Every phase forward and backward on synthetic data, before any state counts.
 
         Without it a resumed run would sum its gradients in another order for one step, and an out-of-memory would
         come in the middle of the training.
         """
-        kept = {name: on_host(network.state_dict()) for name, network in self.networks.items()}
-        batch = self._synthetic(family)
+        batch = self._synthetic()
         for _ in range(WARM_UPS):
             for phase in self.phases:
                 self._backward(phase, batch, 0, -1)
                 self._refuse_untouched(phase)
                 for network in self.networks.values():
                     network.zero_grad(set_to_none=True)
-        for name, network in self.networks.items():
-            network.load_state_dict(kept[name])
 
-    def _synthetic(self, family: Family) -> Batch:
-        count = len(self._share.samples)
-        samples = self._draws(self.phases[0], 0, -1, self._share).uniform("samples", *family.shape) * 2 - 1
-        labels = torch.arange(count, device=self._device) % family.classes if family.classes else None
+    def _synthetic(self) -> Batch:
+        count, classes = len(self._share.samples), self._family.classes
+        samples = self._draws(self.phases[0], 0, -1, self._share).uniform("samples", *self._family.shape) * 2 - 1
+        labels = torch.arange(count, device=self._device) % classes if classes else None
         return Batch(samples=samples.contiguous(memory_format=torch.channels_last), labels=labels)
 
     def _refuse_untouched(self, phase: Phase) -> None:
@@ -221,7 +265,7 @@ class Engine:
             f"{name}.{parameter}"
             for name in phase.trains
             for parameter, p in self.networks[name].named_parameters()
-            if p.grad is None
+            if p.requires_grad and p.grad is None
         ]
         if untouched:
             raise UntouchedWeights(phase.name, untouched)

@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from trainers import families
+from trainers.growing import Growth
 from trainers.parts import Ema, Execution, Latent, Part, Player
 from trainers.phase import Phase
 
@@ -105,6 +106,11 @@ class Family(ABC, Generic[C]):
     @abstractmethod
     def generate(self, network: nn.Module, latents: Tensor, labels: Tensor | None) -> Tensor:
         """latents [n, latent.dim], labels [n] -> samples [n, *shape] in -1..1."""
+
+    @property
+    def growth(self) -> Growth | None:
+        """How samples grow during the training; None: they are of one size throughout."""
+        return None
 
     def check_shape(self) -> None:
         _, height, width = self.shape

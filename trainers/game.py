@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from trainers.adversarial import DISCRIMINATOR, GENERATOR, TwoPlayers
 from trainers.draws import Draws
 from trainers.family import Family, FamilyConfig, LabelsNeeded, UnsupportedShape
+from trainers.growing import Growth, doublings
 from trainers.layers.norms import NormName, limited
 from trainers.layers.verdict import Conditioning, Minibatch, Verdict, panel
 from trainers.layers.views import ViewName, halvings, possible_halvings, views
 from trainers.losses import LossName, adversarial_loss
 from trainers.memory import memory_for
-from trainers.parts import Augment, Part, Penalties, Player, Stabilisers
+from trainers.parts import Augment, Growing, Part, Penalties, Player, Stabilisers
 from trainers.phase import Batch, Phase
 
 __all__ = ["DISCRIMINATOR", "GENERATOR", "Conditional", "Discriminator", "Game", "GameConfig", "Generator"]
@@ -66,6 +67,7 @@ class GameConfig(FamilyConfig):
     attention: int | None = Field(
         default=None, description="pixels of the feature maps that get self-attention, in both networks; null: none"
     )
+    growing: Growing | None = Field(default=None, description="of pictures and networks; null: one size throughout")
     generator: Generator = Generator()
     discriminator: Discriminator = Discriminator()
 
@@ -77,6 +79,15 @@ class GameConfig(FamilyConfig):
                     f"penalties.{name} is a gradient per sample, and {player}.norm 'batch' "
                     f"couples the samples; set {player}.norm to 'none', 'layer', 'instance' or 'spectral'"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _views_are_of_one_size(self) -> "GameConfig":
+        if self.growing and self.discriminator.view != "same":
+            raise ValueError(
+                f"growing changes the size of pictures, and discriminator.view is {self.discriminator.view!r}, of pictures "
+                "of one size; set discriminator.view to 'same', or leave growing out"
+            )
         return self
 
     @model_validator(mode="after")
@@ -132,6 +143,8 @@ class Game(Family[G]):
             raise LabelsNeeded(f"conditioning is {self.conditioning!r}, and the data has no labels")
         if config.attention is not None and config.attention not in self.feature_maps():
             raise UnsupportedShape(f"attention is {config.attention}; feature maps are of {self.feature_maps()} pixels")
+        if config.growing and config.growing.start not in self.starts():
+            raise UnsupportedShape(self._why_not_from(config.growing.start))
         if self.is_vector and (config.augment.diffaugment or config.augment.ada or config.augment.flips):
             raise UnsupportedShape("augment changes pictures, and the data is vectors")
         if config.discriminator.view != "same":
@@ -151,6 +164,21 @@ class Game(Family[G]):
     def feature_maps(self) -> tuple[int, ...]:
         """Pixels of the feature maps that can have attention."""
         return ()
+
+    def starts(self) -> tuple[int, ...]:
+        """Pixels at which growing pictures may start."""
+        return ()
+
+    def _why_not_from(self, start: int) -> str:
+        if not self.starts():
+            return f"growing.start is {start}, and the networks of {type(self).__name__} do not grow; leave growing out"
+        sizes = " or ".join(map(str, self.starts()))
+        return f"growing.start is {start}; pictures of {self.shape[1]} pixels grow from {sizes}"
+
+    @property
+    def growth(self) -> Growth | None:
+        growing = self.config.growing
+        return Growth(sizes=doublings(growing.start, self.shape[1]), config=growing) if growing else None
 
     def networks(self) -> dict[str, nn.Module]:
         generator = self.generator_network()

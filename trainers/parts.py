@@ -133,6 +133,18 @@ class Execution(Part):
         return self
 
 
+class Growing(Part):
+    """Pictures that double in size as the training goes on, and networks that grow with them (1710.10196)."""
+
+    start: int = Field(default=8, ge=4, description="pixels of the first stage")
+    until: float = Field(
+        default=0.6, gt=0, le=1, description="share of the training after which the whole networks are faded in"
+    )
+    fade: float = Field(
+        default=0.5, ge=0, le=1, description="share of each later stage in which its layers fade in; 0: at once"
+    )
+
+
 class Lazy(Part):
     """A penalty on a player that need not come with every step."""
 

@@ -43,9 +43,10 @@ def path_lengths(generate: Generate, latents: Tensor, noise: Tensor) -> Tensor:
 
 def orthogonal(network: nn.Module) -> Tensor:
     """Σ ‖W Wᵀ ⊙ (1 - I)‖² over weights with more than one axis (Brock et al., 1809.11096)."""
-    terms = [_off_diagonal(weight.flatten(1)) for weight in network.parameters() if weight.ndim > 1]
+    weights = [weight for weight in network.parameters() if weight.requires_grad]  # not those of a later stage
+    terms = [_off_diagonal(weight.flatten(1)) for weight in weights if weight.ndim > 1]
     # Weights without part in it get a zero gradient, not None.
-    return torch.stack(terms).sum() + 0 * sum(weight.sum() for weight in network.parameters() if weight.ndim <= 1)
+    return torch.stack(terms).sum() + 0 * sum(weight.sum() for weight in weights if weight.ndim <= 1)
 
 
 def consistency(logits: Tensor, changed: Tensor) -> Tensor:

@@ -41,7 +41,12 @@ class _PictureGame(Game[G]):
         return Choices(norm=player.norm, minibatch=player.minibatch, **self._both())
 
     def _both(self) -> dict[str, Any]:
-        return {"attention": self.config.attention, "classes": self.classes, "conditioning": self.conditioning}
+        return {
+            "attention": self.config.attention,
+            "classes": self.classes,
+            "conditioning": self.conditioning,
+            "start": self.config.growing and self.config.growing.start,
+        }
 
 
 class ConvGame(_PictureGame[C]):
@@ -65,6 +70,9 @@ class ConvGame(_PictureGame[C]):
 
     def feature_maps(self) -> tuple[int, ...]:
         return convolutional.sizes(self.shape[1])
+
+    def starts(self) -> tuple[int, ...]:
+        return convolutional.picture_sizes(self.shape[1])[:-1]
 
 
 class ResidualGame(_PictureGame[R]):
@@ -90,6 +98,7 @@ class ResidualGame(_PictureGame[R]):
         return residual.ResidualDiscriminator(channels, shape, self._discriminator_choices).apply(residual.init)
 
     def feature_maps(self) -> tuple[int, ...]:
-        resolution = self.shape[1]
-        shared = {*residual.generator_sizes(resolution)} & {*residual.discriminator_sizes(resolution)}
-        return tuple(sorted(shared))
+        return residual.sizes(self.shape[1])[:-1]
+
+    def starts(self) -> tuple[int, ...]:
+        return residual.sizes(self.shape[1])[:-1]

@@ -13,7 +13,9 @@ from tests.support.toy import StopAfterOneTick, by_two, furthest, numbers, packe
 from trainers.data.packed import PackedData
 from trainers.family import LabelsNeeded, UnsupportedShape, build, get
 
-REMEMBER = ("historical averaging", "ada with r1", "lecam", "norm spectral", "betas that move", "path length")
+REMEMBER = (
+    "historical averaging", "ada with r1", "lecam", "norm spectral", "betas that move", "path length", "growing",
+)  # fmt: skip
 
 
 def asked(option: str, **changes: Any) -> Any:
@@ -50,6 +52,11 @@ def test_what_is_remembered_is_in_the_checkpoint(option: str, toy: PackedData, t
 
 
 REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
+    "growing before a view": (
+        "dcgan",
+        {"growing": {}, "discriminator": {"view": "scales", "count": 2}},
+        "view is 'scales', of pictures of one size",
+    ),
     "smoothing without a target": ("dcgan", {"loss": "hinge", "stabilisers": {"label_smoothing": 0.9}}, "no target"),
     "smoothing of fakes": ("dcgan", {"stabilisers": {"label_smoothing": 0.4}}, "greater than 0.5"),
     **{
@@ -70,6 +77,11 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "two augmentations": ("dcgan", {"augment": {"ada": {}, "diffaugment": {}}}, "not both"),
     "norms in r3gan": ("r3gan", {"discriminator": {"norm": "layer"}}, "unit scale"),
     "stddev of vectors": ("gan", {"discriminator": {"minibatch": "stddev"}}, "feature map"),
+    "growth of dense networks": (
+        "gan",
+        {"growing": {}},
+        r"growing\.start is 8, and dense networks have no feature maps",
+    ),
     "sgd with moments": ("gan", {"generator": {"optimizer": "sgd", "final_betas": [0, 0.9]}}, "Adam's"),
 }
 
@@ -98,6 +110,11 @@ def test_attention_where_no_feature_map_is():
 def test_views_that_are_too_small(family: str, count: int, side: int, reason: str):
     with pytest.raises(UnsupportedShape, match=reason):
         build(family, {"discriminator": {"view": "scales", "count": count}}, shape=(1, side, side), classes=None)
+
+
+def test_growing_from_where_no_feature_map_is():
+    with pytest.raises(UnsupportedShape, match=r"growing.start is 16; pictures of 16 pixels grow from 8$"):
+        build("dcgan", {"growing": {"start": 16}}, shape=(1, 16, 16), classes=None)
 
 
 def test_conditioning_without_labels():

@@ -71,6 +71,8 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     **{f"{name} projection": (name, {"conditioning": "projection"}) for name in ("gan", "wgan_gp", "sngan", "r3gan")},
     "uniform latents": ("dcgan", {"latent": {"dim": 16, "distribution": "uniform"}}),
     "sgd": ("gan", {"generator": {"optimizer": "sgd", "lr": 0.01, "schedule": "linear", "final_lr": 1e-3}}),
+    "growing": ("dcgan", {"growing": {"start": 8, "until": 0.6, "fade": 0.8}}),
+    "growing with attention and a penalty": ("wgan_gp", {"growing": {"until": 0.75, "fade": 1.0}, "attention": 8}),
     "betas that move": ("dcgan", {"generator": {"final_betas": [0.0, 0.99]}}),
 }
 

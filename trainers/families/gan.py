@@ -38,6 +38,11 @@ class Config(GameConfig, Conditional):
     def _without_feature_maps(self) -> "Config":
         if self.discriminator.minibatch == "stddev":
             raise ValueError("discriminator.minibatch 'stddev' is a feature map, and dense networks have none")
+        if self.growing:
+            raise ValueError(
+                f"growing.start is {self.growing.start}, and dense networks have no feature maps that could grow; "
+                "leave growing out, or take dcgan, cgan, wgan, wgan_gp, sngan or r3gan"
+            )
         return self
 
 

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from trainers.family import FamilyConfig
 from trainers.game import Conditional, Discriminator, Game, GameConfig, Generator, params
-from trainers.layers.filters import doubled, halved
+from trainers.layers.filters import Doubled, Halved, doubled, halved
 from trainers.layers.minibatch import MinibatchStddev
 from trainers.layers.stack import JoinedLabels, LabelMaps, attention_at
+from trainers.layers.stages import falling, rising
 from trainers.layers.verdict import Conditioning, Head, Verdict
 from trainers.losses import LossName
 from trainers.parts import R1, R2, Latent, Penalties
@@ -82,6 +83,9 @@ class R3GAN(Game[Config]):
     def feature_maps(self) -> tuple[int, ...]:
         return _sizes(self.shape[1])
 
+    def starts(self) -> tuple[int, ...]:
+        return _sizes(self.shape[1])[:-1]
+
 
 def _sizes(resolution: int) -> tuple[int, ...]:
     return tuple(2**level for level in range(2, int(log2(resolution)) + 1))
@@ -123,16 +127,29 @@ class _Generator(nn.Module):
         self.basis = nn.Parameter(torch.randn(config.channels, BOTTOM, BOTTOM))
         self.mix = nn.Linear(config.latent.dim + (classes or 0), config.channels, bias=False)
         nn.init.kaiming_normal_(self.mix.weight, 1)
-        self.stages = nn.ModuleList(_stage(config, size, len(sizes)) for size in sizes)
-        self.picture = nn.Conv2d(config.channels, shape[0], 1)
-        nn.init.kaiming_normal_(self.picture.weight, 1)
+        self.growing = _growing_generator(config, config.growing.start, shape) if config.growing else None
+        if self.growing is None:
+            self.stages = nn.ModuleList(_stage(config, size, len(sizes)) for size in sizes)
+            self.picture = _picture(config.channels, shape[0], 1)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         joined = latents if self.join is None else self.join(latents, labels)
         x = self.basis * self.mix(joined)[:, :, None, None]
+        if self.growing is not None:
+            return self.growing(x)
         for number, stage in enumerate(self.stages):
             x = stage(doubled(x) if number else x)
         return self.picture(x)
+
+
+def _growing_generator(config: Config, start: int, shape: Shape) -> nn.Module:
+    sizes = _sizes(shape[1])
+
+    def level(size: int) -> list[nn.Module]:
+        stage = _stage(config, size, len(sizes))
+        return [stage] if size == BOTTOM else [Doubled(), stage]
+
+    return rising(sizes, start, level, lambda _: [_picture(config.channels, shape[0], 1)])
 
 
 class _Discriminator(nn.Module):
@@ -140,11 +157,14 @@ class _Discriminator(nn.Module):
 
     def __init__(self, config: Config, shape: Shape, classes: int | None, conditioning: Conditioning) -> None:
         super().__init__()
-        sizes = _sizes(shape[1])[::-1]
+        sizes = _sizes(shape[1])
         self.maps = LabelMaps(classes) if classes and conditioning == "concat" else None
-        self.picture = nn.Conv2d(shape[0] + (classes or 0 if self.maps else 0), config.channels, 1)
-        nn.init.kaiming_normal_(self.picture.weight, 0.2)
-        self.stages = nn.ModuleList(_stage(config, size, len(sizes)) for size in sizes)
+        before = shape[0] + (classes or 0 if self.maps else 0)
+        start = config.growing.start if config.growing else None
+        self.growing = _growing_discriminator(config, start, sizes, self.maps, before) if start else None
+        if self.growing is None:
+            self.picture = _picture(before, config.channels, 0.2)
+            self.stages = nn.ModuleList(_stage(config, size, len(sizes)) for size in sizes[::-1])
         minibatch = config.discriminator.minibatch
         self.spread = MinibatchStddev() if minibatch == "stddev" else None
         features = config.channels + (1 if self.spread else 0)
@@ -154,11 +174,36 @@ class _Discriminator(nn.Module):
         self.head = Head(features, classes, conditioning, minibatch=minibatch, bias=False)
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> Verdict:
+        x = self._features(samples, labels)
+        x = x if self.spread is None else self.spread(x)
+        return self.head(self.gather(x).flatten(1), labels)
+
+    def _features(self, samples: Tensor, labels: Tensor | None) -> Tensor:
+        if self.growing is not None:
+            return self.growing(samples, labels)
         x = self.picture(samples if self.maps is None else self.maps(samples, labels))
         for number, stage in enumerate(self.stages):
             x = stage(halved(x) if number else x)
-        x = x if self.spread is None else self.spread(x)
-        return self.head(self.gather(x).flatten(1), labels)
+        return x
+
+
+def _growing_discriminator(
+    config: Config, start: int, sizes: tuple[int, ...], maps: LabelMaps | None, before: int
+) -> nn.Module:
+    def picture(size: int) -> list[nn.Module]:
+        return [*([maps] if maps else []), _picture(before, config.channels, 0.2)]
+
+    def level(size: int) -> list[nn.Module]:
+        return [_stage(config, size, len(sizes)), Halved()]
+
+    return falling(sizes, start, picture, level, lambda: [_stage(config, BOTTOM, len(sizes))])
+
+
+def _picture(before: int, width: int, slope: float) -> nn.Conv2d:
+    """To a picture, or from it. slope: of the leaky ReLU before it, 1 for none."""
+    layer = nn.Conv2d(before, width, 1)
+    nn.init.kaiming_normal_(layer.weight, slope)
+    return layer
 
 
 def _stage(config: Config, size: int, stages: int) -> nn.Sequential:

@@ -1,6 +1,5 @@
 """The DCGAN stack (1511.06434): strided and transposed convolutions of 4x4, which double or halve the channels."""
 
-from itertools import pairwise
 from math import log2
 
 import torch
@@ -9,21 +8,23 @@ from torch import Tensor, nn
 from trainers.layers.batch_norm import GroupBatchNorm2d
 from trainers.layers.minibatch import MinibatchStddev
 from trainers.layers.norms import norm_layer
-from trainers.layers.stack import Choices, JoinedLabels, LabelMaps, Stack, attention_at, head
+from trainers.layers.stack import Choices, JoinedLabels, LabelMaps, attention_at, head
+from trainers.layers.stages import falling, rising
 from trainers.layers.verdict import Verdict
 
 Shape = tuple[int, int, int]
+BOTTOM = 4  # pixels of the smallest feature maps
 WITHOUT_SHIFT = ("none", "spectral", "pixel")
-
-
-def widths(base: int, resolution: int) -> list[int]:
-    """Channels at half the resolution, a quarter, … down to 4x4: base, 2 base, …"""
-    return [base * 2**level for level in range(int(log2(resolution)) - 2)]
 
 
 def sizes(resolution: int) -> tuple[int, ...]:
     """Pixels of the feature maps between 4x4 and the picture."""
     return tuple(2**level for level in range(2, int(log2(resolution))))
+
+
+def picture_sizes(resolution: int) -> tuple[int, ...]:
+    """Pixels of the pictures that those feature maps lead to."""
+    return tuple(2 * size for size in sizes(resolution))
 
 
 class ConvGenerator(nn.Module):
@@ -33,15 +34,21 @@ class ConvGenerator(nn.Module):
         super().__init__()
         joined = choices.labels_beside_latents
         self.join = JoinedLabels(joined) if joined else None
-        channels = widths(base, shape[1])[::-1]
         plain = choices.norm in WITHOUT_SHIFT  # norms with a shift of their own make a bias idle
-        layers: list[nn.Module] = [nn.ConvTranspose2d(latent + joined, channels[0], 4, 1, 0, bias=plain)]
-        for size, (width, following) in zip(sizes(shape[1]), pairwise([*channels, shape[0]]), strict=True):
-            layers += [choices.norm_in_generator(width), nn.ReLU(inplace=True)]
-            layers += attention_at(size, choices.attention, width)
-            last = size * 2 == shape[1]
-            layers.append(nn.ConvTranspose2d(width, following, 4, 2, 1, bias=plain and not last))
-        self.layers = Stack(*layers, nn.Tanh())
+
+        def level(size: int) -> list[nn.Module]:
+            width = _width(base, shape, size)
+            if size == 2 * BOTTOM:
+                up = nn.ConvTranspose2d(latent + joined, width, 4, 1, 0, bias=plain)
+            else:
+                up = nn.ConvTranspose2d(2 * width, width, 4, 2, 1, bias=plain)
+            dressed = [choices.norm_in_generator(width), nn.ReLU(inplace=True)]
+            return [up, *dressed, *attention_at(size // 2, choices.attention, width)]
+
+        def picture(size: int) -> list[nn.Module]:
+            return [nn.ConvTranspose2d(_width(base, shape, size), shape[0], 4, 2, 1, bias=False), nn.Tanh()]
+
+        self.layers = rising(picture_sizes(shape[1]), choices.start, level, picture)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         joined = latents if self.join is None else self.join(latents, labels)
@@ -54,20 +61,34 @@ class ConvDiscriminator(nn.Module):
     def __init__(self, base: int, shape: Shape, choices: Choices) -> None:
         super().__init__()
         maps = choices.label_maps
-        channels = [shape[0] + maps, *widths(base, shape[1])]
-        layers: list[nn.Module] = [LabelMaps(maps)] if maps else []
         plain = choices.norm in WITHOUT_SHIFT
-        for size, (before, width) in zip(sizes(shape[1])[::-1], pairwise(channels), strict=True):
-            first = size * 2 == shape[1]
-            layers.append(nn.Conv2d(before, width, 4, 2, 1, bias=plain and not first))
-            layers += [] if first else [norm_layer(choices.norm, width)]
-            layers += [nn.LeakyReLU(0.2, inplace=True), *attention_at(size, choices.attention, width)]
         extra = [MinibatchStddev()] if choices.minibatch == "stddev" else []
-        self.body = Stack(*layers, *extra)
-        self.head = head((channels[-1] + len(extra)) * 16, choices, bias=False)
+
+        def attention(size: int) -> list[nn.Module]:
+            return attention_at(size // 2, choices.attention, _width(base, shape, size))
+
+        def picture(size: int) -> list[nn.Module]:
+            first = nn.Conv2d(shape[0] + maps, _width(base, shape, size), 4, 2, 1, bias=False)
+            return [*([LabelMaps(maps)] if maps else []), first, nn.LeakyReLU(0.2, inplace=True)]
+
+        def level(size: int) -> list[nn.Module]:
+            before = _width(base, shape, size)
+            down = nn.Conv2d(before, 2 * before, 4, 2, 1, bias=plain)
+            return [*attention(size), down, norm_layer(choices.norm, 2 * before), nn.LeakyReLU(0.2, inplace=True)]
+
+        def end() -> list[nn.Module]:
+            return [*attention(2 * BOTTOM), *extra]
+
+        self.body = falling(picture_sizes(shape[1]), choices.start, picture, level, end)
+        self.head = head((_width(base, shape, 2 * BOTTOM) + len(extra)) * BOTTOM**2, choices, bias=False)
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> Verdict:
         return self.head(self.body(samples, labels).flatten(1), labels)
+
+
+def _width(base: int, shape: Shape, size: int) -> int:
+    """Channels of the feature map beside a picture of so many pixels: they double with every halving."""
+    return base * shape[1] // size
 
 
 @torch.no_grad()

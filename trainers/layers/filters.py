@@ -5,7 +5,7 @@ As sums of shifted pictures: on a CPU many times quicker than a convolution per 
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def halved(x: Tensor) -> Tensor:
@@ -16,6 +16,16 @@ def halved(x: Tensor) -> Tensor:
 def doubled(x: Tensor) -> Tensor:
     """[n, c, h, w] -> [n, c, 2 h, 2 w]"""
     return _double(_double(x, 2), 3)
+
+
+class Halved(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return halved(x)
+
+
+class Doubled(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return doubled(x)
 
 
 def _half(x: Tensor, axis: int) -> Tensor:

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from trainers.layers.minibatch import MinibatchStddev
 from trainers.layers.norms import ConditionalNorm, NormName, norm_layer
-from trainers.layers.stack import Choices, JoinedLabels, Labelled, LabelMaps, Stack, attention_at, head
+from trainers.layers.stack import Choices, JoinedLabels, Labelled, LabelMaps, attention_at, head
+from trainers.layers.stages import falling, rising
 from trainers.layers.verdict import Verdict
 
 Shape = tuple[int, int, int]
@@ -16,12 +17,9 @@ BOTTOM = 4  # pixels where the generator begins
 TOP = 8  # pixels of the discriminator's last blocks
 
 
-def generator_sizes(resolution: int) -> tuple[int, ...]:
+def sizes(resolution: int) -> tuple[int, ...]:
+    """Pixels of what the generator's blocks make, and of the pictures that they lead to."""
     return tuple(2**level for level in range(3, int(log2(resolution)) + 1))
-
-
-def discriminator_sizes(resolution: int) -> tuple[int, ...]:
-    return tuple(2**level for level in range(int(log2(resolution)) - 1, 2, -1))
 
 
 class UpBlock(Labelled):
@@ -69,11 +67,14 @@ class ResidualGenerator(nn.Module):
         joined = choices.labels_beside_latents
         self.join = JoinedLabels(joined) if joined else None
         self.begin = nn.Linear(latent + joined, base * BOTTOM**2)
-        layers: list[nn.Module] = []
-        for size in generator_sizes(shape[1]):
-            layers += [UpBlock(base, base, choices), *attention_at(size, choices.attention, base)]
-        end = [norm_layer(choices.norm, base), nn.ReLU(inplace=True), nn.Conv2d(base, shape[0], 3, 1, 1), nn.Tanh()]
-        self.layers = Stack(*layers, *end)
+
+        def level(size: int) -> list[nn.Module]:
+            return [UpBlock(base, base, choices), *attention_at(size, choices.attention, base)]
+
+        def picture(size: int) -> list[nn.Module]:
+            return [norm_layer(choices.norm, base), nn.ReLU(), nn.Conv2d(base, shape[0], 3, 1, 1), nn.Tanh()]
+
+        self.layers = rising(sizes(shape[1]), choices.start, level, picture)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         begun = self.begin(latents if self.join is None else self.join(latents, labels))
@@ -86,16 +87,24 @@ class ResidualDiscriminator(nn.Module):
     def __init__(self, base: int, shape: Shape, choices: Choices) -> None:
         super().__init__()
         maps = choices.label_maps
-        layers: list[nn.Module] = [LabelMaps(maps)] if maps else []
-        before = shape[0] + maps
-        for size in discriminator_sizes(shape[1]):
-            layers.append(DownBlock(before, base, choices.norm, halve=True, first=before != base))
-            layers += attention_at(size, choices.attention, base)
-            before = base
-        for channels in (before, base):  # of 8 pixels no block has seen the picture yet
-            layers.append(DownBlock(channels, base, choices.norm, halve=False, first=channels != base))
+        grows = choices.start is not None
         extra = [MinibatchStddev()] if choices.minibatch == "stddev" else []
-        self.body = Stack(*layers, nn.ReLU(), *extra)
+
+        def block(size: int, halve: bool) -> list[nn.Module]:
+            if size == shape[1] and not grows:  # no block has seen the picture yet
+                return [DownBlock(shape[0] + maps, base, choices.norm, halve=halve, first=True)]
+            return [*attention_at(size, choices.attention, base), DownBlock(base, base, choices.norm, halve=halve)]
+
+        def picture(size: int) -> list[nn.Module]:
+            # A stage that is left must leave little behind: a convolution of 1x1 where the papers have a block.
+            features = [nn.Conv2d(shape[0] + maps, base, 1)] if grows else []
+            return [*([LabelMaps(maps)] if maps else []), *features]
+
+        def end() -> list[nn.Module]:
+            last = DownBlock(base, base, choices.norm, halve=False)
+            return [*block(TOP, halve=False), last, nn.ReLU(), *extra]
+
+        self.body = falling(sizes(shape[1]), choices.start, picture, lambda size: block(size, halve=True), end)
         self.head = head(base + len(extra), choices)
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> Verdict:

@@ -19,6 +19,7 @@ class Choices:
     minibatch: Minibatch = "none"
     classes: int | None = None
     conditioning: Conditioning = "none"
+    start: int | None = None  # pixels of the first stage, where pictures grow
 
     @property
     def label_maps(self) -> int:
