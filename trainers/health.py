@@ -60,6 +60,12 @@ RULES = (
     Rule(finding="mode_collapse", signal="diversity", limit=0.25, message="samples of different latents are alike"),
     Rule(
         finding="mode_collapse",
+        signal="class_entropy",
+        limit=0.3,
+        message="samples are like real ones of few classes",
+    ),
+    Rule(
+        finding="mode_collapse",
         signal="duplicates",
         limit=0.5,
         above=True,
@@ -75,9 +81,13 @@ class Portrait:
     diversity: float  # mean distance between samples, as a share of that between real ones
     duplicates: float  # share with another one within a twentieth of the reals' median distance, beyond that of reals
     reach: float  # how many real ones are the nearest one of some sample, as a share of what as many reals reach
+    class_entropy: float | None = None  # of the labels of the nearest reals, as a share of theirs; None: no labels
+
+    def known(self) -> dict[str, float]:
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     def stats(self) -> dict[str, float]:
-        return {f"health/{name}": value for name, value in asdict(self).items()}
+        return {f"health/{name}": value for name, value in self.known().items()}
 
 
 class Diverged(RuntimeError):
@@ -161,9 +171,8 @@ class Watch:
         """Nothing as long as samples of an untrained generator would look alike, too."""
         if portrait is None:
             return {}
-        told = asdict(portrait)
         self._was_diverse |= portrait.diversity > DIVERSE and portrait.duplicates < SINGLE and portrait.reach > WIDE
-        return told if self._was_diverse or grown_up else {}
+        return portrait.known() if self._was_diverse or grown_up else {}
 
     def _usual(self, name: str) -> float | None:
         """Median of what was seen; None at first."""

@@ -27,6 +27,7 @@ class Painter:
         chosen = np.linspace(0, data.count - 1, min(2 * COUNT, data.count)).astype(np.int64)
         reals = torch.from_numpy(np.array(data.samples[chosen])).to(device)
         self._reals = reals.float() / 127.5 - 1 if reals.dtype == torch.uint8 else reals.float()
+        self._real_labels = None if data.labels is None else torch.from_numpy(data.labels[chosen]).to(device)
         self._labels = torch.arange(COUNT, device=device) % family.classes if family.classes else None
         self._next = 0.0
 
@@ -41,20 +42,23 @@ class Painter:
         generator.eval()
         samples = self._family.generate(generator, self._latents.to(weight.dtype), self._labels).float()
         generator.train()
-        portrait = compared(features(samples), features(self._reals))
+        portrait = compared(features(samples), features(self._reals), self._real_labels)
         self._next = time.perf_counter() + RARE * (time.perf_counter() - begun)
         return portrait
 
 
-def compared(samples: Tensor, reals: Tensor) -> Portrait:
-    """Of feature vectors [n, d]; every second real one is what samples are held to, the others are what they should be."""
+def compared(samples: Tensor, reals: Tensor, labels: Tensor | None = None) -> Portrait:
+    """Of feature vectors [n, d], and labels [n] of the reals; every second real one is what samples are held to, the
+    others are what they should be."""
     anchors, others = reals[::2], reals[1::2]
     between = torch.pdist(reals)
     near = TWIN * between.median()
+    reached, expected = (torch.cdist(points, anchors).argmin(1) for points in (samples, others))
     return Portrait(
         diversity=float(torch.pdist(samples).mean() / between.mean().clamp_min(1e-12)),
         duplicates=max(0.0, _twins(samples, near) - _twins(others, near)),
-        reach=_reached(samples, anchors) / _reached(others, anchors),
+        reach=len(reached.unique()) / len(expected.unique()),
+        class_entropy=None if labels is None else _entropy_share(labels[::2], reached, expected),
     )
 
 
@@ -63,9 +67,15 @@ def _twins(points: Tensor, near: Tensor) -> float:
     return float((torch.cdist(points, points).fill_diagonal_(torch.inf).amin(1) < near).float().mean())
 
 
-def _reached(points: Tensor, anchors: Tensor) -> int:
-    """How many anchors are the nearest one of some point."""
-    return len(torch.cdist(points, anchors).argmin(1).unique())
+def _entropy_share(labels: Tensor, reached: Tensor, expected: Tensor) -> float | None:
+    """Of the labels that samples reached, beside those that they should; None where there is but one."""
+    whole = _entropy(labels[expected])
+    return _entropy(labels[reached]) / whole if whole else None
+
+
+def _entropy(labels: Tensor) -> float:
+    shares = labels.bincount() / len(labels)
+    return float(-torch.xlogy(shares, shares).sum())
 
 
 def features(samples: Tensor) -> Tensor:

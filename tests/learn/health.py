@@ -143,7 +143,7 @@ class Seen(NoHooks):
 def _portrait(tick: Tick) -> Portrait | None:
     if "health/diversity" not in tick.stats:
         return None
-    return Portrait(**{field.name: tick.stats[f"health/{field.name}"] for field in fields(Portrait)})
+    return Portrait(**{field.name: tick.stats.get(f"health/{field.name}") for field in fields(Portrait)})  # type: ignore[arg-type]
 
 
 def observe(case: Case, seed: int) -> Seen:

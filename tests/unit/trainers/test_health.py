@@ -71,6 +71,7 @@ class TestWatch:
             Portrait(diversity=0.1, duplicates=0, reach=1),
             Portrait(diversity=1, duplicates=0.9, reach=1),
             Portrait(diversity=1, duplicates=0, reach=0.1),
+            Portrait(diversity=1, duplicates=0, reach=0.4, class_entropy=0.2),
         ],
     )
     def test_samples_that_are_alike(self, portrait: Portrait):
@@ -119,6 +120,16 @@ def test_heaps_of_real_points_are_no_duplicates_but_one_heap_alone_is_a_collapse
     fine, alone = compared(heaps[::2] + 1e-4 * torch.randn(64, 8), heaps), compared(heaps[:1].expand(64, -1), heaps)
     assert (fine.duplicates, fine.reach) == (0, 1)
     assert alone.reach == 1 / 8
+
+
+def test_samples_of_few_classes_are_told_by_the_nearest_reals():
+    labels = torch.arange(128) // 2 % 4  # of anchors and of what they are held to alike
+    reals = 10 * torch.nn.functional.one_hot(labels, 8).float() + 0.1 * torch.randn(128, 8)
+    every, one = (compared(reals[chosen], reals, labels) for chosen in (labels >= 0, labels == 2))
+    assert every.class_entropy == pytest.approx(1)
+    assert one.class_entropy == 0
+    assert compared(reals, reals, torch.zeros_like(labels)).class_entropy is None
+    assert "health/class_entropy" not in compared(reals, reals).stats()
 
 
 def findings(recorder: Recorder) -> list[str]:
