@@ -75,7 +75,7 @@ def _entropy_share(labels: Tensor, reached: Tensor, expected: Tensor) -> float |
 
 def _entropy(labels: Tensor) -> float:
     shares = labels.bincount() / len(labels)
-    return float(-torch.xlogy(shares, shares).sum())
+    return abs(float(torch.special.entr(shares).sum()))
 
 
 def features(samples: Tensor) -> Tensor:
