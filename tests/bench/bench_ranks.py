@@ -1,6 +1,6 @@
 """Two ranks over twice one rank, at the same batch per rank: what data parallel costs.
 
-    python -m tests.bench.bench_ranks [--rounds 12] [--steps 4] [--base-channels 32]
+    python -m tests.bench.bench_ranks [--rounds 12] [--steps 4] [--base-channels 32] [--batch 64]
 
 Contestants take turns within one run: one rank alone; two ranks that know nothing of each other, at once, which is
 what the machine can give; and two ranks of one training.
@@ -33,9 +33,10 @@ def settings(options: argparse.Namespace, batch: int) -> Settings:
 def rank_main(rank: int, options: argparse.Namespace, folder: str) -> None:
     torch.set_num_threads(1)
     data = open_packed(Path(folder) / "data")
-    single = engine_steps(settings(options, BATCH), data, BATCH)  # before there is a process group: of its own
+    batch = options.batch
+    single = engine_steps(settings(options, batch), data, batch)  # before there is a process group: of its own
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-    pair = engine_steps(settings(options, 2 * BATCH), data, 2 * BATCH)
+    pair = engine_steps(settings(options, 2 * batch), data, 2 * batch)
     contestants = {"alone": single, "at once": single, "together": pair}
     rates: dict[str, list[float]] = {name: [] for name in contestants}
     for steps in (single, pair):
@@ -47,7 +48,7 @@ def rank_main(rank: int, options: argparse.Namespace, folder: str) -> None:
             if name != "alone" or rank == 0:
                 steps(options.steps)
             dist.barrier()
-            rates[name].append(options.steps * BATCH / (time.perf_counter() - begun))
+            rates[name].append(options.steps * batch / (time.perf_counter() - begun))
     if rank == 0:
         report(options, rates)
     dist.destroy_process_group()
@@ -66,6 +67,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--steps", type=int, default=4, help="in a round")
     parser.add_argument("--base-channels", type=int, default=32)
+    parser.add_argument("--batch", type=int, default=BATCH, help="of a rank")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         pack(Shapes(count=2000), Path(folder) / "data", resolution=RESOLUTION, channels=1)
