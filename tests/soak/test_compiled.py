@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.options import OPTIONS, merged
 from tests.support.toy import StopAfterOneTick, furthest, packed, settings, trained
 from trainers.data.packed import PackedData
 from trainers.family import built_in, get
@@ -16,10 +17,15 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> PackedData:
     return packed(tmp_path_factory.mktemp("toy") / "data")
 
 
-@pytest.mark.parametrize("name", built_in())
-def test_compiled_equals_plain_and_resumes_exactly(name: str, toy: PackedData, tmp_path: Path) -> None:
-    plain = settings(name, precision="fp64")
-    compiled = settings(name, precision="fp64", params=get(name).tiny() | {"execution": {"compile": True}})
+CASES = {**{name: (name, {}) for name in built_in()}, "growing": OPTIONS["growing"]}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_compiled_equals_plain_and_resumes_exactly(case: str, toy: PackedData, tmp_path: Path) -> None:
+    name, more = CASES[case]
+    params = merged(get(name).tiny(), more)
+    plain = settings(name, precision="fp64", params=params)
+    compiled = settings(name, precision="fp64", params=params | {"execution": {"compile": True}})
     whole = trained(toy, tmp_path / "compiled", compiled)
     assert furthest(trained(toy, tmp_path / "plain", plain).checkpoint, whole.checkpoint) <= 1e-10
     stopped = trained(toy, tmp_path / "stopped", compiled, hooks=StopAfterOneTick())
