@@ -75,6 +75,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     ),
     "a view for one": ("dcgan", {"discriminator": {"view": "scales"}}, "count is 1; set count to 2 or more"),
     "two augmentations": ("dcgan", {"augment": {"ada": {}, "diffaugment": {}}}, "not both"),
+    "instance norm of vectors": ("gan", {"discriminator": {"norm": "instance"}}, "nothing would be left"),
     "norms in r3gan": ("r3gan", {"discriminator": {"norm": "layer"}}, "unit scale"),
     "stddev of vectors": ("gan", {"discriminator": {"minibatch": "stddev"}}, "feature map"),
     "growth of dense networks": (

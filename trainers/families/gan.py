@@ -38,6 +38,12 @@ class Config(GameConfig, Conditional):
     def _without_feature_maps(self) -> "Config":
         if self.discriminator.minibatch == "stddev":
             raise ValueError("discriminator.minibatch 'stddev' is a feature map, and dense networks have none")
+        for name in ("generator", "discriminator"):
+            if getattr(self, name).norm == "instance":
+                raise ValueError(
+                    f"{name}.norm 'instance' is of a feature map's pixels, and dense networks have none: nothing would be left; "
+                    "set it to 'batch', 'layer', 'pixel', 'spectral' or 'none'"
+                )
         if self.growing:
             raise ValueError(
                 f"growing.start is {self.growing.start}, and dense networks have no feature maps that could grow; "

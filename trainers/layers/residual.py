@@ -15,6 +15,8 @@ from trainers.layers.verdict import Verdict
 Shape = tuple[int, int, int]
 BOTTOM = 4  # pixels where the generator begins
 TOP = 8  # pixels of the discriminator's last blocks
+# Norms with a mean per channel take every bias away again; its gradient would be rounding, which Adam scales up.
+WITH_MEAN = ("batch", "instance")
 
 
 def sizes(resolution: int) -> tuple[int, ...]:
@@ -28,8 +30,7 @@ class UpBlock(Labelled):
     def __init__(self, before: int, width: int, choices: Choices) -> None:
         super().__init__()
         self.norms = nn.ModuleList([choices.norm_in_generator(channels) for channels in (before, width)])
-        # Norms with a mean per channel take every bias away again; its gradient would be rounding, which Adam scales up.
-        bias = choices.norm not in ("batch", "instance")
+        bias = choices.norm not in WITH_MEAN
         self.first, self.second = (nn.Conv2d(n, width, 3, 1, 1, bias=bias) for n in (before, width))
         self.shortcut = nn.Conv2d(before, width, 1, bias=bias)
 
@@ -46,7 +47,8 @@ class DownBlock(nn.Module):
         super().__init__()
         self.halve, self.is_first = halve, first
         self.norms = nn.ModuleList([norm_layer("none" if first else norm, channels) for channels in (before, width)])
-        self.first, self.second = nn.Conv2d(before, width, 3, 1, 1), nn.Conv2d(width, width, 3, 1, 1)
+        self.first = nn.Conv2d(before, width, 3, 1, 1, bias=norm not in WITH_MEAN)
+        self.second = nn.Conv2d(width, width, 3, 1, 1)
         self.shortcut = nn.Conv2d(before, width, 1) if halve or before != width else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
