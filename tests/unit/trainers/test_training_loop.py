@@ -76,6 +76,7 @@ def test_a_whole_training(tiny: TinySettings, shapes16: PackedData, workspace: P
         "health/diversity",
         "health/duplicates",
         "health/reach",
+        "health/class_entropy",
     }
     assert set(lines[0]["activity_seconds"]) == {"data", "discriminator", "generator", "health"}
 
