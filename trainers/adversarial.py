@@ -72,7 +72,8 @@ class TwoPlayers:
     def _lazy_phase(self, player: str, name: str, penalty: Lazy) -> Phase:
         def loss(networks: Networks, batch: Batch, draws: Draws) -> Loss:
             scene = _Scene(self, networks, batch, draws)
-            return Loss(value=scene.penalty(name, penalty) * penalty.every, stats=scene.stats)
+            value = scene.penalty(name, penalty) * penalty.every + terms.no_part(networks[player])
+            return Loss(value=value, stats=scene.stats)
 
         return Phase(name=f"{player}_{name}", trains=(player,), optimizer=player, loss=loss, interval=penalty.every)
 

@@ -14,8 +14,7 @@ Generate = Callable[[Tensor], Tensor]  # latents -> samples
 
 def r1(discriminate: Discriminate, reals: Tensor) -> Tensor:
     """E[‖∇D(x)‖²] / 2 at real samples (Mescheder et al., 1801.04406); the weight γ is the caller's. At fakes it is R2."""
-    slopes, logits = _slopes(discriminate, reals)
-    return _mean(slope.square().flatten(1).sum(1).mean() for slope in slopes) / 2 + 0 * logits.mean()
+    return _mean(slope.square().flatten(1).sum(1).mean() for slope in _slopes(discriminate, reals)) / 2
 
 
 def gradient_penalty(discriminate: Discriminate, reals: Tensor, fakes: Tensor, mix: Tensor) -> Tensor:
@@ -25,8 +24,7 @@ def gradient_penalty(discriminate: Discriminate, reals: Tensor, fakes: Tensor, m
 
 def unit_slope(discriminate: Discriminate, at: Tensor) -> Tensor:
     """E[(‖∇D(x)‖ - 1)²]; with noise around reals it is DRAGAN's (Kodali et al., 1705.07215)."""
-    slopes, logits = _slopes(discriminate, at)
-    return _mean((_length(slope) - 1).square().mean() for slope in slopes) + 0 * logits.mean()
+    return _mean((_length(slope) - 1).square().mean() for slope in _slopes(discriminate, at))
 
 
 def path_lengths(generate: Generate, latents: Tensor, noise: Tensor) -> Tensor:
@@ -37,16 +35,13 @@ def path_lengths(generate: Generate, latents: Tensor, noise: Tensor) -> Tensor:
         samples = generate(latents)
         pixels = noise[0, 0].numel()
         (slope,) = torch.autograd.grad((samples * noise).sum() / sqrt(pixels), latents, create_graph=True)
-        # As in _slopes: weights without part in it get a zero gradient, not None.
-        return _length(slope) + 0 * samples.mean()
+        return _length(slope)
 
 
 def orthogonal(network: nn.Module) -> Tensor:
     """Σ ‖W Wᵀ ⊙ (1 - I)‖² over weights with more than one axis (Brock et al., 1809.11096)."""
     weights = [weight for weight in network.parameters() if weight.requires_grad]  # not those of a later stage
-    terms = [_off_diagonal(weight.flatten(1)) for weight in weights if weight.ndim > 1]
-    # Weights without part in it get a zero gradient, not None.
-    return torch.stack(terms).sum() + 0 * sum(weight.sum() for weight in weights if weight.ndim <= 1)
+    return torch.stack([_off_diagonal(weight.flatten(1)) for weight in weights if weight.ndim > 1]).sum()
 
 
 def consistency(logits: Tensor, changed: Tensor) -> Tensor:
@@ -59,18 +54,21 @@ def lecam(real: Tensor, fake: Tensor, mean_real: Tensor, mean_fake: Tensor) -> T
     return (real - mean_fake).square().mean() + (fake - mean_real).square().mean()
 
 
-def _slopes(discriminate: Discriminate, at: Tensor) -> tuple[list[Tensor], Tensor]:
-    """The gradient of each member's logits, and the logits.
+def no_part(network: nn.Module) -> Tensor:
+    """0, made of every weight that is trained: with it those without part in a penalty (the last bias) get a zero gradient,
+    not None. Adam treats the two differently, and DDP waits for each. A loss beside the penalty does as well, and 0 times
+    the logits would, at the price of a whole backward."""
+    return 0 * torch.stack([weight.sum() for weight in network.parameters() if weight.requires_grad]).sum()
 
-    Callers add 0 · logits, so that weights without part in the gradient (the last bias) get a zero gradient, not None:
-    Adam treats the two differently, and DDP waits for each.
-    """
+
+def _slopes(discriminate: Discriminate, at: Tensor) -> list[Tensor]:
+    """The gradient of each member's logits."""
     # Fakes may come in half precision, which the discriminator does not take here.
     at = at.detach().to(torch.promote_types(at.dtype, torch.float32)).requires_grad_(True)
     with differentiable_twice(at.device):
         logits = discriminate(at)
         members = logits.unbind(1) if logits.ndim == 2 else [logits]
-        return [torch.autograd.grad(member.sum(), at, create_graph=True)[0] for member in members], logits
+        return [torch.autograd.grad(member.sum(), at, create_graph=True)[0] for member in members]
 
 
 def _length(slope: Tensor) -> Tensor:

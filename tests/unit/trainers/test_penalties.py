@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainers.penalties import consistency, gradient_penalty, lecam, orthogonal, path_lengths, r1, unit_slope
+from trainers.penalties import consistency, gradient_penalty, lecam, no_part, orthogonal, path_lengths, r1, unit_slope
 
 
 def test_r1_of_a_linear_critic_is_half_its_squared_weight():
@@ -34,7 +34,7 @@ def test_gradient_of_r1_with_respect_to_weights_is_that_of_finite_differences():
 
 def test_every_weight_gets_a_gradient_that_is_not_none():
     critic = nn.Linear(3, 1).double()
-    r1(critic, torch.randn(4, 3, dtype=torch.float64)).backward()
+    (r1(critic, torch.randn(4, 3, dtype=torch.float64)) + no_part(critic)).backward()
     assert torch.equal(critic.bias.grad, torch.zeros(1, dtype=torch.float64))
 
 
@@ -68,7 +68,7 @@ def test_orthogonal_is_the_squared_products_of_different_rows():
         layer.weight.copy_(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
     value = orthogonal(layer)
     torch.testing.assert_close(value, torch.tensor(2 * 11.0**2, dtype=torch.float64))
-    value.backward()
+    (value + no_part(layer)).backward()
     assert torch.equal(layer.bias.grad, torch.zeros(2, dtype=torch.float64))
 
 
@@ -99,9 +99,10 @@ def test_path_lengths_of_any_generator_are_those_of_its_jacobian():
         torch.testing.assert_close(length, (jacobian.T @ y.flatten()).norm() / 2)
 
 
-def test_path_lengths_reach_weights_without_part_in_them():
+def test_weights_without_part_in_path_lengths_get_a_gradient_too():
     generator = nn.Sequential(nn.Linear(3, 4), nn.Unflatten(1, (1, 2, 2))).double()
-    path_lengths(generator, torch.randn(5, 3).double(), torch.randn(5, 1, 2, 2).double()).sum().backward()
+    lengths = path_lengths(generator, torch.randn(5, 3).double(), torch.randn(5, 1, 2, 2).double())
+    (lengths.sum() + no_part(generator)).backward()
     assert torch.equal(generator[0].bias.grad, torch.zeros(4, dtype=torch.float64))
 
 
