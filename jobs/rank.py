@@ -58,6 +58,8 @@ class Work:
 def run_rank(work: Work, *, rank: int, device: str) -> dict[str, Any]:
     """Train to the end, or to the command that stops it; returns the outcome as plain data."""
     spec, store = work.spec, work.store
+    # A kill leaves torn files in the compiler's cache; in one for the whole machine they fail every later attempt.
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(work.workspace / "compiled")
     line = Line(work.claim.url, work.claim.attempt_id, work.claim.token) if rank == 0 else None
     try:
         data = prepare(spec.data, Path(work.home) / "data", _reporter(line))

@@ -1,7 +1,6 @@
 """The one training loop: steps until the next tick, the tick, then what is due."""
 
 import json
-import os
 import time
 from collections import deque
 from dataclasses import asdict
@@ -53,8 +52,6 @@ def train(settings: Settings, data: PackedData, *, workspace: Path, resume: Path
     checkpoints/<examples>/, grids/<examples>.png, stats.jsonl, and at the end model/ and losses.png.
     Raises Diverged, checkpoint.DamagedCheckpoint, WrongCheckpoint, BadSplit and what building the family raises.
     """
-    # Its own: a kill leaves torn files in the compiler's cache, and would fail every later attempt on this machine.
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(workspace).absolute() / "compiled"))
     with Background() as background:
         run = _Run(settings, data, Path(workspace), hooks, background)
         if resume is not None:

@@ -32,7 +32,7 @@ class Memory(nn.Module):
         lecam: bool,
         ada: Ada | None,
         history: bool,
-        path_length: bool = False,
+        path_length: bool,
     ) -> None:
         super().__init__()
         if path_length:

@@ -120,7 +120,7 @@ class Execution(Part):
     )
     cuda_graphs: bool = Field(
         default=False,
-        description="replay what was compiled as CUDA graphs: small networks wait for their launches; needs compile",
+        description="replay what was compiled as CUDA graphs, since small networks wait for their launches; needs compile, changes nothing on a CPU",
     )
     passes: int = Field(
         default=1, ge=1, description="parts that a turn's batch is taken in, one after another, to save memory"

@@ -10,7 +10,7 @@ from torch.autograd import Function
 from torch.nn.grad import conv2d_input, conv2d_weight
 from torch.overrides import TorchFunctionMode
 
-Layout = tuple[Any, ...]  # stride, padding, dilation, groups
+INPUT, WEIGHT, OUTPUT = PLACES = range(3)
 
 
 @contextmanager
@@ -21,7 +21,7 @@ def differentiable_twice(device: torch.device) -> Iterator[None]:
 
 
 class _OwnConvolutions(TorchFunctionMode):
-    """F.conv2d is `convolution` here: torch's second derivative of it is the slowest part of a penalty."""
+    """F.conv2d is `convolution` here, whose second derivative is quicker: python -m tests.bench.bench_penalty"""
 
     def __torch_function__(
         self, called: Any, types: Sequence[type], args: Sequence[Any] = (), named: Mapping[str, Any] | None = None
@@ -32,70 +32,37 @@ class _OwnConvolutions(TorchFunctionMode):
 
 
 def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, *layout: Any) -> Tensor:
-    """F.conv2d(x, weight, bias, stride, padding, dilation, groups), any number of times differentiable.
-
-    It is linear in the input and in the weight. So are its two gradients, in their two arguments, and the derivatives
-    of each of the three maps are the two others.
-    """
-    y = _Convolution.apply(x, weight, layout)
+    """F.conv2d(x, weight, bias, stride, padding, dilation, groups), any number of times differentiable."""
+    y = _Convolution.apply(OUTPUT, x, weight, None, layout)
     return y if bias is None else y + bias[:, None, None]
 
 
 class _Convolution(Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, layout: Layout) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.layout = layout
-        return torch.conv2d(x, weight, None, *layout)
+    """The sum of output · (input ∗ weight) is linear in each of the three, and its derivative by one of them is made of the
+    two others: the convolution itself, and the gradients of its input and of its weight. So are their own derivatives."""
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (gradient,), (x, weight) = gradients, ctx.saved_tensors
-        by_input, by_weight, _ = ctx.needs_input_grad
-        return (
-            _OfInput.apply(gradient, weight, x.shape, ctx.layout) if by_input else None,
-            _OfWeight.apply(gradient, x, weight.shape, ctx.layout) if by_weight else None,
-            None,
-        )
-
-
-class _OfInput(Function):
-    """The gradient of the input, from the output's and the weight."""
-
-    @staticmethod
-    def forward(ctx: Any, gradient: Tensor, weight: Tensor, shape: torch.Size, layout: Layout) -> Tensor:
-        ctx.save_for_backward(gradient, weight)
-        ctx.layout = layout
-        return conv2d_input(shape, weight, gradient, *layout)
+    def forward(ctx: Any, wanted: int, x: Tensor, weight: Tensor, output: Tensor | None, layout: tuple) -> Tensor:
+        """wanted: the place of the three that is to be made; what stands there gives its shape alone."""
+        three = (x, weight, output)
+        ctx.wanted, ctx.layout = wanted, layout
+        ctx.save_for_backward(*(None if place == wanted else tensor for place, tensor in enumerate(three)))
+        return _made(wanted, *three, layout)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (x,), (gradient, weight) = gradients, ctx.saved_tensors
-        by_gradient, by_weight, *_ = ctx.needs_input_grad
-        return (
-            _Convolution.apply(x, weight, ctx.layout) if by_gradient else None,
-            _OfWeight.apply(gradient, x, weight.shape, ctx.layout) if by_weight else None,
-            None,
-            None,
-        )
+        three = list(ctx.saved_tensors)
+        three[ctx.wanted] = gradients[0]
+        found: list[Tensor | None] = [None] * 3
+        for place in PLACES:
+            if place != ctx.wanted and ctx.needs_input_grad[1 + place]:
+                found[place] = _Convolution.apply(place, *three, ctx.layout)
+        return None, *found, None
 
 
-class _OfWeight(Function):
-    """The gradient of the weight, from the output's and the input."""
-
-    @staticmethod
-    def forward(ctx: Any, gradient: Tensor, x: Tensor, shape: torch.Size, layout: Layout) -> Tensor:
-        ctx.save_for_backward(gradient, x)
-        ctx.layout = layout
-        return conv2d_weight(x, shape, gradient, *layout)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (weight,), (gradient, x) = gradients, ctx.saved_tensors
-        by_gradient, by_input, *_ = ctx.needs_input_grad
-        return (
-            _Convolution.apply(x, weight, ctx.layout) if by_gradient else None,
-            _OfInput.apply(gradient, weight, x.shape, ctx.layout) if by_input else None,
-            None,
-            None,
-        )
+def _made(wanted: int, x: Any, weight: Any, output: Any, layout: tuple) -> Tensor:
+    if wanted == INPUT:
+        return conv2d_input(x.shape, weight, output, *layout)
+    if wanted == WEIGHT:
+        return conv2d_weight(x, weight.shape, output, *layout)
+    return torch.conv2d(x, weight, None, *layout)

@@ -32,6 +32,8 @@ from trainers.sampling import Sampler
 plugin.install()
 
 NAMES = [*names(), plugin.BY_MODULE]
+# One step at tiny()'s rate carries this critic's values from 3 to -1.5: 5 % of that way is a sixth of what is left.
+FAR = {"wgan_gp"}
 
 pytestmark = pytest.mark.parametrize("name", NAMES)
 
@@ -127,11 +129,12 @@ def test_a_resume_is_exact(name: str, toy: PackedData, tmp_path: Path):
 
 
 def test_bf16_stays_near_fp32(name: str, toy: PackedData, tmp_path: Path):
-    """Losses and logits of the first step, at the family's own rates; bf16 keeps 8 bits of each number."""
+    """Losses and logits of the first step; bf16 keeps 8 bits of each number."""
+    quick, own = settings(name), for_sixty_steps(name, get(name).tiny())
     told: list[StopAfterOneTick] = [StopAfterOneTick() for _ in range(2)]
     for hooks, precision in zip(told, ("fp32", "bf16"), strict=True):
-        asked = replace(for_sixty_steps(name, get(name).tiny()), precision=precision)
-        trained(toy, tmp_path / precision, asked, hooks=hooks)
+        asked = own if name in FAR else quick
+        trained(toy, tmp_path / precision, replace(asked, precision=precision), hooks=hooks)
     exact, rough = ({k: v for k, v in hooks.stats.items() if k.startswith(("loss", "logits"))} for hooks in told)
     assert rough == pytest.approx(exact, rel=0.05, abs=0.03)
     assert rough != exact

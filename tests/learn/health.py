@@ -4,15 +4,20 @@ Every signal's worst value in each kind of training, over its seeds: the limits 
 worst over as many ticks in a row as its rule wants, since one bad tick alone is no finding.
 """
 
+import os
+import platform
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from jobs.datasets import prepare
 from jobs.spec import Data
@@ -89,7 +94,6 @@ HEALTHY = (
 FAULTS = (
     *(
         Case(name=f"rates x 100, {family}", family=family, params=hasty(family), finding=finding)
-        # DCGAN is not among them: batch norm makes its networks deaf to the rate, and it learns all the same.
         # Spectral norm bounds the logits: what breaks there is the generator.
         for family, finding in (("gan", "divergence"), ("wgan_gp", "divergence"), ("sngan", "mode_collapse"))
     ),
@@ -191,13 +195,19 @@ ABOUT = """# What `health` goes by
 
 `python -m tests.learn.health docs/health.md` writes this: every signal's worst value in each kind of training, over its seeds, at four
 ticks a second; the head has the limits. A value counts as worst only over as many ticks in a row as its rule wants. Healthy trainings
-must name nothing, planted faults what the last column but one says. `–`: the signal is not known there.
+must name nothing, planted faults what the last column but one says. `–`: the signal is not known there. DCGAN's rates x 100 are no fault:
+batch norm makes its networks deaf to the rate, and it learns all the same.
 """
 
 
 def main(report: str | None = None, *only: str) -> None:
     """only: cases whose names contain one of these words; all without."""
-    lines = [ABOUT, head()]
+    lines = [
+        ABOUT,
+        f"{date.today()}, {platform.machine()}, one thread of {os.cpu_count()}, torch {torch.__version__}.",
+        "",
+        head(),
+    ]
     for case in (case for case in CASES if not only or any(word in case.name for word in only)):
         begun = time.perf_counter()
         lines.append(row(case, [observe(case, seed) for seed in case.seeds]))

@@ -32,7 +32,7 @@ CLOTHES: dict[str, tuple[dict[str, Any], int]] = {
     "wgan": (_quick(5e-4, steps=2, base_channels=32), 80_000),
     "wgan_gp": (_quick(1e-3, steps=2, generator_channels=32, discriminator_channels=32), 40_000),
     "sngan": (_quick(1e-3, steps=2, generator_channels=32, discriminator_channels=32), 60_000),
-    # Dense 3x3 convolutions: grouped ones crawl on CPUs. Penalties at every fourth step, three times as quick.
+    # Dense 3x3 convolutions: grouped ones crawl on CPUs. Penalties, most of a step, at every fourth.
     "r3gan": (_quick(1e-3, channels=32, blocks=1, group_channels=64, penalties={"r1": FALLING, "r2": FALLING}), 40_000),
 }
 

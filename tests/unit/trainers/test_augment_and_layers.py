@@ -59,7 +59,7 @@ def test_a_mirror_turns_about_half():
 
 
 def test_adas_probability_follows_the_sign_of_reals():
-    memory = Memory({}, lecam=False, ada=Ada(every=1, ramp=80), history=False)
+    memory = Memory({}, lecam=False, ada=Ada(every=1, ramp=80), history=False, path_length=False)
     for _ in range(3):
         memory.adapt(torch.ones(8), Ada(every=1, ramp=80), DRAWS)
     assert abs(float(memory.ada_p) - 0.3) < 1e-6
@@ -69,7 +69,7 @@ def test_adas_probability_follows_the_sign_of_reals():
 
 def test_historical_averaging_is_the_distance_to_the_mean_of_earlier_weights():
     player = nn.Linear(1, 1, bias=False)
-    memory = Memory({"player": player}, lecam=False, ada=None, history=True)
+    memory = Memory({"player": player}, lecam=False, ada=None, history=True, path_length=False)
     gaps = []
     for weight in (1.0, 3.0, 5.0):
         with torch.no_grad():
