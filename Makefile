@@ -42,8 +42,8 @@ format: .venv/ready
 	$(BIN)/ruff format jobs trainers orchestrator tests
 
 schemas: .venv/ready
-	$(BIN)/python -m trainers.describe jobs/families.json
-	PYTHONPATH=tests/plugin $(BIN)/python -m trainers.describe tests/plugin/toy_gans/families.json spots
+	$(BIN)/python -m trainers.gan.describe jobs/families
+	PYTHONPATH=tests/plugin $(BIN)/python -m trainers.gan.describe tests/plugin/toy_gans/families spots
 
 # torch first: its plain name would bring gigabytes of CUDA to a machine without a GPU.
 .venv/ready: pyproject.toml constraints.txt

@@ -12,14 +12,15 @@ from typing import Any
 import ray
 import ray.data
 
-from jobs import receipts as receipt_files
-from jobs import shards, sinks
-from jobs.failures import Failed, named
-from jobs.layout import Layout
-from jobs.progress import Claim, Line
-from jobs.publish import card, publish, published
-from jobs.shards import Shard
-from jobs.spec import GenerateJob, Resources, parse
+from jobs import sinks
+from jobs.driver import receipts as receipt_files
+from jobs.driver.failures import Failed, named
+from jobs.driver.orchestrator_client import Claim, Line
+from jobs.specs.spec import GenerateJob, Resources, parse
+from jobs.storage import shards
+from jobs.storage.layout import Layout
+from jobs.storage.manifest import card, publish, published
+from jobs.storage.shards import Shard
 from jobs.store import Store, open_store
 
 POLL = 1.0  # seconds between two ticks
@@ -60,7 +61,7 @@ class _Worker:
     """The actor that Ray Data keeps: a ShardWriter behind rows."""
 
     def __init__(self, claim: Claim, put_if_absent: bool, device: str, totals: Any) -> None:
-        from jobs.shard_writer import ShardWriter
+        from jobs.driver.shard_writer import ShardWriter
 
         def report(samples: int, written: int, busy: dict[str, float]) -> None:
             totals.add.remote(samples, written, busy)

@@ -9,16 +9,16 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from jobs import progress
-from jobs.failures import named
-from jobs.progress import Claim, ClaimRefused, Line, Stale
-from jobs.tail import Tail, Tee
+from jobs.driver import orchestrator_client
+from jobs.driver.failures import named
+from jobs.driver.orchestrator_client import Claim, ClaimRefused, Line, Stale
+from jobs.driver.tail import Tail, Tee
 
 
 def main() -> int:
     url, attempt = os.environ["GANWORKS_URL"], os.environ["GANWORKS_ATTEMPT"]
     try:
-        claim = progress.claim(url, attempt, os.environ.pop("GANWORKS_CLAIM"))
+        claim = orchestrator_client.claim(url, attempt, os.environ.pop("GANWORKS_CLAIM"))
     except ClaimRefused as refused:
         print(f"leaving: {refused}", flush=True)
         return 0

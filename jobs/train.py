@@ -1,7 +1,7 @@
 """A TrainJob on Ray Train: one TorchTrainer a attempt, one process a worker, gang-placed.
 
 Every worker group is one attempt: Ray restarts and resizes nothing by itself. Progress and checkpoints go
-their own way (jobs.rank): Ray's report() waits for the controller's poll, and forgets what was not polled.
+their own way (jobs.driver.rank): Ray's report() waits for the controller's poll, and forgets what was not polled.
 """
 
 import logging
@@ -13,13 +13,13 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.exceptions import PreemptionError, TrainingFailedError
 
-from jobs import checkpoints
-from jobs.failures import Failed, named
-from jobs.layout import Layout
-from jobs.progress import Claim, Line
-from jobs.publish import card, publish, published, stored_files
-from jobs.rank import Work, run_rank
-from jobs.spec import TrainJob, parse
+from jobs.driver.failures import Failed, named
+from jobs.driver.orchestrator_client import Claim, Line
+from jobs.driver.rank import Work, run_rank
+from jobs.specs.spec import TrainJob, parse
+from jobs.storage import checkpoints
+from jobs.storage.layout import Layout
+from jobs.storage.manifest import card, publish, published, stored_files
 from jobs.store import Store, open_store
 
 # Ray's own words for a worker that went away; any of them beats the errors that its peers then raise.

@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from orchestrator import db, retry
+from orchestrator import db
+from orchestrator.policies import retry
 from orchestrator.records import Attempt, Job
 from orchestrator.scheduler import Preempt, Start
 from orchestrator.settings import Settings

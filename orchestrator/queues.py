@@ -21,9 +21,9 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError
 
-from jobs.errors import did_you_mean
-from jobs.spec import Name, Part
-from jobs.units import Duration
+from jobs.specs.errors import did_you_mean
+from jobs.specs.spec import Name, Part
+from jobs.specs.units import Duration
 from orchestrator.scheduler import Policy, QueuePolicy
 
 

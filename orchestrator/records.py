@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jobs import spec as job_spec
-from jobs.layout import Layout
+from jobs.specs import spec as job_spec
+from jobs.storage.layout import Layout
 from orchestrator.states import ACTIVE, ATTEMPT_LIVE, ENDED, Status
 
 _parsed: dict[str, job_spec.AnyJob] = {}  # a spec never changes under its id

@@ -15,7 +15,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from jobs.store import StoreError, open_store
-from orchestrator import __version__, auth, db, keys, logs
+from orchestrator import __version__, db, tokens
 from orchestrator.api import (
     attempts,
     catalogue,
@@ -31,13 +31,16 @@ from orchestrator.api import (
 )
 from orchestrator.api import logs as log_routes
 from orchestrator.api.middleware import Bounded, Timed
-from orchestrator.cluster import Cluster, RayCluster
-from orchestrator.leader import Leadership, Taken
+from orchestrator.cluster import Cluster
+from orchestrator.cluster.ray import RayCluster
+from orchestrator.observability import logs
+from orchestrator.observability.redact import Redactor
+from orchestrator.observability.timed_store import TimedStore
 from orchestrator.records import Token
-from orchestrator.redact import Redactor
+from orchestrator.server import auth
+from orchestrator.server.leader import Leadership, Taken
+from orchestrator.server.state import Works
 from orchestrator.settings import Settings, from_environment, with_tokens
-from orchestrator.timed_store import TimedStore
-from orchestrator.works import Works
 
 log = structlog.get_logger(__name__)
 GRACE = 10  # seconds that open requests have at the end
@@ -78,7 +81,7 @@ def _database(settings: Settings) -> db.Database:
         db.migrate(database)
         with database.write() as connection:
             for secret, role in ((settings.token, "user"), (settings.scrape_token, "scrape")):
-                token = Token(hash=keys.digest(secret), project=settings.project, owner="admin", role=role)
+                token = Token(hash=tokens.digest(secret), project=settings.project, owner="admin", role=role)
                 db.tokens.put(connection, token)
     return database
 

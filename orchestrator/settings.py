@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator import keys, queues
+from orchestrator import queues, tokens
 from orchestrator.scheduler import Policy
 
 
@@ -138,6 +138,6 @@ def with_tokens(settings: Settings) -> Settings:
     """The same settings with both tokens filled in: those of `home`, made there if there are none."""
     return replace(
         settings,
-        token=settings.token or keys.kept(settings.home / "token"),
-        scrape_token=settings.scrape_token or keys.kept(settings.home / "scrape-token"),
+        token=settings.token or tokens.kept(settings.home / "token"),
+        scrape_token=settings.scrape_token or tokens.kept(settings.home / "scrape-token"),
     )

@@ -5,8 +5,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from trainers.config import Ema
 from trainers.layers.grouped import running_statistics
-from trainers.parts import Ema
 
 
 class Average:

@@ -7,21 +7,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from trainers.accumulate import backward
+from trainers.config import Execution
 from trainers.data.stream import Stream
 from trainers.devices import autocast, dtype_of
-from trainers.draws import Draws
 from trainers.ema import Average
-from trainers.family import Family
-from trainers.groups import Share
+from trainers.gan.family import Family
 from trainers.growing import Stage
-from trainers.keys import key, seed_own_generators, seeded
 from trainers.layers.grouped import set_group
 from trainers.layers.stages import freeze_idle, grow, shown
-from trainers.meter import Clock, Meter
+from trainers.monitoring.meter import Clock, Meter
 from trainers.parallel import shared
-from trainers.parts import Execution
-from trainers.passes import backward
 from trainers.phase import Batch, Phase
+from trainers.randomness.draws import Draws
+from trainers.randomness.groups import Share
+from trainers.randomness.keys import key, seed_own_generators, seeded
 from trainers.settings import Settings
 from trainers.snapshot import Snapshot, on_host, read_ranks, read_state, restore_rank
 

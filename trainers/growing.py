@@ -5,7 +5,7 @@ A pure function of the share of the training that is done. Nothing of it is stat
 
 from dataclasses import dataclass
 
-from trainers.parts import Growing
+from trainers.config import Growing
 
 
 @dataclass(frozen=True, kw_only=True)

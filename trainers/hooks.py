@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from trainers.health import Finding
+from trainers.monitoring.health import Finding
 
 Command = Literal["continue", "checkpoint_and_stop", "cancel"]
 COMMANDS: tuple[Command, ...] = ("continue", "checkpoint_and_stop", "cancel")

@@ -10,22 +10,22 @@ from typing import Any
 
 from trainers import checkpoint
 from trainers.background import Background
+from trainers.cadence import next_pace, passed_multiple, steps_to_multiple
 from trainers.data.packed import PackedData
 from trainers.data.stream import Stream
 from trainers.devices import dtype_of, prepare
 from trainers.engine import Engine
-from trainers.grids import save_grid
-from trainers.groups import Share
-from trainers.health import Collapsed, Diverged, Finding, Watch, not_finite
-from trainers.health import reaction as react
+from trainers.generation.sampling import Sampler, complete, save_model
 from trainers.hooks import COMMANDS, Hooks, NoHooks, Outcome, Tick
-from trainers.losses import LOSSES, adversarial_loss
-from trainers.meter import Clock, Meter
+from trainers.monitoring.grids import save_grid
+from trainers.monitoring.health import Collapsed, Diverged, Finding, Watch, not_finite
+from trainers.monitoring.health import reaction as react
+from trainers.monitoring.meter import Clock, Meter
+from trainers.monitoring.plots import loss_curves
+from trainers.monitoring.sample_stats import Painter
+from trainers.objectives.losses import LOSSES, adversarial_loss
 from trainers.parallel import from_first, world
-from trainers.plan import next_pace, passed_multiple, steps_to_multiple
-from trainers.plots import loss_curves
-from trainers.portrait import Painter
-from trainers.sampling import Sampler, complete, save_model
+from trainers.randomness.groups import Share
 from trainers.settings import Settings
 from trainers.snapshot import Snapshot, State, read_state
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-from trainers.draws import Draws
+from trainers.randomness.draws import Draws
 
 Networks = Mapping[str, nn.Module]
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trainers.devices import PRECISIONS
-from trainers.family import Family, build
-from trainers.groups import BadSplit, check_split
+from trainers.gan.family import Family, build
+from trainers.randomness.groups import BadSplit, check_split
 
 DEVICES = ("cpu", "cuda")
 POLICIES = ("warn", "rollback", "fail")

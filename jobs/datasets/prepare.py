@@ -11,9 +11,9 @@ from pathlib import Path
 from jobs.datasets import cifar, remote
 from jobs.datasets.builtin import BUILTINS, NAMES, PROCEDURAL
 from jobs.datasets.find import NotToBeHad, Report, find_idx
-from jobs.errors import did_you_mean
-from jobs.load import is_local
-from jobs.spec import Data
+from jobs.specs.errors import did_you_mean
+from jobs.specs.load import is_local
+from jobs.specs.spec import Data
 from trainers.data.decode import UnreadableImage
 from trainers.data.pack import UnreadableImages, pack, pack_arrays
 from trainers.data.packed import DamagedData, PackedData, open_packed

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from jobs.shards import Shard
+from jobs.storage.shards import Shard
 
 
 @dataclass(frozen=True, kw_only=True)

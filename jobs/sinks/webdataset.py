@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jobs.shards import Shard
 from jobs.sinks import pixels
 from jobs.sinks.sink import Record, Written
+from jobs.storage.shards import Shard
 
 
 class WebDataset:

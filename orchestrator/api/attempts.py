@@ -8,12 +8,14 @@ from fastapi import APIRouter, Depends, HTTPException
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
-from orchestrator import auth, db, keys, lifecycle, totals, watch
-from orchestrator.crash import crash_point
+from orchestrator import db, lifecycle, tokens
+from orchestrator.crash_points import crash_point
 from orchestrator.lifecycle import Ending
+from orchestrator.policies import liveness, totals
 from orchestrator.records import Attempt, Job
+from orchestrator.server import auth
+from orchestrator.server.state import Works
 from orchestrator.states import AttemptStatus, Desired
-from orchestrator.works import Works
 
 router = APIRouter(prefix="/api/v1/attempts/{attempt_id}", tags=["attempts"])
 Driver = Annotated[Attempt, Depends(auth.driver)]
@@ -64,15 +66,15 @@ def claim(attempt_id: str, body: Claim, works: TheWorks) -> dict[str, Any]:
     now = works.clock()
     with works.database.write() as connection:
         attempt = db.attempts.by_id(connection, attempt_id)
-        if attempt is None or not keys.matches(body.claim, attempt.claim_hash):
+        if attempt is None or not tokens.matches(body.claim, attempt.claim_hash):
             raise HTTPException(403, f"this code does not claim attempt {attempt_id}")
         job = _job(connection, attempt)
         if not _is_current(job, attempt):
             raise HTTPException(410, f"attempt {attempt_id} is over ({attempt.status})")
-        token = keys.derived(works.settings.token, "attempt", attempt_id, body.nonce)
+        token = tokens.derived(works.settings.token, "attempt", attempt_id, body.nonce)
         if attempt.nonce_hash is None:
             _take(connection, job, attempt, body, token, now)
-        elif not keys.matches(body.nonce, attempt.nonce_hash):
+        elif not tokens.matches(body.nonce, attempt.nonce_hash):
             raise HTTPException(409, f"attempt {attempt_id} has been claimed by another process")
     works.wake()
     return _claimed(works, job, attempt, token)
@@ -83,8 +85,8 @@ def _take(connection: Connection, job: Job, attempt: Attempt, body: Claim, token
         connection,
         attempt.id,
         status=AttemptStatus.RUNNING,
-        nonce_hash=keys.digest(body.nonce),
-        token_hash=keys.digest(token),
+        nonce_hash=tokens.digest(body.nonce),
+        token_hash=tokens.digest(token),
         host=body.host,
         pid=body.pid,
         submitted=attempt.submitted or now,  # Ray has it, whatever the row says yet
@@ -211,7 +213,7 @@ def result(body: Result, driver: Driver, works: TheWorks) -> dict[str, str]:
     crash_point("finish: before the result")
     failure, message = (body.failure or "user_code") if body.outcome == "failed" else None, (body.message or "")[:4000]
     if failure:
-        failure, message = watch.blamed(failure, message, driver.placement, works.supervisor.nodes)
+        failure, message = liveness.blamed(failure, message, driver.placement, works.supervisor.nodes)
     ending = Ending(
         status=AttemptStatus(body.outcome.upper()),
         failure=failure,

@@ -4,8 +4,8 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from jobs import check
-from jobs import spec as job_spec
+from jobs.specs import check
+from jobs.specs import spec as job_spec
 from orchestrator import __version__
 from orchestrator.api.jobs import User
 

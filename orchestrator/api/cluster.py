@@ -5,8 +5,9 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from orchestrator import asking, db, scheduler
+from orchestrator import db, scheduler
 from orchestrator.api.jobs import TheWorks, User
+from orchestrator.policies import requests
 from orchestrator.scheduler import Held, Node
 from orchestrator.states import ENDED, Status
 
@@ -25,7 +26,7 @@ def cluster(user: User, works: TheWorks) -> dict[str, Any]:
     return {
         "reachable": nodes is not None,
         "ray_address": works.settings.ray_address,
-        "nodes": _nodes(nodes or (), [asking.holds(each, jobs[each.job_id], (), 0, works.clock()) for each in held]),
+        "nodes": _nodes(nodes or (), [requests.holds(each, jobs[each.job_id], (), 0, works.clock()) for each in held]),
         "cpus": {"total": sum(node.cpus for node in nodes or ()), "held": cpus},
         "gpus": {"total": sum(node.gpus for node in nodes or ()), "held": gpus},
         "jobs": {status: sum(job.status == status for job in unfinished) for status in Status if status not in ENDED},

@@ -6,9 +6,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from jobs.errors import SpecError
+from jobs.specs.errors import SpecError
 from jobs.store import StoreError
-from orchestrator.admit import Conflict
+from orchestrator.admission.admit import Conflict
 from orchestrator.cluster import Refused, Unreachable
 
 log = structlog.get_logger(__name__)

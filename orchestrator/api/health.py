@@ -4,8 +4,8 @@ from fastapi import APIRouter, Depends, Response
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from orchestrator import auth
-from orchestrator.works import Works
+from orchestrator.server import auth
+from orchestrator.server.state import Works
 
 router = APIRouter(tags=["health"])
 LATE = 60.0  # seconds without a step of the supervisor

@@ -7,12 +7,14 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from orchestrator import auth, db, lifecycle, submissions
-from orchestrator.admit import Admission, Asker, admit
+from orchestrator import db, lifecycle
+from orchestrator.admission import submission
+from orchestrator.admission.admit import Admission, Asker, admit
 from orchestrator.api import views
 from orchestrator.records import Job, Token
+from orchestrator.server import auth
+from orchestrator.server.state import Works
 from orchestrator.states import Desired, Status
-from orchestrator.works import Works
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 User = Annotated[Token, Depends(auth.user)]
@@ -57,12 +59,12 @@ def submit(body: Submission, user: User, works: TheWorks, response: Response) ->
 
 
 def _enter(body: Submission, user: Token, works: Works) -> tuple[list[str], list[str], bool]:
-    now, digest = works.clock(), submissions.digest(body.documents)
+    now, digest = works.clock(), submission.digest(body.documents)
     with works.database.write() as connection:
-        if body.key and (before := submissions.earlier(connection, user.project, body.key, digest)):
+        if body.key and (before := submission.earlier(connection, user.project, body.key, digest)):
             return *before, False
         admission = _admit(connection, body, user, works, now)
-        is_new = submissions.enter_all(connection, admission, now)
+        is_new = submission.enter_all(connection, admission, now)
         ids = [each.job.id for each in admission.jobs]
         names = [schedule.name for schedule in admission.schedules]
         if body.key:

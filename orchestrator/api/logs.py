@@ -10,7 +10,7 @@ from orchestrator import db
 from orchestrator.api.jobs import TheWorks, User, find
 from orchestrator.cluster import Refused, Unreachable
 from orchestrator.records import Attempt, Job
-from orchestrator.works import Works
+from orchestrator.server.state import Works
 
 router = APIRouter(prefix="/api/v1/jobs/{job}", tags=["logs"])
 

@@ -5,7 +5,7 @@ import time
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.api.errors import answer
-from orchestrator.telemetry import Telemetry
+from orchestrator.observability.process_metrics import Telemetry
 
 LARGEST = 16 << 20  # bytes of a request's body
 

@@ -4,9 +4,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from orchestrator import asking, db, usage
+from orchestrator import db
 from orchestrator.api import views
 from orchestrator.api.jobs import TheWorks, User
+from orchestrator.policies import requests, usage
 from orchestrator.scheduler import Amount, Ledger, total
 
 router = APIRouter(prefix="/api/v1", tags=["queues"])
@@ -19,7 +20,7 @@ def queues(user: User, works: TheWorks) -> dict[str, Any]:
         held = db.attempts.unreleased(connection)
         jobs = db.jobs.with_attempts(connection, held)
         unfinished = [job for job in db.jobs.unfinished(connection) if job.project == user.project]
-    gangs = [asking.holds(attempt, jobs[attempt.job_id], (), 0, works.clock()) for attempt in held]
+    gangs = [requests.holds(attempt, jobs[attempt.job_id], (), 0, works.clock()) for attempt in held]
     ledger = Ledger(works.settings.policy, gangs, {}, total(works.supervisor.nodes or ()))
     waiting = [job for job in unfinished if not job.is_active]
     return {

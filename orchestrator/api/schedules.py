@@ -5,10 +5,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Query
 from sqlalchemy import Connection
 
-from jobs.errors import did_you_mean
-from orchestrator import cron, db, ticking
+from jobs.specs.errors import did_you_mean
+from orchestrator import db
+from orchestrator.admission import fire
 from orchestrator.api import views
 from orchestrator.api.jobs import TheWorks, User, find
+from orchestrator.policies import cron
 from orchestrator.records import Job, Schedule, ScheduleTick, Token
 
 router = APIRouter(prefix="/api/v1/schedules", tags=["schedules"])
@@ -92,7 +94,7 @@ def trigger(name: str, user: User, works: TheWorks) -> dict[str, Any]:
         turn = cron.turn(schedule.timing, [job.id for job in running])
         if turn in ("skip", "wait"):
             raise HTTPException(409, f"{running[0].id} still runs, and the concurrency of schedule {name} is forbid")
-        job_id = ticking.make(connection, schedule, now, running if turn == "replace" else [], now, now)
+        job_id = fire.make(connection, schedule, now, running if turn == "replace" else [], now, now)
     works.wake()
     with works.database.read() as connection:
         if job_id is None:

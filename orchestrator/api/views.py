@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.records import Attempt, Event, Job, Need, Schedule, ScheduleTick, Tick
-from orchestrator.works import Works
+from orchestrator.server.state import Works
 
 _ATTEMPT_HIDES = {"claim_hash", "nonce_hash", "token_hash", "position"}
 

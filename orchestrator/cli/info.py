@@ -20,8 +20,8 @@ def families(
     output: Output = Format.TABLE,
 ) -> None:
     """The kinds of GAN, their parameters and defaults."""
-    from jobs.check import families as known
-    from jobs.errors import did_you_mean
+    from jobs.specs.check import families as known
+    from jobs.specs.errors import did_you_mean
 
     if family is None:
         rows = [(name, about.get("summary"), about.get("paper")) for name, about in known().items()]
@@ -33,7 +33,7 @@ def families(
 
 def schema(output: Output = Format.JSON) -> None:
     """JSON Schema (draft 7) of a job, for editors."""
-    from jobs.spec import json_schema
+    from jobs.specs.spec import json_schema
 
     dump(json_schema(), Format.JSON if output is Format.TABLE else output)
 

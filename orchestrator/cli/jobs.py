@@ -26,8 +26,8 @@ def documents(file: str, parameters: list[str] | None, *, data_is_here: bool = F
 
     data_is_here: the jobs run on this machine, so that local data must be there.
     """
-    from jobs import load, spec
-    from jobs.errors import SpecError
+    from jobs.specs import load, spec
+    from jobs.specs.errors import SpecError
 
     pairs = _pairs(parameters or [])
     try:
@@ -73,7 +73,7 @@ def submit(
 
 
 def _text(file: str) -> str:
-    from jobs import load
+    from jobs.specs import load
 
     return load.find(file).read_text()
 
@@ -90,7 +90,7 @@ def _is_here(target: Target) -> bool:
 
 def _refuse_local_paths(specs: list[dict[str, Any]], target: Target) -> None:
     """A path on this machine means nothing to a server elsewhere."""
-    from jobs.load import local_data
+    from jobs.specs.load import local_data
 
     paths = [data["source"] for spec in specs for data in local_data(spec).values()]
     if paths and not _is_here(target):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from orchestrator import keys
+from orchestrator import tokens
 from orchestrator.local import processes
 
 # Every port that Ray would otherwise take by a fixed default, so that two stacks fit on one machine.
@@ -45,7 +45,7 @@ def token_path(home: Path) -> Path:
 
 def environment(home: Path, stack: str) -> dict[str, str]:
     """What Ray, its jobs and the server run with. A RAY_ADDRESS of the user's is ignored."""
-    keys.kept(token_path(home))
+    tokens.kept(token_path(home))
     env = {
         name: value for name, value in os.environ.items() if name not in ("RAY_ADDRESS", "RAY_JOB_CONFIG_JSON_ENV_VAR")
     }
@@ -105,7 +105,7 @@ def start(home: Path, stack: str, ports: Mapping[str, int], cpus: int | None) ->
 
 def answers(home: Path, ports: Mapping[str, int]) -> bool:
     """Whether jobs can be submitted: the Jobs API answers, which it does once the head's agent is up."""
-    headers = {"Authorization": f"Bearer {keys.kept(token_path(home))}"}
+    headers = {"Authorization": f"Bearer {tokens.kept(token_path(home))}"}
     try:
         return httpx.get(f"{url(ports)}/api/jobs/", headers=headers, timeout=2).status_code == 200
     except httpx.HTTPError:

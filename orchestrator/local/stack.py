@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 
-from orchestrator import keys
+from orchestrator import tokens
 from orchestrator.local import processes, ray_head, record
 from orchestrator.local.record import Record
 
@@ -49,7 +49,7 @@ class Stack:
 
     @property
     def token(self) -> str:
-        return keys.kept(self.home / "token")
+        return tokens.kept(self.home / "token")
 
     def start(self, say: Callable[[str], None] = lambda text: None) -> None:
         """Bring everything up; returns when jobs can be submitted. Raises StackError."""

@@ -1,6 +1,7 @@
 """The plan: pure functions over frozen snapshots. One policy, one file; `plan.py` puts them together."""
 
 from orchestrator.scheduler.backlog import Backlog
+from orchestrator.scheduler.capacity import total, unheld
 from orchestrator.scheduler.model import (
     AUTO,
     Amount,
@@ -17,7 +18,6 @@ from orchestrator.scheduler.model import (
 from orchestrator.scheduler.plan import Plan, decide, plan
 from orchestrator.scheduler.quota import Ledger
 from orchestrator.scheduler.reasons import each_of, gpus_for, shortage, whole_gpus
-from orchestrator.scheduler.rooms import total, unheld
 
 __all__ = [
     "AUTO",

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
 
+from orchestrator.scheduler.capacity import Rooms, fits, takes
 from orchestrator.scheduler.model import Amount, Held, Queued
 from orchestrator.scheduler.quota import Ledger
-from orchestrator.scheduler.rooms import Rooms, fits, takes
 
 
 def is_gone(longest: float | None, at: float, now: float) -> bool:

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from orchestrator.scheduler.capacity import Rooms
 from orchestrator.scheduler.model import Held, Preempt, Queued, Snapshot
 from orchestrator.scheduler.quota import Ledger
-from orchestrator.scheduler.rooms import Rooms
 
 
 def growth(snapshot: Snapshot, free: Rooms, ledger: Ledger) -> Preempt | None:

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from orchestrator.scheduler import elastic, reasons
 from orchestrator.scheduler.backfill import Backfill, Promise, Reservation, by_end, promise_of_quota, reserve
 from orchestrator.scheduler.backlog import Backlog, Lane, Line, Shape
+from orchestrator.scheduler.capacity import Rooms, total
 from orchestrator.scheduler.model import Amount, Held, Preempt, Queued, Snapshot, Start, Wait
 from orchestrator.scheduler.order import Turns, View
 from orchestrator.scheduler.preemption import Preemption, Victim
 from orchestrator.scheduler.quota import Ledger
-from orchestrator.scheduler.rooms import Rooms, total
 
 Decision = Start | Preempt | Wait
 

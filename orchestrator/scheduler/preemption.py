@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from orchestrator.scheduler.backlog import Line, Shape
+from orchestrator.scheduler.capacity import Rooms, fits, takes
 from orchestrator.scheduler.model import Amount, Held, Policy, Queued
 from orchestrator.scheduler.quota import Ledger
-from orchestrator.scheduler.rooms import Rooms, fits, takes
 
 MOST_DOUBLED = 6  # times that its protection is doubled
 TRIES = 8  # jobs of one plan for which victims are looked for: the next plan comes soon

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from orchestrator.scheduler.backlog import Line, Shape
+from orchestrator.scheduler.capacity import Rooms, takes
 from orchestrator.scheduler.model import ROUNDING, Amount, Node, Queued
 from orchestrator.scheduler.quota import Ledger
-from orchestrator.scheduler.rooms import Rooms, takes
 
 UNITS = ("CPU", "GPU", "GiB memory")
 SHOWN = (1, 0, 2)  # GPUs are scarcest: they are told of first

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from safetensors.numpy import load
 
-from jobs.layout import parse_commit_key
+from jobs.storage.layout import parse_commit_key
 from tests.support.works import TheWorks
 
 TRAIN = """\

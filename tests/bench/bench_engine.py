@@ -31,10 +31,10 @@ from trainers.data.shapes import Shapes
 from trainers.data.stream import Stream
 from trainers.devices import prepare
 from trainers.engine import Engine
-from trainers.family import build
-from trainers.groups import Share
-from trainers.meter import Clock, Meter
+from trainers.gan.family import build
+from trainers.monitoring.meter import Clock, Meter
 from trainers.parallel import world
+from trainers.randomness.groups import Share
 from trainers.settings import Settings
 
 BATCH, LATENT, RESOLUTION = 64, 100, 32

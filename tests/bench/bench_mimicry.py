@@ -32,11 +32,11 @@ from trainers.devices import prepare
 from trainers.engine import Engine
 from trainers.families.sngan import SNGAN
 from trainers.families.wgan_gp import WganGP
-from trainers.family import Family
-from trainers.game import Game
-from trainers.groups import Share
-from trainers.layers.verdict import Verdict
-from trainers.meter import Clock, Meter
+from trainers.gan.family import Family
+from trainers.gan.game import Game
+from trainers.layers.head import Verdict
+from trainers.monitoring.meter import Clock, Meter
+from trainers.randomness.groups import Share
 from trainers.settings import Settings
 
 VERSION, TURNS, LATENT = "0.1.16", 5, 128

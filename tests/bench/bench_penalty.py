@@ -1,4 +1,4 @@
-"""A gradient penalty and its backward, with the second derivative of convolutions that trainers.twice has beside torch's own.
+"""A gradient penalty and its backward, with the second derivative of convolutions that trainers.objectives.double_backward has beside torch's own.
 
     python -m tests.bench.bench_penalty [--rounds 12] [--channels 64] [--batch 32] [--device cpu]
 
@@ -13,9 +13,9 @@ from unittest.mock import patch
 import torch
 
 from tests.bench.timing import now
-from trainers import twice
-from trainers.family import build
-from trainers.penalties import unit_slope
+from trainers.gan.family import build
+from trainers.objectives import double_backward
+from trainers.objectives.penalties import unit_slope
 
 
 def penalty(options: argparse.Namespace) -> Callable[[], None]:
@@ -33,7 +33,7 @@ def penalty(options: argparse.Namespace) -> Callable[[], None]:
 
 def with_torchs_own(run: Callable[[], None]) -> Callable[[], None]:
     def plain() -> None:
-        with patch.object(twice, "convolution", torch.conv2d):
+        with patch.object(double_backward, "convolution", torch.conv2d):
             run()
 
     return plain

@@ -25,10 +25,10 @@ from trainers.data.shapes import Shapes
 from trainers.data.stream import Stream
 from trainers.devices import prepare
 from trainers.engine import Engine
-from trainers.groups import Share
 from trainers.hooks import NoHooks, Tick
 from trainers.loop import train
-from trainers.meter import Clock, Meter
+from trainers.monitoring.meter import Clock, Meter
+from trainers.randomness.groups import Share
 from trainers.settings import Settings
 
 SHARE = Share(batch_size=BATCH, group=32, rank=0, world=1)

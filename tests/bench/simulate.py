@@ -234,7 +234,7 @@ def simulate(
 def fifo(snapshot: Snapshot) -> Plan:
     """Plain FIFO to compare with: one line by time of submission, no quota, no backfill, no preemption."""
     from orchestrator.scheduler import Start
-    from orchestrator.scheduler.rooms import Rooms
+    from orchestrator.scheduler.capacity import Rooms
 
     free, plan = Rooms(snapshot.nodes, snapshot.held), Plan()
     assert isinstance(snapshot.queued, Backlog)

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cluster import Cluster, RayCluster, Unreachable
-from orchestrator.cluster_memory import MemoryCluster
-from orchestrator.watch import Driver, DriverStatus
+from orchestrator.cluster import Cluster, Unreachable
+from orchestrator.cluster.memory import MemoryCluster
+from orchestrator.cluster.ray import RayCluster
+from orchestrator.policies.liveness import Driver, DriverStatus
 
 
 @dataclass(kw_only=True)

@@ -22,12 +22,12 @@ from tests.support.toy import (
     trained,
 )
 from trainers.data.packed import PackedData
-from trainers.describe import described
-from trainers.draws import Draws
-from trainers.family import LabelsNeeded, build, get, names
-from trainers.groups import Share
+from trainers.gan.describe import described
+from trainers.gan.family import LabelsNeeded, build, get, names
+from trainers.generation.sampling import Sampler
 from trainers.phase import Batch
-from trainers.sampling import Sampler
+from trainers.randomness.draws import Draws
+from trainers.randomness.groups import Share
 
 plugin.install()
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from tests.support.options import OPTIONS, merged
 from tests.support.toy import StopAfterOneTick, by_two, furthest, numbers, packed, settings, trained
 from trainers.data.packed import PackedData
-from trainers.family import LabelsNeeded, UnsupportedShape, build, get
+from trainers.gan.family import LabelsNeeded, UnsupportedShape, build, get
 
 REMEMBER = (
     "historical averaging", "ada with r1", "lecam", "norm spectral", "betas that move", "path length", "growing",

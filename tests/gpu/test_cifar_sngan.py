@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from jobs.datasets import prepare
-from jobs.spec import Data
+from jobs.specs.spec import Data
 from tests.gpu.inception import Inception, fid
 from tests.support.models import as_model
+from trainers.generation.sampling import Sampler
 from trainers.loop import NoHooks, Settings, train
-from trainers.sampling import Sampler
 
 CURVE = {2_000: 44.0, 10_000: 26.0, 50_000: 16.6}  # torch-mimicry's log, batch 64, 5 turns of the discriminator
 MARGIN = 1.15

@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from trainers.data.pack import pack
 from trainers.data.packed import PackedData
 from trainers.data.shapes import Shapes
+from trainers.generation.sampling import Sampler
 from trainers.loop import NoHooks, Outcome, Settings, train
-from trainers.sampling import Sampler
 
 PARAMS = {"base_channels": 16, "ema": {"half_life": 500}}
 

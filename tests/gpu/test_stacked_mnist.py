@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from jobs.datasets import prepare
-from jobs.spec import Data
+from jobs.specs.spec import Data
 from trainers.data.pack import pack_arrays
 from trainers.data.packed import PackedData
+from trainers.generation.sampling import Sampler
 from trainers.loop import NoHooks, Settings, train
-from trainers.sampling import Sampler
 
 COUNT, SIDE, SAMPLES, MODES = 128_000, 32, 26_000, 1000
 RECIPES: dict[str, tuple[dict[str, Any], int]] = {  # params, modes at least

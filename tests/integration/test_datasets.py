@@ -10,7 +10,7 @@ from PIL import Image
 
 from jobs.datasets import BadData, prepare
 from jobs.datasets.builtin import FASHION_MNIST
-from jobs.spec import Data
+from jobs.specs.spec import Data
 from jobs.store import open_store
 from tests.support import weed
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from jobs import checkpoints, rank
-from jobs.progress import Claim, Line
-from jobs.rank import Outbox, Work
+from jobs.driver import rank
+from jobs.driver.orchestrator_client import Claim, Line
+from jobs.driver.rank import Outbox, Work
+from jobs.storage import checkpoints
 from jobs.store import StoreError, open_store
 from tests.support import weed
 from tests.support.faults import FaultProxy

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs import checkpoints
-from jobs.progress import Claim, Line
-from jobs.rank import Outbox, Work, one_line
+from jobs.driver.orchestrator_client import Claim, Line
+from jobs.driver.rank import Outbox, Work, one_line
+from jobs.storage import checkpoints
 from tests.support.orchestrator import Orchestrator
 from tests.support.planted import SpoiledTwice
 from trainers import checkpoint

@@ -1,4 +1,4 @@
-"""What healthy trainings and planted faults look like to `trainers.health`: python -m tests.learn.health [REPORT.md [WORD…]]
+"""What healthy trainings and planted faults look like to `trainers.monitoring.health`: python -m tests.learn.health [REPORT.md [WORD…]]
 
 Every signal's worst value in each kind of training, over its seeds: the limits of health.RULES lie between. A value is
 worst over as many ticks in a row as its rule wants, since one bad tick alone is no finding.
@@ -20,16 +20,16 @@ from typing import Any
 import torch
 
 from jobs.datasets import prepare
-from jobs.spec import Data
+from jobs.specs.spec import Data
 from tests.learn import recipes
 from tests.support.options import merged
 from tests.support.planted import Deaf, SpoiledOnce
 from trainers.data.packed import PackedData
-from trainers.family import Family, build, built_in, get
-from trainers.health import RULES, Diverged, Portrait, Rule, Watch, is_grown_up, not_finite
+from trainers.gan.family import Family, build, built_in, get
 from trainers.hooks import NoHooks, Tick
 from trainers.loop import train
-from trainers.losses import LOSSES, adversarial_loss
+from trainers.monitoring.health import RULES, Diverged, Portrait, Rule, Watch, is_grown_up, not_finite
+from trainers.objectives.losses import LOSSES, adversarial_loss
 from trainers.settings import Settings
 
 SEEDS = range(2)

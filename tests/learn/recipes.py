@@ -3,8 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from jobs import load, rank
-from jobs.spec import TrainJob
+from jobs.driver import rank
+from jobs.specs import load
+from jobs.specs.spec import TrainJob
 from trainers.settings import Settings
 
 

@@ -12,15 +12,15 @@ import pytest
 import torch
 
 from jobs.datasets import prepare
-from jobs.spec import Data
+from jobs.specs.spec import Data
 from tests.learn import recipes
 from tests.learn.kid import Features, kid
 from tests.support.models import as_model
 from trainers.data.packed import PackedData
-from trainers.family import built_in
-from trainers.grids import save_grid
+from trainers.gan.family import built_in
+from trainers.generation.sampling import Sampler
 from trainers.loop import NoHooks, Settings, train
-from trainers.sampling import Sampler
+from trainers.monitoring.grids import save_grid
 
 SIDE, BATCH, SAMPLES = 16, 32, 2000
 GRIDS = os.environ.get("GANWORKS_GRIDS")

@@ -13,10 +13,10 @@ from tests.learn import recipes
 from trainers.data.pack import pack
 from trainers.data.packed import PackedData
 from trainers.data.ring import MODES, Ring, found
-from trainers.grids import save_grid
+from trainers.generation.sampling import Sampler
 from trainers.hooks import NoHooks, Tick
 from trainers.loop import Outcome, train
-from trainers.sampling import Sampler
+from trainers.monitoring.grids import save_grid
 
 GRIDS = os.environ.get("GANWORKS_GRIDS")
 SAMPLES = 2000

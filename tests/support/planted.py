@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from trainers.draws import Draws
 from trainers.families.dcgan import DCGAN
-from trainers.keys import key
 from trainers.phase import Batch
+from trainers.randomness.draws import Draws
+from trainers.randomness.keys import key
 
 NAN = float("nan")
 

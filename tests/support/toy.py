@@ -14,10 +14,10 @@ import torch.multiprocessing as mp
 from trainers import checkpoint
 from trainers.data.pack import pack_arrays
 from trainers.data.packed import PackedData, open_packed
-from trainers.family import get
-from trainers.health import Diverged
+from trainers.gan.family import get
 from trainers.hooks import NoHooks, Outcome, Tick
 from trainers.loop import train
+from trainers.monitoring.health import Diverged
 from trainers.settings import Settings
 
 SIDE, CLASSES, TOY = 16, 2, 64

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from trainers.keys import key, numpy_generator
+from trainers.randomness.keys import key, numpy_generator
 
 
 class Order:

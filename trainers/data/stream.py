@@ -5,8 +5,8 @@ import torch
 
 from trainers.data.order import BalancedOrder, Order
 from trainers.data.packed import PackedData
-from trainers.groups import Share
 from trainers.phase import Batch
+from trainers.randomness.groups import Share
 
 RESIDENT_SHARE = 0.25  # of the device's free memory that the data set may take
 

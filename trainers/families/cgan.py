@@ -9,11 +9,11 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from trainers.family import FamilyConfig
-from trainers.game import Conditional, Discriminator
-from trainers.layers.verdict import Conditioning
-from trainers.losses import LossName
-from trainers.picture_games import ConvConfig, ConvGame
+from trainers.gan.backbones import ConvConfig, ConvGame
+from trainers.gan.family import FamilyConfig
+from trainers.gan.game import Conditional, Discriminator
+from trainers.layers.head import Conditioning
+from trainers.objectives.losses import LossName
 
 
 class Config(ConvConfig, Conditional):

@@ -7,8 +7,8 @@ N(0, 0.02). Labels are ignored.
 
 from typing import ClassVar
 
-from trainers.family import FamilyConfig
-from trainers.picture_games import ConvConfig, ConvGame
+from trainers.gan.backbones import ConvConfig, ConvGame
+from trainers.gan.family import FamilyConfig
 
 
 class Config(ConvConfig):

@@ -12,12 +12,12 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from trainers.family import FamilyConfig
-from trainers.game import Conditional, Discriminator, Game, GameConfig, Generator, params
+from trainers.config import Latent
+from trainers.gan.family import FamilyConfig
+from trainers.gan.game import Conditional, Discriminator, Game, GameConfig, Generator, params
+from trainers.layers.head import Conditioning, Head, Verdict
 from trainers.layers.norms import NormName, norm_layer
 from trainers.layers.stack import JoinedLabels
-from trainers.layers.verdict import Conditioning, Head, Verdict
-from trainers.parts import Latent
 
 Shape = tuple[int, int, int]
 

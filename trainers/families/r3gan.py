@@ -14,15 +14,15 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from trainers.family import FamilyConfig
-from trainers.game import Conditional, Discriminator, Game, GameConfig, Generator, params
+from trainers.config import R1, R2, Latent, Penalties
+from trainers.gan.family import FamilyConfig
+from trainers.gan.game import Conditional, Discriminator, Game, GameConfig, Generator, params
 from trainers.layers.filters import Doubled, Halved, doubled, halved
+from trainers.layers.head import Conditioning, Head, Verdict
 from trainers.layers.minibatch import MinibatchStddev
 from trainers.layers.stack import JoinedLabels, LabelMaps, attention_at
 from trainers.layers.stages import falling, rising
-from trainers.layers.verdict import Conditioning, Head, Verdict
-from trainers.losses import LossName
-from trainers.parts import R1, R2, Latent, Penalties
+from trainers.objectives.losses import LossName
 
 Shape = tuple[int, int, int]
 BOTTOM = 4  # pixels of the smallest feature maps

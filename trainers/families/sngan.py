@@ -8,10 +8,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from trainers.family import FamilyConfig
-from trainers.game import Discriminator, Generator
-from trainers.losses import LossName
-from trainers.picture_games import ResidualConfig, ResidualGame
+from trainers.gan.backbones import ResidualConfig, ResidualGame
+from trainers.gan.family import FamilyConfig
+from trainers.gan.game import Discriminator, Generator
+from trainers.objectives.losses import LossName
 
 
 class Config(ResidualConfig):

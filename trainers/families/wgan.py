@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from trainers.family import FamilyConfig
-from trainers.game import Discriminator, Generator, params
-from trainers.losses import LossName
-from trainers.picture_games import ConvConfig, ConvGame
+from trainers.gan.backbones import ConvConfig, ConvGame
+from trainers.gan.family import FamilyConfig
+from trainers.gan.game import Discriminator, Generator, params
+from trainers.objectives.losses import LossName
 
 
 class Config(ConvConfig):

@@ -8,11 +8,11 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from trainers.family import FamilyConfig
-from trainers.game import Discriminator, Generator
-from trainers.losses import LossName
-from trainers.parts import GradientPenalty, Penalties
-from trainers.picture_games import ResidualConfig, ResidualGame
+from trainers.config import GradientPenalty, Penalties
+from trainers.gan.backbones import ResidualConfig, ResidualGame
+from trainers.gan.family import FamilyConfig
+from trainers.gan.game import Discriminator, Generator
+from trainers.objectives.losses import LossName
 
 
 class Config(ResidualConfig):

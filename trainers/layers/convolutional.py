@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from trainers.layers.batch_norm import GroupBatchNorm2d
+from trainers.layers.head import Verdict
 from trainers.layers.minibatch import MinibatchStddev
 from trainers.layers.norms import norm_layer
 from trainers.layers.stack import Choices, JoinedLabels, LabelMaps, attention_at, head
 from trainers.layers.stages import falling, rising
-from trainers.layers.verdict import Verdict
 
 Shape = tuple[int, int, int]
 BOTTOM = 4  # pixels of the smallest feature maps

@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainers.layers.head import Verdict
 from trainers.layers.minibatch import MinibatchStddev
 from trainers.layers.norms import ConditionalNorm, NormName, norm_layer
 from trainers.layers.stack import Choices, JoinedLabels, Labelled, LabelMaps, attention_at, head
 from trainers.layers.stages import falling, rising
-from trainers.layers.verdict import Verdict
 
 Shape = tuple[int, int, int]
 BOTTOM = 4  # pixels where the generator begins

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from trainers.layers.attention import SelfAttention
+from trainers.layers.head import Conditioning, Head, Minibatch, label_maps
 from trainers.layers.norms import ConditionalNorm, NormName, norm_layer
-from trainers.layers.verdict import Conditioning, Head, Minibatch, label_maps
 
 
 @dataclass(frozen=True, kw_only=True)

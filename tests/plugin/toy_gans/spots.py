@@ -8,11 +8,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from trainers.draws import Draws
-from trainers.family import Family, FamilyConfig
-from trainers.losses import adversarial_loss
-from trainers.parts import Player
+from trainers.config import Player
+from trainers.gan.family import Family, FamilyConfig
+from trainers.objectives.losses import adversarial_loss
 from trainers.phase import Batch, Loss, Networks, Phase
+from trainers.randomness.draws import Draws
 
 OBJECTIVE = adversarial_loss("least_squares")
 

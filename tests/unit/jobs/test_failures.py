@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from jobs.failures import Failed, failure_of, named
+from jobs.driver.failures import Failed, failure_of, named
+from jobs.driver.tail import Tail, Tee
 from jobs.store import StoreFull, StoreUnreachable
-from jobs.tail import Tail, Tee
-from trainers.health import Collapsed
+from trainers.monitoring.health import Collapsed
 
 
 class BadData(ValueError):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.layout import Layout, new_job_id, parse_commit_key
+from jobs.storage.layout import Layout, new_job_id, parse_commit_key
 
 JOB = Layout(project="default", job_name="shirts", job_id="20260101t000000z-abc123")
 

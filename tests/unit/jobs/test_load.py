@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs import check, load, spec
-from jobs.errors import SpecError
+from jobs.specs import check, load, spec
+from jobs.specs.errors import SpecError
 from tests.support import plugin
 
 TRAIN = """\

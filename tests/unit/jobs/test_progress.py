@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from jobs import progress
-from jobs.progress import ClaimRefused, Line, Stale
+from jobs.driver import orchestrator_client
+from jobs.driver.orchestrator_client import ClaimRefused, Line, Stale
 from tests.support.orchestrator import Orchestrator
 
 
@@ -88,11 +88,11 @@ def test_a_claim_goes_on_through_errors_of_the_server(orchestrator: Orchestrator
     orchestrator.status = 500
     threading.Timer(0.3, lambda: setattr(orchestrator, "status", 200)).start()
     with pytest.raises(TypeError):  # this server's answer is no claim; that it came is what counts
-        progress.claim(orchestrator.url, "a-1", "code")
+        orchestrator_client.claim(orchestrator.url, "a-1", "code")
     assert len(orchestrator.sent("claim")) == 1
 
 
 def test_a_second_claimant_is_turned_away(orchestrator: Orchestrator) -> None:
     orchestrator.status = 409
     with pytest.raises(ClaimRefused, match="refused"):
-        progress.claim(orchestrator.url, "a-1", "code")
+        orchestrator_client.claim(orchestrator.url, "a-1", "code")

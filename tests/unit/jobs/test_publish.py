@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from jobs import publish
-from jobs.layout import Layout
-from jobs.progress import Stale
-from jobs.publish import File
+from jobs.driver.orchestrator_client import Stale
+from jobs.storage import manifest
+from jobs.storage.layout import Layout
+from jobs.storage.manifest import File
 from jobs.store import open_store
 
 JOB = Layout(project="default", job_name="shirts", job_id="20260101t000000z-abc123")
@@ -31,9 +31,9 @@ class Database:
 def test_the_manifest_lists_every_file_and_a_second_time_gives_the_same_bytes(tmp_path: Path) -> None:
     store, database = open_store(str(tmp_path)), Database()
     for _ in range(2):
-        publish.publish(store, JOB, database, files=FILES, about={"samples": 3}, readme="hello")
-    manifest = json.loads(store.get(JOB.manifest))
-    assert [file["key"] for file in manifest["files"]] == ["data/a", "data/b"]
+        manifest.publish(store, JOB, database, files=FILES, about={"samples": 3}, readme="hello")
+    stored = json.loads(store.get(JOB.manifest))
+    assert [file["key"] for file in stored["files"]] == ["data/a", "data/b"]
     assert store.get(JOB.sha256sums) == b"aa  data/a\nbb  data/b\n"
     assert len(set(database.accepted)) == 1
     assert database.accepted[0] == store.sha256(JOB.manifest)
@@ -42,15 +42,15 @@ def test_the_manifest_lists_every_file_and_a_second_time_gives_the_same_bytes(tm
 def test_a_stale_attempt_publishes_nothing(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     with pytest.raises(Stale):
-        publish.publish(store, JOB, Database(stale=True), files=FILES, about={}, readme="")
+        manifest.publish(store, JOB, Database(stale=True), files=FILES, about={}, readme="")
     assert store.head(JOB.manifest) is None
 
 
 def test_a_manifest_that_is_there_is_adopted_and_never_written_over(tmp_path: Path) -> None:
     store, database = open_store(str(tmp_path)), Database()
-    publish.publish(store, JOB, database, files=FILES, about={"samples": 3}, readme="")
+    manifest.publish(store, JOB, database, files=FILES, about={"samples": 3}, readme="")
     first = store.get(JOB.manifest)
-    assert publish.published(store, JOB, database) == json.loads(first)
-    publish.publish(store, JOB, database, files=FILES[:1], about={"samples": 1}, readme="")
+    assert manifest.published(store, JOB, database) == json.loads(first)
+    manifest.publish(store, JOB, database, files=FILES[:1], about={"samples": 1}, readme="")
     assert store.get(JOB.manifest) == first
     assert set(database.accepted[-1:]) == {store.sha256(JOB.manifest)}

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from jobs import sinks
-from jobs.receipts import check_complete
-from jobs.shards import missing, plan
+from jobs.driver.receipts import check_complete
 from jobs.sinks import pixels
+from jobs.storage.shards import missing, plan
 
 
 @given(st.integers(1, 5000), st.integers(1, 700))

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.errors import SpecError
-from jobs.strict_yaml import DEEPEST, LARGEST, read, scalar
+from jobs.specs.errors import SpecError
+from jobs.specs.strict_yaml import DEEPEST, LARGEST, read, scalar
 
 
 @pytest.mark.parametrize(

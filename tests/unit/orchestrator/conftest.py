@@ -5,7 +5,7 @@ import pytest
 import structlog
 from works_bench import Bench, Clock, client, empty_database, make_works
 
-from orchestrator.cluster_memory import MemoryCluster
+from orchestrator.cluster.memory import MemoryCluster
 
 
 @pytest.fixture

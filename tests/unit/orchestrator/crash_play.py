@@ -11,9 +11,9 @@ from pathlib import Path
 from fastapi.testclient import TestClient
 from works_bench import BEGIN, Bench, Clock, DriverDouble, make_works, train
 
-from orchestrator.cluster_memory import Entry, MemoryCluster
+from orchestrator.cluster.memory import Entry, MemoryCluster
+from orchestrator.policies.liveness import Driver, DriverStatus
 from orchestrator.serve import application
-from orchestrator.watch import Driver, DriverStatus
 
 
 class KeptCluster(MemoryCluster):

@@ -9,11 +9,11 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from works_bench import Bench, Clock, DriverDouble, client, empty_database, make_works, restarted, train
 
 from orchestrator import db
-from orchestrator.cluster_memory import MemoryCluster
-from orchestrator.docket import Docket
+from orchestrator.cluster.memory import MemoryCluster
+from orchestrator.policies.liveness import DriverStatus
 from orchestrator.scheduler import Backlog
 from orchestrator.states import ENDED, Status
-from orchestrator.watch import DriverStatus
+from orchestrator.supervision.open_jobs import Docket
 
 NAMES = ("a", "b", "c")
 

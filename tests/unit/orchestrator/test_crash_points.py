@@ -12,7 +12,7 @@ from typing import NoReturn
 import pytest
 from crash_play import Play, live
 
-from orchestrator import crash
+from orchestrator import crash_points
 
 
 class Died(BaseException):
@@ -31,11 +31,11 @@ def check(play: Play) -> None:
     assert play.archived
 
 
-@pytest.mark.parametrize("point", crash.POINTS)
+@pytest.mark.parametrize("point", crash_points.POINTS)
 def test_a_crash_is_survived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str) -> None:
     with monkeypatch.context() as patch:
-        patch.setenv(crash.VARIABLE, point)
-        patch.setattr(crash, "leave", die)
+        patch.setenv(crash_points.VARIABLE, point)
+        patch.setattr(crash_points, "leave", die)
         with pytest.raises(Died):
             live(tmp_path)
     check(live(tmp_path))
@@ -44,6 +44,6 @@ def test_a_crash_is_survived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, po
 @pytest.mark.parametrize("point", ["start: after the attempt's row", "finish: after the result"])
 def test_a_real_death_is_survived(tmp_path: Path, point: str) -> None:
     play = Path(__file__).parent / "crash_play.py"
-    env = {**os.environ, crash.VARIABLE: point}
+    env = {**os.environ, crash_points.VARIABLE: point}
     assert subprocess.run([sys.executable, str(play), str(tmp_path)], env=env, timeout=60).returncode == 137
     check(live(tmp_path))

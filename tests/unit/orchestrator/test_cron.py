@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.spec import Schedule
-from orchestrator import cron
+from jobs.specs.spec import Schedule
+from orchestrator.policies import cron
 
 BERLIN, TOKYO, HOWE = "Europe/Berlin", "Asia/Tokyo", "Australia/Lord_Howe"
 

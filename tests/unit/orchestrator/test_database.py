@@ -12,7 +12,7 @@ from sqlalchemy import inspect, text
 from orchestrator import db
 from orchestrator.db.migrate import SCRIPTS
 from orchestrator.db.tables import metadata
-from orchestrator.leader import Leadership, Taken
+from orchestrator.server.leader import Leadership, Taken
 
 
 @pytest.fixture

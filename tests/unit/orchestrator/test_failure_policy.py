@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from works_bench import Bench, DriverDouble, train
 
-from orchestrator.retry import ACTIONS
+from orchestrator.policies.retry import ACTIONS
 from orchestrator.scheduler import Node
 from orchestrator.states import Status
 

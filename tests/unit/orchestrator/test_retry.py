@@ -4,10 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.spec import Retry as Policy
-from jobs.spec import Rule
-from orchestrator.records import Attempt
-from orchestrator.retry import (
+from jobs.specs.spec import Retry as Policy
+from jobs.specs.spec import Rule
+from orchestrator.policies.retry import (
     ACTIONS,
     LIMITS,
     LONGEST_BACKOFF,
@@ -19,6 +18,7 @@ from orchestrator.retry import (
     decide,
     ruled,
 )
+from orchestrator.records import Attempt
 
 
 def attempts(*failures: str | None) -> list[Attempt]:

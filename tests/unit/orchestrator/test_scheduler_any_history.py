@@ -30,7 +30,7 @@ from orchestrator.scheduler import (
     total,
     unheld,
 )
-from orchestrator.scheduler.rooms import Rooms
+from orchestrator.scheduler.capacity import Rooms
 
 plan_module: Any = import_module("orchestrator.scheduler.plan")
 QUEUES = {

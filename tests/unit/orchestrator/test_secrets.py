@@ -8,8 +8,8 @@ import pytest
 import structlog
 from works_bench import TOKEN, Bench, client, make_works, train
 
-from orchestrator import logs
-from orchestrator.redact import MASK, Redactor
+from orchestrator.observability import logs
+from orchestrator.observability.redact import MASK, Redactor
 
 CANARY = "canary-bird-0123456789"
 
@@ -103,8 +103,8 @@ def test_short_values_do_not_eat_words() -> None:
 
 
 def test_a_token_file_is_not_world_readable(tmp_path: Path) -> None:
-    from orchestrator import keys
+    from orchestrator import tokens
 
     path = tmp_path / "new" / "token"
-    assert keys.kept(path) == keys.kept(path)
+    assert tokens.kept(path) == tokens.kept(path)
     assert path.stat().st_mode & 0o077 == 0

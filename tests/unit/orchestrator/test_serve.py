@@ -14,7 +14,7 @@ import pytest
 import structlog
 from works_bench import train
 
-from orchestrator import logs
+from orchestrator.observability import logs
 from orchestrator.serve import CannotStart, Running, main, open_works, run_server
 from orchestrator.settings import Settings
 

@@ -3,8 +3,8 @@
 import pytest
 from works_bench import Bench, DriverDouble, generate, put_model, restarted, train
 
+from orchestrator.policies.liveness import DriverStatus
 from orchestrator.states import Status
-from orchestrator.watch import DriverStatus
 
 
 def start(bench: Bench, document: dict | None = None) -> tuple[str, DriverDouble]:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from works_bench import Bench, generate, put_model, train
 
-from orchestrator import sweeps
+from orchestrator.policies import sweeps
 from orchestrator.states import Status
 
 

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from works_bench import TOKEN, Bench, train
 
-from orchestrator import queues, usage
+from orchestrator import queues
+from orchestrator.policies import usage
 from orchestrator.scheduler import Node
 from orchestrator.settings import from_environment
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from orchestrator.policies.liveness import Adopt, Driver, Ended, Fine, Kill, Lost, Release, Submit, judge, judge_ended
 from orchestrator.records import Attempt
 from orchestrator.settings import Settings
-from orchestrator.watch import Adopt, Driver, Ended, Fine, Kill, Lost, Release, Submit, judge, judge_ended
 
 NOW = 10_000.0
 RUNNING, GONE = Driver(status="RUNNING"), Driver(status="FAILED", message="exit code 1")

@@ -12,14 +12,14 @@ from typing import Any
 from fastapi.testclient import TestClient
 
 from jobs.store import open_store
-from orchestrator import db, keys
-from orchestrator.cluster_memory import MemoryCluster
+from orchestrator import db, tokens
+from orchestrator.cluster.memory import MemoryCluster
 from orchestrator.db.tables import metadata
+from orchestrator.policies.liveness import DriverStatus
 from orchestrator.records import Attempt, Job, Token
 from orchestrator.serve import application
+from orchestrator.server.state import Works
 from orchestrator.settings import Settings
-from orchestrator.watch import DriverStatus
-from orchestrator.works import Works
 
 TOKEN = "user-token-of-the-tests"
 SCRAPE = "scrape-token-of-the-tests"
@@ -187,7 +187,7 @@ def make_works(folder: Path, cluster: MemoryCluster, clock: Clock, **settings: A
     database = db.Database(chosen.database_url)
     with database.write() as connection:
         for secret, role in ((TOKEN, "user"), (SCRAPE, "scrape")):
-            token = Token(hash=keys.digest(secret), project="default", owner="ada", role=role)
+            token = Token(hash=tokens.digest(secret), project="default", owner="ada", role=role)
             db.tokens.put(connection, token)
     works = Works(settings=chosen, database=database, cluster=cluster, store=open_store(chosen.store_uri), clock=clock)
     works.supervisor.raises = True

@@ -2,16 +2,16 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from trainers.augment import ada, diffaugment, mirrored, shifted
-from trainers.draws import Draws
-from trainers.groups import Share
+from trainers.config import Ada, DiffAugment
 from trainers.layers.attention import SelfAttention
 from trainers.layers.filters import doubled, halved
 from trainers.layers.minibatch import MinibatchDiscrimination, MinibatchStddev
 from trainers.layers.norms import PixelNorm, limited
-from trainers.losses import adversarial_loss
-from trainers.memory import Memory
-from trainers.parts import Ada, DiffAugment
+from trainers.objectives.augment import ada, diffaugment, mirrored, shifted
+from trainers.objectives.losses import adversarial_loss
+from trainers.objectives.state import Memory
+from trainers.randomness.draws import Draws
+from trainers.randomness.groups import Share
 
 DRAWS = Draws(
     seed=0,

@@ -2,9 +2,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from trainers import family
 from trainers.families.dcgan import DCGAN
-from trainers.family import UnknownFamily, UnsupportedShape, build
+from trainers.gan import family
+from trainers.gan.family import UnknownFamily, UnsupportedShape, build
 
 
 def count(network: torch.nn.Module) -> int:

@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import nn
 
+from trainers.config import Ema
 from trainers.ema import Average, decay
 from trainers.layers.batch_norm import GroupBatchNorm2d
-from trainers.parts import Ema
 
 
 def test_after_its_half_life_an_old_weight_counts_half():

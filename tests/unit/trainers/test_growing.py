@@ -12,18 +12,18 @@ from torch import nn
 from trainers_gang import Gang
 
 from trainers import checkpoint
+from trainers.config import Growing
 from trainers.data.packed import PackedData
 from trainers.data.stream import Stream
 from trainers.engine import Engine
-from trainers.family import Family, build, get
-from trainers.groups import Share
+from trainers.gan.family import Family, build, get
+from trainers.generation.sampling import Sampler
 from trainers.growing import Growth, Stage, doublings
 from trainers.hooks import NoHooks
 from trainers.layers.stages import Staged, enlarged, freeze_idle, grow, reduced, shown
 from trainers.loop import train
-from trainers.meter import Clock, Meter
-from trainers.parts import Growing
-from trainers.sampling import Sampler
+from trainers.monitoring.meter import Clock, Meter
+from trainers.randomness.groups import Share
 from trainers.settings import Settings
 from trainers.snapshot import Snapshot
 

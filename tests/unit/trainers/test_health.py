@@ -14,10 +14,10 @@ from trainers_gang import Gang
 from tests.support.planted import Deaf, DeafOnce, Spoiled, SpoiledOnce
 from trainers.data.packed import PackedData, open_packed
 from trainers.families.dcgan import DCGAN
-from trainers.health import Collapsed, Diverged, Finding, Portrait, Watch, reaction
 from trainers.hooks import NoHooks
 from trainers.loop import MAX_ROLLBACKS, train
-from trainers.portrait import compared, features
+from trainers.monitoring.health import Collapsed, Diverged, Finding, Portrait, Watch, reaction
+from trainers.monitoring.sample_stats import compared, features
 from trainers.settings import Settings
 
 TinySettings = Callable[..., Settings]

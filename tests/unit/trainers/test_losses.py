@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainers.losses import LossName, adversarial_loss
+from trainers.objectives.losses import LossName, adversarial_loss
 
 REAL = torch.linspace(-3, 4, 11, dtype=torch.float64)
 FAKE = torch.linspace(5, -2, 11, dtype=torch.float64)

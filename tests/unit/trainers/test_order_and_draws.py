@@ -13,8 +13,8 @@ from trainers.data.pack import pack
 from trainers.data.packed import PackedData
 from trainers.data.shapes import Shapes
 from trainers.data.stream import LabelsMissing, Stream
-from trainers.draws import Draws
-from trainers.groups import BadSplit, Share, check_split, possible_workers
+from trainers.randomness.draws import Draws
+from trainers.randomness.groups import BadSplit, Share, check_split, possible_workers
 
 CPU = torch.device("cpu")
 

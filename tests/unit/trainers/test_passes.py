@@ -10,10 +10,10 @@ from test_equal_workers import TINY, WITH_R1, furthest, run
 from trainers_gang import Gang
 
 from trainers.data.packed import PackedData
-from trainers.family import build
-from trainers.groups import BadSplit
+from trainers.gan.family import build
 from trainers.hooks import NoHooks
 from trainers.loop import train
+from trainers.randomness.groups import BadSplit
 from trainers.settings import Settings
 
 __all__ = ["Gang", "run"]

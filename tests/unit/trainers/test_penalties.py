@@ -2,7 +2,16 @@ import pytest
 import torch
 from torch import nn
 
-from trainers.penalties import consistency, gradient_penalty, lecam, no_part, orthogonal, path_lengths, r1, unit_slope
+from trainers.objectives.penalties import (
+    consistency,
+    gradient_penalty,
+    lecam,
+    no_part,
+    orthogonal,
+    path_lengths,
+    r1,
+    unit_slope,
+)
 
 
 def test_r1_of_a_linear_critic_is_half_its_squared_weight():

@@ -10,9 +10,9 @@ from PIL import Image
 
 from tests.support import plugin
 from trainers.background import Background
-from trainers.describe import describe, main
-from trainers.grids import save_grid, tile
-from trainers.plots import loss_curves
+from trainers.gan.describe import describe, main
+from trainers.monitoring.grids import save_grid, tile
+from trainers.monitoring.plots import loss_curves
 
 
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
@@ -42,26 +42,34 @@ def test_curves_are_drawn_also_over_gaps(tmp_path: Path):
         assert picture.size == (800, 900)
 
 
+def kept(folder: Path) -> dict[str, object]:
+    return {path.stem: json.loads(path.read_text("utf-8")) for path in folder.glob("*.json")}
+
+
 def test_descriptions_are_written_the_same_twice(tmp_path: Path):
-    for name in ("a.json", "b.json"):
+    for name in ("a", "b"):
         main(str(tmp_path / name))
-    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
-    assert json.loads((tmp_path / "a.json").read_text()) == json.loads(json.dumps(describe()))
+    files = {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()}
+    assert files == {path.name: path.read_bytes() for path in (tmp_path / "b").iterdir()}
+    assert kept(tmp_path / "a") == json.loads(json.dumps(describe()))
+
+
+def test_a_family_that_is_no_more_is_described_no_more(tmp_path: Path):
+    (tmp_path / "gone.json").write_text("{}")
+    main(str(tmp_path), "gan")
+    assert [path.name for path in tmp_path.iterdir()] == ["gan.json"]
 
 
 def test_the_descriptions_that_jobs_reads_are_those_of_the_families():
-    kept = Path(__file__).parents[3] / "jobs" / "families.json"
-    assert json.loads(kept.read_text("utf-8")) == json.loads(json.dumps(describe())), (
-        "write it anew: python -m trainers.describe jobs/families.json"
+    assert kept(Path(__file__).parents[3] / "jobs" / "families") == json.loads(json.dumps(describe())), (
+        "run make schemas"
     )
 
 
 def test_a_plugin_describes_its_own(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(str(plugin.FOLDER))
-    kept = plugin.FOLDER / "toy_gans" / "families.json"
-    assert json.loads(kept.read_text("utf-8")) == json.loads(json.dumps(describe(plugin.BY_ENTRY_POINT))), (
-        f"write it anew: PYTHONPATH=tests/plugin python -m trainers.describe {kept} {plugin.BY_ENTRY_POINT}"
-    )
+    described = kept(plugin.FOLDER / "toy_gans" / "families")
+    assert described == json.loads(json.dumps(describe(plugin.BY_ENTRY_POINT))), "run make schemas"
 
 
 def test_background_work_is_done_in_order_and_awaited():

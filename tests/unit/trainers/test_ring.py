@@ -8,10 +8,10 @@ from PIL import Image
 
 from trainers.data.pack import pack
 from trainers.data.ring import MODES, Ring, centres, found
-from trainers.family import get
+from trainers.gan.family import get
+from trainers.generation.sampling import Sampler
 from trainers.hooks import NoHooks
 from trainers.loop import train
-from trainers.sampling import Sampler
 from trainers.settings import Settings
 
 

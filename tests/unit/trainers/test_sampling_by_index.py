@@ -10,11 +10,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainers.family import build
-from trainers.latents import latent_rows, uniforms
-from trainers.parts import Latent
-from trainers.permutation import permuted
-from trainers.sampling import DamagedModel, Sampler, save_model, to_bytes
+from trainers.config import Latent
+from trainers.gan.family import build
+from trainers.generation.latents import latent_rows, uniforms
+from trainers.generation.sampling import DamagedModel, Sampler, save_model, to_bytes
+from trainers.randomness.permutation import permuted
 
 PARAMS = {"base_channels": 8, "latent": {"dim": 10}}
 

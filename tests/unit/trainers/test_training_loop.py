@@ -17,11 +17,11 @@ from trainers import checkpoint
 from trainers.data.packed import PackedData
 from trainers.engine import UntouchedWeights
 from trainers.families.dcgan import DCGAN
-from trainers.groups import BadSplit
-from trainers.health import Diverged
+from trainers.generation.sampling import Sampler
 from trainers.hooks import NoHooks, Tick
 from trainers.loop import WrongCheckpoint, train
-from trainers.sampling import Sampler
+from trainers.monitoring.health import Diverged
+from trainers.randomness.groups import BadSplit
 from trainers.settings import Settings
 
 TinySettings = Callable[..., Settings]

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainers.plan import GROWTH, next_pace, passed_multiple, steps_to_multiple
+from trainers.cadence import GROWTH, next_pace, passed_multiple, steps_to_multiple
 
 counts = st.integers(1, 10_000)
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import grad, gradcheck, gradgradcheck
 
-from trainers.twice import convolution, differentiable_twice
+from trainers.objectives.double_backward import convolution, differentiable_twice
 
 CPU = torch.device("cpu")
 LAYOUTS = {

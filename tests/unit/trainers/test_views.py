@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from trainers.family import build, built_in, get
-from trainers.game import DISCRIMINATOR
-from trainers.keys import seeded
+from trainers.gan.family import build, built_in, get
+from trainers.gan.game import DISCRIMINATOR
 from trainers.layers.views import halvings, possible_halvings, views
+from trainers.randomness.keys import seeded
 
 
 def panel_of(family: str, view: str, count: int, side: int = 32, **more: object) -> nn.Module:

@@ -1,0 +1,1 @@
+"""What runs on the cluster for one attempt, without Ray: ranks, shard writers, and their talk with the orchestrator."""

@@ -1,0 +1,98 @@
+"""Everything wrong with a spec that can be known without a cluster, at once."""
+
+import json
+from functools import cache
+from importlib import resources
+from importlib.metadata import entry_points
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from jobs.specs.errors import Problem, did_you_mean
+from jobs.specs.not_yet import unsupported
+from jobs.specs.spec import AnyJob, GenerateJob, TrainJob
+
+__all__ = ["Problem", "families", "problems"]
+
+
+@cache
+def families() -> dict[str, dict[str, Any]]:
+    """The families known to this installation, by name: schema, defaults, summary (made by trainers.gan.describe)."""
+    return {**_plugins(), **_described("jobs")}
+
+
+def _plugins() -> dict[str, dict[str, Any]]:
+    """Those that installed packages bring. A plug-in that does not describe its family has its parameters checked by the worker."""
+    found = {}
+    for point in entry_points(group="ganworks.families"):
+        plain = {"summary": f"from {point.value}, which describes no parameters", "schema": {}}
+        found[point.name] = _described(point.module.partition(".")[0]).get(point.name, plain)
+    return found
+
+
+def _described(package: str) -> dict[str, dict[str, Any]]:
+    """What a package's folder `families` holds: NAME.json for each family."""
+    folder = resources.files(package).joinpath("families")
+    files = [file for file in folder.iterdir() if file.name.endswith(".json")] if folder.is_dir() else []
+    return {file.name.removesuffix(".json"): json.loads(file.read_text("utf-8")) for file in files}
+
+
+def problems(spec: AnyJob) -> list[Problem]:
+    """Unsupported fields, unknown families and parameters, gangs that would split a group."""
+    found = unsupported(spec)
+    if isinstance(spec, TrainJob):
+        found += _family(spec) + _split(spec)
+    if isinstance(spec, GenerateJob):
+        found += _classes(spec)
+    return found
+
+
+def _family(spec: TrainJob) -> list[Problem]:
+    name = spec.model.family
+    if ":" in name:
+        return [Problem(path="model.family", message=f"{name!r}: families from `code` are not supported yet")]
+    if name not in families():
+        return [Problem(path="model.family", message=f"unknown {name!r}{did_you_mean(name, families())}")]
+    validator = Draft202012Validator(families()[name]["schema"])
+    errors = sorted(validator.iter_errors(spec.model.params), key=lambda error: list(map(str, error.absolute_path)))
+    return [problem for error in errors for problem in _schema_problems(error)]
+
+
+def _schema_problems(error: Any) -> list[Problem]:
+    path = ".".join(["model.params", *map(str, error.absolute_path)])
+    if error.validator == "additionalProperties":
+        known = error.schema.get("properties", {})
+        unknown = sorted(set(error.instance) - set(known))
+        return [Problem(path=f"{path}.{name}", message=f"unknown field{did_you_mean(name, known)}") for name in unknown]
+    if error.validator == "enum":
+        choices = ", ".join(map(str, error.validator_value))
+        return [Problem(path=path, message=f"unknown {error.instance!r}; choices: {choices}")]
+    if error.validator in ("anyOf", "oneOf"):
+        return [Problem(path=path, message=f"does not fit (got {error.instance!r}); {_choices(error)}")]
+    return [Problem(path=path, message=error.message)]
+
+
+def _choices(error: Any) -> str:
+    return " or ".join(sorted({context.message for context in error.context or ()}))
+
+
+def _split(spec: TrainJob) -> list[Problem]:
+    """A rank owns whole groups: otherwise two workers would not compute what one does."""
+    groups = spec.train.batch_size // spec.train.group_size
+    sizes = spec.resources.sizes
+    if any(groups % workers == 0 for workers in range(sizes.min, sizes.max + 1)):
+        return []
+    workers = f"{sizes.min}" if sizes.min == sizes.max else f"{sizes.min} to {sizes.max}"
+    fitting = ", ".join(str(n) for n in range(1, groups + 1) if groups % n == 0)
+    message = (
+        f"{workers} workers cannot share {groups} groups of {spec.train.group_size} evenly; "
+        f"workers that can: {fitting}, or change train.batch_size or train.group"
+    )
+    return [Problem(path="resources.workers", message=message)]
+
+
+def _classes(spec: GenerateJob) -> list[Problem]:
+    classes = spec.sampling.classes
+    if isinstance(classes, tuple) and (not classes or min(classes) < 0):
+        return [Problem(path="sampling.classes", message=f"class numbers from 0 are expected (got {list(classes)})")]
+    return []

@@ -1,0 +1,331 @@
+"""The job spec, whole: TrainJob, GenerateJob, EvaluateJob.
+
+Every field of the design parses here; what the works does not act on yet is refused by `jobs.specs.not_yet`,
+never ignored. Models are frozen; durations are seconds, counts and bytes whole numbers.
+"""
+
+import json
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from jobs.specs.units import Bytes, Count, Duration
+
+NAME_PATTERN = r"^[a-z0-9-]{1,50}$"
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+Scalar = str | int | float | bool | None
+
+
+class SecretRef(Part):
+    secret: str = Field(description="name of a secret that the server holds")
+
+
+class Environment(Part):
+    pip: tuple[str, ...] = ()
+    env: dict[str, str | SecretRef] = {}
+
+
+class TrainModel(Part):
+    family: str = Field(description="a built-in family, an installed plug-in, or module:Class from `code`")
+    params: dict[str, Any] = Field(default={}, description="the family's own Config")
+    init_from: str | None = Field(default=None, description="a checkpoint or safetensors to fine-tune from")
+
+
+class Data(Part):
+    """Where real examples come from: `source`, or `from` a generated data set, or the pair `a` and `b`."""
+
+    source: str | None = Field(default=None, description="a built-in name, a path, or s3://…")
+    from_: str | None = Field(default=None, alias="from", description="a generated data set, by job name")
+    split: str | None = Field(default=None, description="train or test where the source has both; null: train")
+    resolution: int | None = Field(default=None, ge=4, le=4096, description="pixels; null: as the source is")
+    channels: int | None = Field(default=None, ge=1, le=4)
+    labels: Literal["auto", "none", "required"] = "auto"
+    max_corrupt: float = Field(default=0.0, ge=0, le=1, description="share of unreadable files that is tolerated")
+    a: "Data | None" = None
+    b: "Data | None" = None
+    paired: bool | None = None
+
+    @model_validator(mode="after")
+    def one_origin(self) -> "Data":
+        origins = [self.source is not None, self.from_ is not None, self.a is not None or self.b is not None]
+        if sum(origins) != 1:
+            raise ValueError("exactly one of source, from, or the pair a and b is expected")
+        if (self.a is None) != (self.b is None):
+            raise ValueError("a and b come together")
+        return self
+
+
+class Best(Part):
+    metric: str
+    mode: Literal["min", "max"] = "min"
+
+
+class CheckpointPolicy(Part):
+    every: Count | None = Field(default=None, description="examples; null: a tenth of the run")
+    keep: int = Field(default=3, ge=1)
+    best: Best | None = None
+
+
+class Grids(Part):
+    every: Count | None = Field(default=None, description="examples; null: a tenth of the run")
+    count: int = Field(default=64, ge=1, le=1024)
+
+
+class Evaluation(Part):
+    every: Count
+    metrics: tuple[str, ...] = ("kid",)
+    samples: Count = 10_000
+    features: str = "inception-v3"
+    reference: Data
+
+
+Reaction = Literal["warn", "rollback", "fail"]
+
+
+class Health(Part):
+    on_collapse: Reaction | None = None
+    on_divergence: Reaction | None = None
+
+
+class Training(Part):
+    examples: Count = Field(default=1_000_000, description="real examples shown, over all workers")
+    batch_size: int = Field(default=128, ge=1, description="global")
+    group: int | None = Field(default=None, ge=1, description="null: 32, or the batch if smaller")
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    checkpoint: CheckpointPolicy = CheckpointPolicy()
+    grids: Grids = Grids()
+    evaluate: Evaluation | None = None
+    health: Health = Health()
+
+    @property
+    def group_size(self) -> int:
+        return self.group or min(32, self.batch_size)
+
+    @model_validator(mode="after")
+    def whole_groups(self) -> "Training":
+        if self.batch_size % self.group_size:
+            raise ValueError(f"batch_size {self.batch_size} is not a multiple of group {self.group_size}")
+        return self
+
+
+class Elastic(Part):
+    min: int = Field(ge=1)
+    max: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def ordered(self) -> "Elastic":
+        if self.min > self.max:
+            raise ValueError(f"min {self.min} is above max {self.max}")
+        return self
+
+
+class Resources(Part):
+    workers: Annotated[int, Field(ge=1, le=100_000)] | Elastic = 1
+    cpus_per_worker: float = Field(default=1, gt=0)
+    gpus_per_worker: Literal["auto"] | Annotated[float, Field(ge=0)] = "auto"
+    memory_per_worker: Bytes | None = None
+    accelerator: str | None = None
+    node_labels: dict[str, str] = {}
+
+    @property
+    def sizes(self) -> Elastic:
+        return self.workers if isinstance(self.workers, Elastic) else Elastic(min=self.workers, max=self.workers)
+
+
+class Rule(Part):
+    failure: str | None = None
+    exit_code: int | None = None
+    log: str | None = None
+    action: Literal["retry", "fail", "ignore"] = Field(description="ignore: again, and it costs no budget")
+
+    @model_validator(mode="after")
+    def some_condition(self) -> "Rule":
+        if self.failure is None and self.exit_code is None and self.log is None:
+            raise ValueError("failure, exit_code or log is expected")
+        try:
+            re.compile(self.log or "")
+        except re.error as error:
+            raise ValueError(f"log: {self.log!r} is no regular expression: {error}") from None
+        return self
+
+
+class Retry(Part):
+    limit: int = Field(default=3, ge=0, description="further attempts after the first")
+    backoff: Duration = 10.0
+    rules: tuple[Rule, ...] = ()
+
+
+class Need(Part):
+    name: Name
+    when: Literal["succeeded", "failed", "finished"] = "succeeded"
+
+
+class History(Part):
+    succeeded: int = Field(default=3, ge=0)
+    failed: int = Field(default=1, ge=0)
+
+
+class Schedule(Part):
+    cron: str
+    time_zone: str = "UTC"
+    concurrency: Literal["allow", "forbid", "replace"] = "forbid"
+    starting_deadline: Duration | None = None
+    catch_up: Literal["none", "latest", "all"] = "latest"
+    jitter: Duration = 0.0
+    suspend: bool = False
+    history: History = History()
+
+
+class Job(Part):
+    """What every kind of job has."""
+
+    version: Literal[1] = 1
+    name: Name
+    labels: dict[str, str] = {}
+    queue: Name = "default"
+    priority: int = Field(default=50, ge=0, le=100)
+    params: dict[str, Scalar] = {}
+    code: str | None = None
+    environment: Environment = Environment()
+    resources: Resources = Resources()
+    retry: Retry = Retry()
+    timeout: Duration | None = Field(default=None, description="running time over all attempts")
+    queue_timeout: Duration | None = None
+    ttl: Duration | None = None
+    needs: tuple[Need, ...] = ()
+    matrix: dict[str, tuple[Scalar, ...]] = {}
+    schedule: Schedule | None = None
+
+
+class TrainJob(Job):
+    kind: Literal["train"]
+    model: TrainModel
+    data: Data
+    train: Training = Training()
+
+    @property
+    def from_jobs(self) -> tuple[str, ...]:
+        return (self.data.from_,) if self.data.from_ else ()
+
+
+class ModelRef(Part):
+    from_: Name | None = Field(default=None, alias="from")
+    checkpoint: Literal["latest", "best"] | Count = "latest"
+    uri: str | None = None
+
+    @model_validator(mode="after")
+    def one_origin(self) -> "ModelRef":
+        if (self.from_ is None) == (self.uri is None):
+            raise ValueError("exactly one of from and uri is expected")
+        return self
+
+
+def _truncation(value: float | None) -> float | None:
+    if value is not None and value <= 0:
+        raise ValueError("truncation is above 0; 1 or null means none")
+    return value
+
+
+class Sampling(Part):
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    truncation: Annotated[float | None, AfterValidator(_truncation)] = None
+    classes: Literal["balanced"] | tuple[int, ...] | None = None
+
+
+class Output(Part):
+    format: Literal["webdataset", "parquet", "png", "webp", "jpeg", "npz"] = "webdataset"
+    samples_per_shard: Count = 10_000
+
+
+class Bound(Part):
+    min: float | None = None
+    max: float | None = None
+
+
+class Gate(Part):
+    reference: Data
+    samples: Count = 10_000
+    features: str = "inception-v3"
+    require: dict[str, Bound]
+
+
+class GenerateJob(Job):
+    kind: Literal["generate"]
+    model: ModelRef
+    samples: Count | None = None
+    data: Data | None = None
+    sampling: Sampling = Sampling()
+    output: Output = Output()
+    gate: Gate | None = None
+
+    @model_validator(mode="after")
+    def something_to_make(self) -> "GenerateJob":
+        if (self.samples is None) == (self.data is None):
+            raise ValueError("exactly one of samples and data is expected")
+        return self
+
+    @property
+    def from_jobs(self) -> tuple[str, ...]:
+        return (self.model.from_,) if self.model.from_ else ()
+
+
+class EvaluateJob(Job):
+    kind: Literal["evaluate"]
+    data: Data
+    reference: Data
+    metrics: tuple[str, ...] = ("fid", "kid")
+    samples: Count | None = None
+    features: str = "inception-v3"
+
+    @property
+    def from_jobs(self) -> tuple[str, ...]:
+        return (self.data.from_,) if self.data.from_ else ()
+
+
+AnyJob = TrainJob | GenerateJob | EvaluateJob
+KINDS: dict[str, type[TrainJob] | type[GenerateJob] | type[EvaluateJob]] = {
+    "train": TrainJob,
+    "generate": GenerateJob,
+    "evaluate": EvaluateJob,
+}
+
+
+def dump(spec: AnyJob) -> dict[str, Any]:
+    """A spec as plain JSON; `parse` reads it back to an equal one."""
+    return spec.model_dump(mode="json", by_alias=True, exclude_defaults=True) | {"kind": spec.kind, "name": spec.name}
+
+
+def parse(document: dict[str, Any]) -> AnyJob:
+    """A job from plain JSON. Raises pydantic.ValidationError, or ValueError for an unknown kind."""
+    kind = document.get("kind")
+    if kind not in KINDS:
+        raise ValueError(f"kind: unknown {kind!r}; choices: {', '.join(KINDS)}")
+    if isinstance(needs := document.get("needs"), list):  # `needs: [a]` is short for `needs: [{name: a}]`
+        document = {**document, "needs": [{"name": n} if isinstance(n, str) else n for n in needs]}
+    # Through JSON: strict there still takes lists for tuples, and refuses "64" or true for a number.
+    return KINDS[kind].model_validate_json(json.dumps(document), strict=True)
+
+
+def upstream(spec: AnyJob) -> tuple[Need, ...]:
+    """Every job that must have ended before this one starts: `needs`, and what `from` implies."""
+    named = {need.name for need in spec.needs}
+    implied = tuple(Need(name=name) for name in spec.from_jobs if name not in named)
+    return spec.needs + implied
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (draft 7) of one document, for editors."""
+    from pydantic import TypeAdapter
+
+    adapter: TypeAdapter[Any] = TypeAdapter(Annotated[AnyJob, Field(discriminator="kind")])
+    text = adapter.json_schema(by_alias=True, ref_template="#/definitions/{model}")
+    text["definitions"] = text.pop("$defs", {})
+    return {"$schema": "http://json-schema.org/draft-07/schema#", "title": "ganworks job", **text}

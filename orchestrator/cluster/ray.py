@@ -1,0 +1,133 @@
+"""The gateway to Ray, by HTTP alone: an attached process would be ended with Ray's head.
+
+`protocol.py` is what the supervisor asks of it; `memory.py` has the twin for tests.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from orchestrator.cluster.protocol import Refused, Unreachable
+from orchestrator.policies.liveness import Driver
+from orchestrator.scheduler import Node
+
+TIMEOUT = httpx.Timeout(5.0, connect=2.0)  # the loop waits for no answer longer than this
+
+
+class RayCluster:
+    def __init__(self, address: str, token: str | None = None, runtime_env: Mapping[str, Any] | None = None) -> None:
+        self.address = address.rstrip("/")
+        self.runtime_env = dict(runtime_env or {})
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        # trust_env: a proxy of the environment must not come between us and Ray
+        self._http = httpx.Client(base_url=self.address, headers=headers, timeout=TIMEOUT, trust_env=False)
+
+    def nodes(self) -> list[Node]:
+        answer = self._get("/api/v0/nodes", params={"detail": "1", "limit": "10000"})
+        with _understood(answer):
+            listed = answer.json()["data"]["result"]["result"]
+            return [_node(entry) for entry in listed if entry["state"] == "ALIVE"]
+
+    def free(self) -> dict[str, float]:
+        answer = self._get("/api/cluster_status")
+        with _understood(answer):
+            status = answer.json()["data"]["clusterStatus"] or {}
+            usage = status.get("loadMetricsReport", {}).get("usage", {})
+            return {name: usage[name][1] - usage[name][0] for name in ("CPU", "GPU") if name in usage}
+
+    def drivers(self) -> dict[str, Driver]:
+        answer = self._get("/api/jobs/")
+        with _understood(answer):
+            return {entry["submission_id"]: _driver(entry) for entry in answer.json() if entry.get("submission_id")}
+
+    def driver(self, submission_id: str) -> Driver | None:
+        answer = self._ask("GET", f"/api/jobs/{submission_id}")
+        return None if answer.status_code == 404 else _driver(_ok(answer).json())
+
+    def submit(self, submission_id: str, entrypoint: str, env: Mapping[str, str], metadata: Mapping[str, str]) -> None:
+        runtime_env = {**self.runtime_env, "env_vars": {**self.runtime_env.get("env_vars", {}), **env}}
+        request = {
+            "submission_id": submission_id,
+            "entrypoint": entrypoint,
+            "entrypoint_num_cpus": 0,
+            "runtime_env": runtime_env,
+            "metadata": dict(metadata),
+        }
+        answer = self._ask("POST", "/api/jobs/", json=request)
+        # 500 answers a doubled id as well as "no agent yet": only a look at the id tells.
+        if answer.status_code == 500 and self.driver(submission_id) is not None:
+            return
+        _ok(answer)
+
+    def stop(self, submission_id: str) -> None:
+        answer = self._ask("POST", f"/api/jobs/{submission_id}/stop")
+        if answer.status_code != 404:
+            _ok(answer)
+
+    def logs(self, submission_id: str) -> str | None:
+        answer = self._ask("GET", f"/api/jobs/{submission_id}/logs")
+        return None if answer.status_code == 404 else str(_ok(answer).json()["logs"])
+
+    def delete(self, submission_id: str) -> None:
+        answer = self._ask("DELETE", f"/api/jobs/{submission_id}")
+        if answer.status_code != 404:
+            _ok(answer)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _get(self, path: str, **options: Any) -> httpx.Response:
+        return _ok(self._ask("GET", path, **options))
+
+    def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            answer = self._http.request(method, path, **options)
+        except httpx.HTTPError as error:
+            raise Unreachable(f"Ray at {self.address} gives no answer: {error or type(error).__name__}") from None
+        if answer.status_code in (401, 403):
+            raise Unreachable(
+                f"Ray at {self.address} refuses the token ({answer.status_code}); "
+                "check RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"
+            )
+        if answer.status_code in (502, 503, 504):
+            raise Unreachable(f"Ray at {self.address} answers {answer.status_code}")
+        return answer
+
+
+@contextmanager
+def _understood(answer: httpx.Response) -> Iterator[None]:
+    """A proxy's page, or a dashboard half started, is no answer of Ray's."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Unreachable(f"{answer.url} answers something else than Ray does ({type(error).__name__})") from None
+
+
+def _ok(answer: httpx.Response) -> httpx.Response:
+    if answer.is_error:
+        last_line = answer.text.strip().splitlines()[-1:] or [""]
+        raise Refused(f"Ray answers {answer.status_code}: {last_line[0][:500]}")
+    return answer
+
+
+_ACCELERATOR = "accelerator_type:"  # the prefix of the resource by which Ray tells a node's kind of GPU
+
+
+def _node(entry: Mapping[str, Any]) -> Node:
+    total = entry.get("resources_total") or {}
+    labels = {str(name): str(value) for name, value in (entry.get("labels") or {}).items()}
+    named = [name.removeprefix(_ACCELERATOR) for name in total if name.startswith(_ACCELERATOR)]
+    return Node(
+        id=entry["node_id"],
+        cpus=total.get("CPU", 0.0),
+        gpus=total.get("GPU", 0.0),
+        memory=total.get("memory", 0.0),
+        accelerator=named[0] if named else labels.get("ray.io/accelerator-type"),
+        labels=labels,
+    )
+
+
+def _driver(entry: Mapping[str, Any]) -> Driver:
+    return Driver(status=entry["status"], message=entry.get("message") or "")

@@ -1,0 +1,67 @@
+"""Jobs and attempts as the plan sees them. Pure."""
+
+from collections.abc import Sequence
+
+from jobs.specs.spec import AnyJob, TrainJob
+from orchestrator.policies import retry
+from orchestrator.records import Attempt, Job
+from orchestrator.scheduler import Held, Queued
+
+
+def asks(job: Job, attempts: Sequence[Attempt], grace: float, now: float) -> Queued:
+    """What a queued job may be given. `grace`: how much longer than its timeout it can hold its places."""
+    spec, resources = job.parsed, job.parsed.resources
+    return Queued(
+        job_id=job.id,
+        name=job.name,
+        priority=job.priority,
+        submitted=job.submitted,
+        sizes=sizes(spec),
+        cpus_per_worker=resources.cpus_per_worker,
+        gpus_per_worker=resources.gpus_per_worker,
+        memory_per_worker=float(resources.memory_per_worker or 0),
+        accelerator=resources.accelerator,
+        node_labels=tuple(sorted(resources.node_labels.items())),
+        avoided=retry.avoided(attempts),
+        queue=job.queue,
+        owner=job.owner,
+        longest=_left(spec, attempts, grace, now),
+    )
+
+
+def sizes(spec: AnyJob) -> tuple[int, ...]:
+    """Numbers of workers that will do, the largest first; in training a worker owns whole groups."""
+    bounds = spec.resources.sizes
+    found = tuple(range(bounds.max, bounds.min - 1, -1))
+    if isinstance(spec, TrainJob):
+        groups = spec.train.batch_size // spec.train.group_size
+        return tuple(size for size in found if groups % size == 0)
+    return found
+
+
+def _left(spec: AnyJob, attempts: Sequence[Attempt], grace: float, now: float) -> float | None:
+    if spec.timeout is None:
+        return None
+    return max(spec.timeout - sum(attempt.seconds(now) for attempt in attempts if not attempt.excused), 0.0) + grace
+
+
+def holds(attempt: Attempt, job: Job, attempts: Sequence[Attempt], grace: float, now: float) -> Held:
+    """What an attempt has until its release, whatever became of it."""
+    left = _left(job.parsed, attempts, grace, now)
+    own = sizes(job.parsed)
+    return Held(
+        placement=attempt.placement,
+        cpus_per_worker=attempt.cpus_per_worker,
+        gpus_per_worker=attempt.gpus_per_worker,
+        memory_per_worker=float(job.parsed.resources.memory_per_worker or 0),
+        job_id=job.id,
+        name=job.name,
+        queue=job.queue,
+        owner=job.owner,
+        priority=job.priority,
+        started=attempt.created,
+        ends=None if left is None or attempt.started is None else now + left,
+        is_stopping=not attempt.is_live or attempt.stop_asked is not None,
+        stopped=sum(earlier.stop_asked is not None for earlier in attempts if earlier.number < attempt.number),
+        sizes=own if len(own) > 1 else (),
+    )

@@ -1,0 +1,47 @@
+"""Who is asking? Bearer tokens: users' and the scraper's from the table, a driver's from its attempt."""
+
+from fastapi import HTTPException, Request
+
+from orchestrator import db, tokens
+from orchestrator.records import Attempt, Token
+from orchestrator.server.state import Works
+
+_CHALLENGE = {"WWW-Authenticate": "Bearer"}
+
+
+def works(request: Request) -> Works:
+    return request.app.state.works
+
+
+def bearer(request: Request) -> str:
+    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not secret:
+        raise HTTPException(401, "a bearer token is expected: Authorization: Bearer …", headers=_CHALLENGE)
+    return secret.strip()
+
+
+def known(request: Request) -> Token:
+    """Whoever has a token of the table. Looked up by hash, so that timing tells nothing about the token."""
+    hash = tokens.digest(bearer(request))
+    with works(request).database.read() as connection:
+        token = db.tokens.by_hash(connection, hash)
+    if token is None:
+        raise HTTPException(401, "this token is not known; see `ganworks login`", headers=_CHALLENGE)
+    return token
+
+
+def user(request: Request) -> Token:
+    token = known(request)
+    if token.role != "user":
+        raise HTTPException(403, f"a {token.role} token reads /metrics only")
+    return token
+
+
+def driver(request: Request, attempt_id: str) -> Attempt:
+    """The driver of this very attempt. It may have been replaced: what that means is for the route to say."""
+    secret = bearer(request)
+    with works(request).database.read() as connection:
+        attempt = db.attempts.by_id(connection, attempt_id)
+    if attempt is None or not tokens.matches(secret, attempt.token_hash):
+        raise HTTPException(403, "this token is not that of the attempt")
+    return attempt

@@ -1,0 +1,1 @@
+"""The loops over Ray and over the bucket, and what they know from step to step."""

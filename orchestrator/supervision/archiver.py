@@ -1,0 +1,165 @@
+"""What has to be fetched from or brought to the bucket, in a thread of its own: a slow store must not hold up
+the supervisor.
+
+Before a job starts its references are pinned; after an attempt its log is kept, as Ray's die with its head; after
+a job its events. Each errand is repeated until it is done.
+"""
+
+import gzip
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import structlog
+import yaml
+
+from jobs.specs.spec import GenerateJob, ModelRef
+from jobs.storage import references
+from jobs.store import Store, StoreError
+from orchestrator import db, lifecycle
+from orchestrator.cluster import Cluster, Refused, Unreachable
+from orchestrator.crash_points import crash_point
+from orchestrator.observability.redact import Redactor
+from orchestrator.policies import dependencies
+from orchestrator.records import Attempt, Job
+from orchestrator.states import Status
+from orchestrator.supervision.periodic import Loop
+
+log = structlog.get_logger(__name__)
+LOG_PATIENCE = 120.0  # seconds for which an attempt's log is asked for after its end
+T = TypeVar("T", Job, Attempt)
+
+
+@dataclass
+class Errands:
+    database: db.Database
+    cluster: Cluster
+    store: Store
+    redactor: Redactor
+    wake_supervisor: Callable[[], None] = lambda: None
+    clock: Callable[[], float] = time.time
+    seconds: float = 1.0  # longest pause between two rounds
+    retry_seconds: float = 10.0  # rest after the store failed
+
+    def __post_init__(self) -> None:
+        self.loop = Loop("errands", self._run, self.retry_seconds)
+
+    def _run(self) -> float:
+        try:
+            self.step()
+        except StoreError as error:
+            log.warning("the store fails", error=str(error))
+            return self.retry_seconds
+        return self.seconds
+
+    def step(self) -> None:
+        with self.database.read() as connection:
+            to_prepare = db.jobs.to_prepare(connection)
+            needs = db.needs.of_waiting(connection)
+            attempts = db.attempts.to_archive(connection)
+            ended = db.jobs.to_archive(connection)
+        for job in to_prepare:
+            waits = job.status == Status.WAITING and job.pinned is None and not job.is_sweep
+            if waits and dependencies.judge(needs.get(job.id, ())) == dependencies.Met():
+                self._run_errand(self._pin, job)
+            elif job.pinned is not None and not job.described:
+                self._run_errand(self._describe, job)
+        for attempt in attempts:
+            self._run_errand(self._archive_attempt, attempt)
+        for job in ended:
+            self._run_errand(self._archive_job, job)
+
+    def _run_errand(self, errand: Callable[[T], None], record: T) -> None:
+        """A store that fails ends the round; anything else concerns one record and holds up no other."""
+        try:
+            errand(record)
+        except StoreError:
+            raise
+        except Exception:
+            log.exception("errand failed", errand=errand.__name__, record=record.id)
+
+    # --- before
+
+    def _pin(self, job: Job) -> None:
+        try:
+            pinned = self._references(job)
+        except references.Unresolved as error:
+            with self.database.write() as connection:
+                lifecycle.end(connection, job, "failed", str(error), "reference", self.clock())
+            return
+        except StoreError as error:
+            with self.database.write() as connection:
+                db.jobs.change(connection, job.id, reason=f"waiting for the store: {error}")
+            raise
+        with self.database.write() as connection:
+            db.jobs.change(connection, job.id, pinned=pinned, reason=None)
+            db.events.add(connection, job.id, "pinned", "references are pinned", now=self.clock(), data=pinned)
+        self.wake_supervisor()
+
+    def _references(self, job: Job) -> dict[str, Any]:
+        spec = job.parsed
+        pinned: dict[str, Any] = {}
+        if isinstance(spec, GenerateJob):
+            pinned["model"] = references.pin(self.store, job.project, spec.model, self._upstream(job, spec.model))
+        return pinned
+
+    def _upstream(self, job: Job, reference: ModelRef) -> references.UpstreamJob | None:
+        if reference.from_ is None:
+            return None
+        with self.database.read() as connection:
+            found = [need for need in db.needs.of_job(connection, job.id) if need.upstream_name == reference.from_]
+            upstream = db.jobs.by_id(connection, found[0].upstream_id) if found else None
+        if upstream is None:
+            return None
+        best = (upstream.pinned or {}).get("best") if upstream.is_sweep else None
+        if best:
+            return references.UpstreamJob(job_name=best["job_name"], job_id=best["job_id"])
+        return references.UpstreamJob(job_name=reference.from_, job_id=upstream.id)
+
+    def _describe(self, job: Job) -> None:
+        self.store.put(job.layout.job_yaml, description(job).encode())
+        with self.database.write() as connection:
+            db.jobs.change(connection, job.id, described=True)
+
+    # --- after
+
+    def _archive_attempt(self, attempt: Attempt) -> None:
+        with self.database.read() as connection:
+            job = db.jobs.by_id(connection, attempt.job_id)
+        assert job is not None
+        try:
+            text = self.cluster.logs(attempt.id)
+        except (Unreachable, Refused) as error:
+            if self.clock() - (attempt.ended or 0) < LOG_PATIENCE:
+                return
+            # Its head is gone, and the log with it: waiting longer would not bring it back.
+            log.warning("log not kept", attempt=attempt.id, error=str(error))
+            text = None
+        if text is not None:
+            text = self.redactor.text(text)
+            self.store.put(job.layout.log(attempt.number), gzip.compress(text.encode(), mtime=0))
+        crash_point("archive: after the log")
+        with self.database.write() as connection:
+            db.attempts.change(connection, attempt.id, archived=True)
+
+    def _archive_job(self, job: Job) -> None:
+        with self.database.read() as connection:
+            attempts = db.attempts.of_job(connection, job.id)
+            events = list(db.events.after(connection, job.id, limit=100_000))
+        if not all(attempt.archived for attempt in attempts):
+            return
+        if not job.described:
+            self._describe(job)
+        lines = [json.dumps(vars(event) | {"job_id": job.id}, sort_keys=True) for event in events]
+        self.store.put(job.layout.events, ("\n".join(lines) + "\n").encode())
+        crash_point("archive: after the events")
+        with self.database.write() as connection:
+            db.jobs.change(connection, job.id, archived=True)
+
+
+def description(job: Job) -> str:
+    """job.yaml: the spec as admitted and what its references mean. It names secrets and never holds one."""
+    head = {"project": job.project, "job_id": job.id, "owner": job.owner, "references": job.pinned or {}}
+    return yaml.safe_dump({"spec": job.spec, **head}, sort_keys=False, allow_unicode=True)

@@ -1,0 +1,158 @@
+"""What is done about attempts: submitted, adopted, stopped through Ray, lost, ended, released. Decided in watch.py."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import structlog
+
+from orchestrator import db, lifecycle, tokens
+from orchestrator.cluster import Cluster, Refused, Unreachable
+from orchestrator.crash_points import crash_point
+from orchestrator.lifecycle import Ending
+from orchestrator.observability.redact import Redactor
+from orchestrator.policies import liveness
+from orchestrator.policies.liveness import Drivers
+from orchestrator.records import Attempt, Job
+from orchestrator.scheduler import Node
+from orchestrator.settings import Settings
+from orchestrator.states import AttemptStatus
+
+log = structlog.get_logger(__name__)
+
+KILL_AGAIN = 10.0  # seconds between two stops of the same driver
+
+
+@dataclass
+class Minder:
+    database: db.Database
+    cluster: Cluster
+    settings: Settings
+    redactor: Redactor
+    nodes: Sequence[Node] | None = None  # as last seen; None: Ray has not been reached yet, or no more
+    raises: bool = False  # tests want to see what a step would only log
+
+    @contextmanager
+    def alone(self, name: str) -> Iterator[None]:
+        """What goes wrong with one job or attempt holds up no other."""
+        try:
+            yield
+        except Exception:
+            if self.raises:
+                raise
+            log.exception("a decision failed", about=name)
+
+    def mind(self, attempt: Attempt, job: Job, drivers: Drivers, now: float, since: float) -> None:
+        """`since`: no deadline began before this."""
+        if attempt.is_live:
+            self._apply(job, attempt, liveness.judge(attempt, drivers, self.settings, now, since), drivers, now)
+        else:
+            self._apply_ended(attempt, liveness.judge_ended(attempt, drivers, now), now)
+
+    def _apply(self, job: Job, attempt: Attempt, verdict: liveness.Verdict, drivers: Drivers, now: float) -> None:
+        match verdict:
+            case liveness.Submit():
+                self.submit(job, attempt, now)
+            case liveness.Adopt():
+                self._adopt(job, attempt, now)
+            case liveness.Ended():
+                self._change(attempt, driver_ended=now)
+            case liveness.Kill():
+                self._kill(attempt, now)
+            case liveness.Lost(failure, message):
+                driver = (drivers or {}).get(attempt.id)
+                self._lose(attempt, failure, message, driver.message if driver else "", now)
+
+    def _apply_ended(
+        self, attempt: Attempt, verdict: liveness.Fine | liveness.Kill | liveness.Release, now: float
+    ) -> None:
+        match verdict:
+            case liveness.Kill():
+                self._kill(attempt, now)
+            case liveness.Release():
+                self._change(attempt, released=now)
+
+    def submit(self, job: Job, attempt: Attempt, now: float) -> None:
+        try:
+            self.cluster.submit(
+                attempt.id,
+                self.settings.entrypoint,
+                self._environment(attempt),
+                {"job_name": job.name, "job_id": job.id},
+            )
+        except Unreachable as error:
+            # Perhaps it took it all the same: the next step looks the id up.
+            log.warning("submission unanswered", attempt=attempt.id, error=str(error))
+        except Refused as error:
+            self._end(attempt, Ending(status=AttemptStatus.FAILED, failure="submit", message=str(error)), now)
+        else:
+            crash_point("start: after Ray took it")
+            self._change(attempt, submitted=now)
+            crash_point("start: after the note of it")
+
+    def _environment(self, attempt: Attempt) -> dict[str, str]:
+        """What a driver is started with. Ray shows it in plain text: the claim is good for one use and opens nothing."""
+        grace = self.settings.cancel_grace
+        return {
+            "GANWORKS_URL": self.settings.advertised,
+            "GANWORKS_ATTEMPT": attempt.id,
+            "GANWORKS_CLAIM": claim_code(self.settings, attempt.id),
+            "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",
+            "RAY_JOB_STOP_WAIT_TIME_S": f"{min(grace, 20):.0f}",
+            "RAY_CHDIR_TO_TRIAL_DIR": "0",
+            "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+        }
+
+    def _adopt(self, job: Job, attempt: Attempt, now: float) -> None:
+        with self.database.write() as connection:
+            db.attempts.change(connection, attempt.id, submitted=now)
+            message = f"attempt {attempt.number} found in Ray and adopted"
+            db.events.add(connection, job.id, "adopted", message, now=now, attempt=attempt.number)
+
+    def _kill(self, attempt: Attempt, now: float) -> None:
+        if attempt.kill_asked is not None and now - attempt.kill_asked < KILL_AGAIN:
+            return
+        if self._stop_in_ray(attempt) and attempt.kill_asked is None:
+            with self.database.write() as connection:
+                db.attempts.change(connection, attempt.id, kill_asked=now)
+                message = f"attempt {attempt.number} is stopped through Ray"
+                db.events.add(connection, attempt.job_id, "killed", message, now=now, attempt=attempt.number)
+
+    def _stop_in_ray(self, attempt: Attempt) -> bool:
+        try:
+            self.cluster.stop(attempt.id)
+        except (Unreachable, Refused) as error:
+            log.warning("stop unanswered", attempt=attempt.id, error=str(error))
+            return False
+        return True
+
+    def _lose(self, attempt: Attempt, failure: str, message: str, log: str, now: float) -> None:
+        """Stopped through Ray first, then lost; it keeps its place until Ray confirms or the reservation ends."""
+        crash_point("lose: before Ray stops it")
+        if attempt.driver_ended is None:
+            self._stop_in_ray(attempt)
+        crash_point("lose: after Ray stopped it")
+        failure, message = liveness.blamed(failure, message, attempt.placement, self.nodes)
+        code = liveness.exit_code(log)
+        lost = Ending(status=AttemptStatus.LOST, failure=failure, message=message, exit_code=code, log=log)
+        self._end(attempt, lost, now)
+        crash_point("lose: after the note of it")
+
+    def _end(self, attempt: Attempt, ending: Ending, now: float) -> None:
+        with self.database.write() as connection:
+            job = db.jobs.by_id(connection, attempt.job_id)
+            fresh = db.attempts.by_id(connection, attempt.id)
+            assert job is not None
+            assert fresh is not None
+            # Ray's message may quote the driver's log.
+            ending = replace(ending, message=self.redactor.text(ending.message))
+            lifecycle.finish(connection, job, fresh, ending, self.settings, now)
+
+    def _change(self, attempt: Attempt, **changes: float) -> None:
+        with self.database.write() as connection:
+            db.attempts.change(connection, attempt.id, **changes)
+
+
+def claim_code(settings: Settings, attempt_id: str) -> str:
+    """Derived, so that an attempt submitted twice after a crash carries one code, whichever driver comes first."""
+    return tokens.derived(settings.token, "claim", attempt_id)

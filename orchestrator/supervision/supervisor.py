@@ -1,0 +1,275 @@
+"""The one loop: look, decide, apply. Nothing else starts, stops or gives up an attempt."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice
+
+import structlog
+
+from orchestrator import db, lifecycle, scheduler, tokens
+from orchestrator.admission import fire
+from orchestrator.cluster import Refused, Unreachable
+from orchestrator.crash_points import crash_point
+from orchestrator.policies import dependencies, sweeps, usage
+from orchestrator.policies.liveness import Drivers
+from orchestrator.records import Attempt, Job
+from orchestrator.scheduler import Amount, Node, Plan, Preempt, Start
+from orchestrator.states import Desired, Status
+from orchestrator.supervision.attempts import Minder, claim_code
+from orchestrator.supervision.open_jobs import Docket
+from orchestrator.supervision.periodic import Loop
+
+log = structlog.get_logger(__name__)
+
+USAGE_AGE = 60.0  # seconds for which the reckoning of fair shares is good
+CAPACITY_AGE = 5.0  # seconds for which the list of nodes is good
+EXPLAINED = 5000  # queued jobs whose reasons are looked at in one step; the next step goes on with the others
+UNREACHABLE = "waiting for Ray, which cannot be reached"
+
+
+@dataclass
+class Supervisor(Minder):
+    clock: Callable[[], float] = time.time
+    last_step: float | None = None
+    plan_seconds: Callable[[float], None] = lambda seconds: None  # told how long each plan took
+    idle_since: float | None = None  # since when nobody waits for room
+    docket: Docket = field(init=False)
+    _usage: Mapping[tuple[str, str], Amount] = field(default_factory=dict)
+    _usage_seen: float = -1e18
+    _since: float = 0.0  # no deadline began before this: the server was away until then
+    _nodes_seen: float = -1e9
+    _explained: int = 0  # where the next step goes on with reasons
+
+    def __post_init__(self) -> None:
+        self.docket = Docket(self.database)
+        self.loop = Loop("supervisor", self._run, self.settings.step_seconds)
+
+    def _run(self) -> float:
+        self.step()
+        return self.settings.step_seconds
+
+    def step(self) -> None:
+        now = self._tell_time()
+        drivers = self._look(now)
+        self._mind_attempts(drivers, now)
+        self._mind_deadlines(now)
+        self._mind_schedules(now)
+        self._mind_waiting(now)
+        self._start_jobs(now)
+
+    def _tell_time(self) -> float:
+        """The time; a gap since the last step means that this process slept, and every deadline begins anew."""
+        now = self.clock()
+        gap = None if self.last_step is None else now - self.last_step
+        longest = max(self.settings.stalled_after / 4, 4 * self.settings.step_seconds)
+        if gap is None or not 0 <= gap <= longest:
+            self._since = now
+        self.last_step = now
+        return now
+
+    # --- look
+
+    def _look(self, now: float) -> Drivers:
+        self.docket.look(self.settings.cancel_grace, now)
+        drivers = self._see_drivers()
+        self._see_nodes(now)
+        self.docket.look(self.settings.cancel_grace, now)  # what Ray knew by then has a row
+        return drivers
+
+    def _see_drivers(self) -> Drivers:
+        """Ray is asked only when an attempt holds something."""
+        if not self.docket.holding:
+            return {}
+        try:
+            return self.cluster.drivers()
+        except (Unreachable, Refused) as error:
+            log.warning("cannot see drivers", error=str(error))
+            return None
+
+    def _see_nodes(self, now: float) -> Sequence[Node] | None:
+        if self.nodes is not None and 0 <= now - self._nodes_seen < CAPACITY_AGE:
+            return self.nodes
+        try:
+            # None alive: Ray has just begun. That is not known to be a cluster without room.
+            self.nodes, self._nodes_seen = self.cluster.nodes() or None, now
+        except (Unreachable, Refused) as error:
+            if self.nodes is not None:
+                log.warning("cannot see nodes", error=str(error))
+            self.nodes = None
+        return self.nodes
+
+    # --- attempts
+
+    def _mind_attempts(self, drivers: Drivers, now: float) -> None:
+        for attempt in list(chain.from_iterable(self.docket.holding.values())):
+            with self.alone(attempt.id):
+                self.mind(attempt, self.docket.owners[attempt.job_id], drivers, now, self._since)
+
+    # --- deadlines
+
+    def _mind_deadlines(self, now: float) -> None:
+        running = [job for id, job in self.docket.owners.items() if id in self.docket.jobs]
+        for job in chain(running, self.docket.overdue(now)):
+            with self.alone(job.id):
+                over = time_over(job, self.docket.attempts.get(job.id, ()), now)
+                if over and job.desired not in (Desired.FAIL, Desired.CANCEL):
+                    self._end_of_time(job.id, *over, now)
+
+    def _end_of_time(self, job_id: str, failure: str, reason: str, now: float) -> None:
+        with self.database.write() as connection:
+            job = db.jobs.by_id(connection, job_id)
+            assert job is not None
+            lifecycle.want(connection, job, Desired.FAIL, reason, failure, now)
+
+    # --- schedules
+
+    def _mind_schedules(self, now: float) -> None:
+        with self.database.read() as connection:
+            schedules = db.schedules.to_mind(connection, now)
+        for schedule in schedules:
+            with self.alone(f"schedule {schedule.name}"):
+                fire.mind(self.database, schedule, now)
+
+    # --- waiting
+
+    def _mind_waiting(self, now: float) -> None:
+        waiting = list(self.docket.waiting.values())
+        with self.database.read() as connection:
+            needs = db.needs.of_waiting(connection) if waiting else {}
+        for job in waiting:
+            with self.alone(job.id):
+                if job.status == Status.WAITING:
+                    self._mind_needs(job, dependencies.judge(needs.get(job.id, ())), now)
+                elif now >= (job.not_before or 0):
+                    with self.database.write() as connection:
+                        lifecycle.enqueue(connection, job, "requeued", "queued again after its back-off", now)
+
+    def _mind_needs(
+        self, job: Job, verdict: dependencies.Met | dependencies.Unmet | dependencies.Doomed, now: float
+    ) -> None:
+        match verdict:
+            case dependencies.Doomed(reason):
+                with self.database.write() as connection:
+                    lifecycle.end(connection, job, "failed", reason, "upstream", now)
+            case dependencies.Unmet(reason):
+                self._explain(job, reason)
+            case dependencies.Met() if job.is_sweep:
+                self._gather(job, now)
+            case dependencies.Met() if job.pinned is None:
+                pass  # errands.py pins its references next
+            case dependencies.Met():
+                with self.database.write() as connection:
+                    lifecycle.enqueue(connection, job, "ready", "all that it needs is there", now)
+
+    def _gather(self, job: Job, now: float) -> None:
+        """A sweep ends with the last of its jobs."""
+        names, mode = sweeps.metric_of(job.parsed)
+        with self.database.write() as connection:
+            children = []
+            for need in db.needs.of_job(connection, job.id):
+                child = db.jobs.by_id(connection, need.upstream_id)
+                assert child is not None
+                newest = db.attempts.by_id(connection, f"{child.id}-{child.attempt}")
+                value = sweeps.measured(names, newest, db.ticks.newest(connection, child.id))
+                children.append(sweeps.Child(job=child, value=value))
+            best, said = sweeps.gathered(children, mode)
+            pinned = {"jobs": [{"job_id": c.job.id, "job_name": c.job.name, "value": c.value} for c in children]}
+            if best:
+                pinned["best"] = {"job_id": best.id, "job_name": best.name}  # type: ignore[assignment]
+            db.jobs.change(connection, job.id, pinned=pinned)
+            if any(child.job.status == Status.SUCCEEDED for child in children):
+                lifecycle.end(connection, job, "gathered", said, None, now)
+            else:
+                lifecycle.end(connection, job, "failed", said.partition(";")[0], "upstream", now)
+
+    def _explain(self, job: Job, reason: str) -> None:
+        if job.reason != reason:
+            with self.database.write() as connection:
+                db.jobs.change(connection, job.id, reason=reason)
+
+    # --- starts
+
+    def _start_jobs(self, now: float) -> None:
+        """After another look: what the step has done so far may have made room or added to the queue."""
+        self.docket.look(self.settings.cancel_grace, now)
+        if self.nodes is None:
+            self._explain_queued([(list(self.docket.queued), UNREACHABLE)])
+            return
+        began = time.perf_counter()
+        plan = scheduler.decide(
+            scheduler.Snapshot(
+                queued=self.docket.backlog,
+                held=list(chain.from_iterable(self.docket.held.values())),
+                nodes=self.nodes,
+                policy=self.settings.policy,
+                usage=self._recent_usage(now),
+                now=now,
+                idle_since=self.idle_since,
+            )
+        )
+        self.plan_seconds(time.perf_counter() - began)
+        self.idle_since = None if plan.somebody_waits_for_room else min(self.idle_since or now, now)
+        self._apply_plan(plan, now)
+
+    def _apply_plan(self, plan: Plan, now: float) -> None:
+        for start in plan.starts:
+            with self.alone(start.job_id):
+                self._apply_start(self.docket.jobs[start.job_id], start, now)
+        for stop in plan.stops:
+            with self.alone(stop.job_id):
+                self._apply_stop(stop, now)
+        self._explain_queued([([job.job_id for job in each.jobs], each.reason) for each in plan.waiting])
+
+    def _apply_start(self, job: Job, start: Start, now: float) -> None:
+        crash_point("start: before the attempt's row")
+        attempt_id = f"{job.id}-{job.attempt + 1}"
+        with self.database.write() as connection:
+            claim_hash = tokens.digest(claim_code(self.settings, attempt_id))
+            attempt = lifecycle.start(connection, job, start, claim_hash, now)
+        crash_point("start: after the attempt's row")
+        if attempt:
+            self.submit(job, attempt, now)
+
+    def _apply_stop(self, stop: Preempt, now: float) -> None:
+        with self.database.write() as connection:
+            fresh = db.jobs.by_id(connection, stop.job_id)
+            assert fresh is not None
+            lifecycle.preempt(connection, fresh, stop, now)
+
+    def _explain_queued(self, waits: Sequence[tuple[Sequence[str], str]]) -> None:
+        """In turns: with a hundred thousand queued, the reason of each is as old as a few steps."""
+        count = sum(len(ids) for ids, _ in waits)
+        begin = self._explained if self._explained < count else 0
+        self._explained = begin + EXPLAINED
+        each = ((id, reason) for ids, reason in waits for id in ids)
+        jobs = self.docket.jobs
+        changed = [(id, reason) for id, reason in islice(each, begin, begin + EXPLAINED) if jobs[id].reason != reason]
+        if changed:
+            with self.database.write() as connection:
+                db.jobs.explain(connection, changed)
+            for id, reason in changed:
+                self.docket.explained(id, reason)
+
+    def _recent_usage(self, now: float) -> Mapping[tuple[str, str], Amount]:
+        if not 0 <= now - self._usage_seen < USAGE_AGE:
+            half_life = self.settings.policy.half_life
+            with self.database.read() as connection:
+                attempts = db.attempts.since(connection, now - usage.REMEMBERED * half_life)
+                jobs = db.jobs.with_attempts(connection, attempts)
+            self._usage, self._usage_seen = usage.recent(attempts, jobs, half_life, now), now
+        return self._usage
+
+
+def time_over(job: Job, attempts: Sequence[Attempt], now: float) -> tuple[str, str] | None:
+    """(failure, reason) when the job ran, or waited in the queue, for longer than its spec allows."""
+    spec = job.parsed
+    ran = sum(attempt.seconds(now) for attempt in attempts if not attempt.excused or attempt.is_live)
+    if spec.timeout is not None and ran > spec.timeout:
+        return "timeout", f"it ran for {ran:.0f} s, and its timeout is {spec.timeout:g} s"
+    if spec.queue_timeout is None or job.queued is None or not job.is_queued:
+        return None
+    waited = now - job.queued
+    if waited > spec.queue_timeout:
+        return "queue_timeout", f"it waited for {waited:.0f} s, and its queue_timeout is {spec.queue_timeout:g} s"
+    return None

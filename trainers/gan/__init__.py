@@ -1,0 +1,1 @@
+"""What a GAN family is, and the parts that families are made of."""

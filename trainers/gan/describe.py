@@ -1,0 +1,89 @@
+"""Families in words and JSON Schema, for those who validate and list without torch: a file a family in jobs/families.
+
+python -m trainers.gan.describe FOLDER             writes all built-in ones; the same families give the same bytes
+python -m trainers.gan.describe FOLDER FAMILY…     these: a plug-in package carries such a folder `families`, too
+"""
+
+import json
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from trainers.gan.family import Family, build, built_in, get
+from trainers.gan.two_player import DISCRIMINATOR
+
+EXAMPLE_CHANNELS, EXAMPLE_CLASSES = 3, 10
+EXAMPLE_RESOLUTION = 64  # or the one nearest to it that the family makes
+
+
+def describe(*wanted: str) -> dict[str, dict[str, Any]]:
+    """{family: {schema, defaults, summary, paper, resolutions, conditional, parameters, flops}}; of all built-in ones."""
+    return {name: described(get(name)) for name in wanted or built_in()}
+
+
+@cache
+def described(family: type[Family]) -> dict[str, Any]:
+    return {
+        "summary": family.summary,
+        "paper": family.paper,
+        "resolutions": list(family.resolutions),
+        "conditional": family.conditional,
+        "schema": family.Config.model_json_schema(),
+        "defaults": family.Config().model_dump(mode="json"),
+        **_capacity(family),
+    }
+
+
+def _capacity(family: type[Family]) -> dict[str, Any]:
+    """Parameters of each network at the defaults, and floating-point operations of one forward pass of one sample."""
+    side = min(family.resolutions, key=lambda resolution: abs(resolution - EXAMPLE_RESOLUTION))
+    shape = (EXAMPLE_CHANNELS, side, side)
+    with torch.device("meta"):  # shapes without numbers: nothing is drawn or computed
+        built = build(family, {}, shape=shape, classes=EXAMPLE_CLASSES)
+        networks = built.networks()
+        flops = {name: _flops(built, name, network) for name, network in networks.items()}
+    counts = {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()}
+    return {
+        "parameters": {"shape": list(shape), **counts},
+        "flops": {"shape": list(shape), **{name: count for name, count in flops.items() if count}},
+    }
+
+
+def _flops(family: Family, name: str, network: nn.Module) -> int:
+    labels = torch.zeros(1, dtype=torch.int64) if family.classes else None
+    network.eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        if name == family.averaged:
+            family.generate(network, torch.zeros(1, family.config.latent.dim), labels)
+        elif name == DISCRIMINATOR:
+            network(torch.zeros(1, *family.shape), labels)
+    return counter.get_total_flops()
+
+
+def as_text(description: dict[str, Any]) -> str:
+    """JSON with a line for each entry, so that a change shows where it is."""
+    rows = [
+        f"{json.dumps(name)}: {json.dumps(description[name], sort_keys=True, ensure_ascii=False)}"
+        for name in sorted(description)
+    ]
+    return "{\n" + ",\n".join(rows) + "\n}\n"
+
+
+def main(folder: str, *wanted: str) -> None:
+    """Writes a file a family, and removes those of families that are no more."""
+    described = describe(*wanted)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for name, description in described.items():
+        (Path(folder) / f"{name}.json").write_text(as_text(description), "utf-8")
+    for path in Path(folder).glob("*.json"):
+        if path.stem not in described:
+            path.unlink()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,1 @@
+"""Samples by index: sample i depends on the seed and i alone."""

@@ -1,0 +1,1 @@
+"""Is the training still one? Numbers, pictures and findings."""

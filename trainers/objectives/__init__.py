@@ -1,0 +1,1 @@
+"""What networks are trained for: losses, penalties, augmentation, and what these remember."""
