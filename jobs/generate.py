@@ -15,7 +15,7 @@ import ray.data
 from jobs import sinks
 from jobs.driver import receipts as receipt_files
 from jobs.driver.failures import Failed, named
-from jobs.driver.orchestrator_client import Claim, Line
+from jobs.driver.orchestrator_client import Claim, OrchestratorClient
 from jobs.specs.spec import GenerateJob, Resources, parse
 from jobs.storage import shards
 from jobs.storage.layout import Layout
@@ -78,28 +78,30 @@ class _Worker:
             return {"shard": int(row["number"]), "failure": failed.failure, "message": failed.message}
 
 
-def run(claim: Claim, line: Line, home: Path) -> tuple[str, dict[str, Any]]:
+def run(claim: Claim, client: OrchestratorClient, home: Path) -> tuple[str, dict[str, Any]]:
     """One attempt; returns (outcome, data). Raises Failed, StoreError or Stale."""
     spec = parse(claim.spec)
     assert isinstance(spec, GenerateJob)
     assert spec.samples is not None
     store = open_store(claim.store["uri"], env=claim.store.get("env"))
     job = Layout(project=claim.project, job_name=claim.job_name, job_id=claim.job_id)
-    if manifest := published(store, job, line):
+    if manifest := published(store, job, client):
         return "succeeded", summary(store, job, manifest)
     planned = shards.plan(spec.samples, spec.output.samples_per_shard)
     done = [info.key for info in store.list(job.receipts_prefix)]
     todo = shards.missing(planned, done)
     if done:
-        line.event("restored", f"{len(planned) - len(todo)} of {len(planned)} shards are there already")
+        client.event("restored", f"{len(planned) - len(todo)} of {len(planned)} shards are there already")
     try:
-        _write(claim, spec, store, line, planned, todo)
+        _write(claim, spec, store, client, planned, todo)
     except Stopped:
-        return ("cancelled" if line.command == "cancel" else "stopped"), {}
-    return "succeeded", summary(store, job, _publish(claim, spec, store, job, line, planned))
+        return ("cancelled" if client.command == "cancel" else "stopped"), {}
+    return "succeeded", summary(store, job, _publish(claim, spec, store, job, client, planned))
 
 
-def _write(claim: Claim, spec: GenerateJob, store: Store, line: Line, planned: list[Shard], todo: list[Shard]) -> None:
+def _write(
+    claim: Claim, spec: GenerateJob, store: Store, client: OrchestratorClient, planned: list[Shard], todo: list[Shard]
+) -> None:
     if not todo:
         return
     ray.data.DataContext.get_current().enable_progress_bars = False
@@ -114,13 +116,13 @@ def _write(claim: Claim, spec: GenerateJob, store: Store, line: Line, planned: l
         num_gpus=gpus or None,
         **_where(spec.resources),
     )
-    ticker = _Ticker(spec, line, totals, planned, todo)
+    ticker = _Ticker(spec, client, totals, planned, todo)
     try:
         for row in receipts.iter_rows():
             if row["failure"]:
                 raise Failed(row["failure"], f"shard {row['shard']}: {row['message']}")
             ticker.shard_done()
-            if line.command in ("checkpoint_and_stop", "cancel", "stale"):
+            if client.command in ("checkpoint_and_stop", "cancel", "stale"):
                 raise Stopped
     finally:
         ticker.stop()
@@ -129,9 +131,11 @@ def _write(claim: Claim, spec: GenerateJob, store: Store, line: Line, planned: l
 class _Ticker(threading.Thread):
     """Posts progress once a second, whatever the main thread waits for."""
 
-    def __init__(self, spec: GenerateJob, line: Line, totals: Any, planned: list[Shard], todo: list[Shard]) -> None:
+    def __init__(
+        self, spec: GenerateJob, client: OrchestratorClient, totals: Any, planned: list[Shard], todo: list[Shard]
+    ) -> None:
         super().__init__(name="ticker", daemon=True)
-        self.line, self.totals, self.total = line, totals, spec.samples or 0
+        self.client, self.totals, self.total = client, totals, spec.samples or 0
         self.before = self.total - sum(shard.count for shard in todo)
         self.shards = {"total": len(planned), "done": len(planned) - len(todo)}
         self.began, self.over, self.last = time.monotonic(), threading.Event(), (-1, -1)
@@ -157,7 +161,7 @@ class _Ticker(threading.Thread):
         seconds = time.monotonic() - self.began
         rate = samples / seconds
         done = min(self.before + samples, self.total)
-        self.line.tick(
+        self.client.tick(
             {
                 "phase": "generating",
                 "samples": done,
@@ -173,7 +177,7 @@ class _Ticker(threading.Thread):
 
 
 def _publish(
-    claim: Claim, spec: GenerateJob, store: Store, job: Layout, line: Line, planned: list[Shard]
+    claim: Claim, spec: GenerateJob, store: Store, job: Layout, client: OrchestratorClient, planned: list[Shard]
 ) -> dict[str, Any]:
     receipts = receipt_files.read_all(store, [info.key for info in store.list(job.receipts_prefix)])
     receipt_files.check_complete(receipts, planned)
@@ -189,7 +193,7 @@ def _publish(
         "sampling": spec.sampling.model_dump(mode="json"),
         "lineage": {"model": model},
     }
-    return publish(store, job, line, files=files, about=about, readme=_readme(spec, job, model))
+    return publish(store, job, client, files=files, about=about, readme=_readme(spec, job, model))
 
 
 def _remove_orphans(store: Store, job: Layout, named: set[str]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from jobs.driver import orchestrator_client
 from jobs.driver.failures import named
-from jobs.driver.orchestrator_client import Claim, ClaimRefused, Line, Stale
+from jobs.driver.orchestrator_client import Claim, ClaimRefused, OrchestratorClient, Stale
 from jobs.driver.tail import Tail, Tee
 
 
@@ -24,16 +24,16 @@ def main() -> int:
         return 0
     tail = Tail()
     sys.stdout, sys.stderr = Tee(sys.stdout, tail), Tee(sys.stderr, tail)
-    line = Line(url, attempt, claim.token, heartbeat_seconds=claim.heartbeat_seconds)
+    client = OrchestratorClient(url, attempt, claim.token, heartbeat_seconds=claim.heartbeat_seconds)
     home = Path(os.environ.get("GANWORKS_HOME") or Path.home() / ".ganworks")
     _remove_earlier(home / "attempts", claim)
     try:
-        return _run(claim, line, home, tail)
+        return _run(claim, client, home, tail)
     except Stale as stale:
         print(f"leaving: {stale}", flush=True)
         return 0
     finally:
-        line.close()
+        client.close()
         shutil.rmtree(home / "attempts" / attempt, ignore_errors=True)
 
 
@@ -43,34 +43,34 @@ def _remove_earlier(workspaces: Path, claim: Claim) -> None:
         shutil.rmtree(workspaces / f"{claim.job_id}-{number}", ignore_errors=True)
 
 
-def _run(claim: Claim, line: Line, home: Path, tail: Tail) -> int:
+def _run(claim: Claim, client: OrchestratorClient, home: Path, tail: Tail) -> int:
     print(f"attempt {claim.number} of {claim.kind} job {claim.job_name} ({claim.job_id})", flush=True)
     try:
-        _connect(line)
-        outcome, data = _work(claim, line, home)
+        _connect(client)
+        outcome, data = _work(claim, client, home)
     except Stale:
         raise
     except (Exception, SystemExit) as error:
         traceback.print_exc()
         failed = named(error)
         log = f"{failed.log}\n{tail.text}"
-        line.result("failed", failure=failed.failure, message=failed.message, exit_code=failed.exit_code, log=log)
+        client.result("failed", failure=failed.failure, message=failed.message, exit_code=failed.exit_code, log=log)
         return failed.exit_code or 1
-    line.result(outcome, data=data)
+    client.result(outcome, data=data)
     return 0
 
 
-def _work(claim: Claim, line: Line, home: Path) -> tuple[str, dict[str, Any]]:
+def _work(claim: Claim, client: OrchestratorClient, home: Path) -> tuple[str, dict[str, Any]]:
     if claim.kind == "train":
         from jobs import train
 
-        return train.run(claim, line, home)
+        return train.run(claim, client, home)
     from jobs import generate
 
-    return generate.run(claim, line, home)
+    return generate.run(claim, client, home)
 
 
-def _connect(line: Line) -> None:
+def _connect(client: OrchestratorClient) -> None:
     """Join the cluster, then take SIGTERM back: ray.init() sets a handler of its own."""
     import ray
 
@@ -81,7 +81,7 @@ def _connect(line: Line) -> None:
     ray.init(log_to_driver=True, runtime_env={"env_vars": env})
 
     def stopped(number: int, frame: FrameType | None) -> NoReturn:
-        line.result("stopped", message="stopped through Ray")
+        client.result("stopped", message="stopped through Ray")
         os._exit(0)
 
     signal.signal(signal.SIGTERM, stopped)

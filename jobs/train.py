@@ -14,7 +14,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.exceptions import PreemptionError, TrainingFailedError
 
 from jobs.driver.failures import Failed, named
-from jobs.driver.orchestrator_client import Claim, Line
+from jobs.driver.orchestrator_client import Claim, OrchestratorClient
 from jobs.driver.rank import Work, run_rank
 from jobs.specs.spec import TrainJob, parse
 from jobs.storage import checkpoints
@@ -27,22 +27,24 @@ _GONE = ("ActorDiedError", "ActorUnavailableError", "WorkerHealthCheckFailedErro
          "WorkerHealthCheckTimeoutError", "RayActorError", "WorkerCrashedError")  # fmt: skip
 
 
-def run(claim: Claim, line: Line, home: Path) -> tuple[str, dict[str, Any]]:
+def run(claim: Claim, client: OrchestratorClient, home: Path) -> tuple[str, dict[str, Any]]:
     """One attempt; returns (outcome, data). Raises Failed, StoreError or Stale."""
     spec = parse(claim.spec)
     assert isinstance(spec, TrainJob)
     store = open_store(claim.store["uri"], env=claim.store.get("env"))
     job = Layout(project=claim.project, job_name=claim.job_name, job_id=claim.job_id)
-    if manifest := published(store, job, line):
+    if manifest := published(store, job, client):
         return "succeeded", summary(store, job, manifest)
-    resume = checkpoints.newest(store, job, home / "attempts" / claim.attempt_id / "resume", line.event)
+    resume = checkpoints.newest(store, job, home / "attempts" / claim.attempt_id / "resume", client.event)
     if resume:
-        line.event("restored", f"from the checkpoint at {resume[0].examples} examples, of attempt {resume[0].attempt}")
+        client.event(
+            "restored", f"from the checkpoint at {resume[0].examples} examples, of attempt {resume[0].attempt}"
+        )
     work = Work(claim=claim, home=str(home), resume=resume[0] if resume else None)
     outcome = _fit(work)
     if outcome["status"] != "finished":
         return outcome["status"], {"examples": outcome["examples"]}
-    manifest = _publish(spec, store, job, line, outcome)
+    manifest = _publish(spec, store, job, client, outcome)
     return "succeeded", {**summary(store, job, manifest), "rate": outcome["rate"]}
 
 
@@ -109,7 +111,9 @@ def _unwrap(error: BaseException) -> BaseException:
     return error
 
 
-def _publish(spec: TrainJob, store: Store, job: Layout, line: Line, outcome: dict[str, Any]) -> dict[str, Any]:
+def _publish(
+    spec: TrainJob, store: Store, job: Layout, client: OrchestratorClient, outcome: dict[str, Any]
+) -> dict[str, Any]:
     files = stored_files(store, job, job.model_prefix, job.grids_prefix, job.merged_stats, job.loss_curves)
     about = {
         "kind": "train",
@@ -125,7 +129,7 @@ def _publish(spec: TrainJob, store: Store, job: Layout, line: Line, outcome: dic
         f"- `checkpoints/`: to go on from\n- `MANIFEST.json`, `SHA256SUMS`: every file's digest"
     )
     readme = card({"library_name": "ganworks", "tags": ["gan", spec.model.family]}, job.job_name, text)
-    return publish(store, job, line, files=files, about=about, readme=readme)
+    return publish(store, job, client, files=files, about=about, readme=readme)
 
 
 def summary(store: Store, job: Layout, manifest: dict[str, Any]) -> dict[str, Any]:

@@ -234,7 +234,7 @@ def _at_once(connection: Connection, job: Job, desired: Desired, reason: str, fa
     return end(connection, job, "cancelled" if desired == Desired.CANCEL else "failed", reason, failure, now)
 
 
-def again(connection: Connection, job: Job, who: str, now: float) -> bool:
+def retry_job(connection: Connection, job: Job, who: str, now: float) -> bool:
     """A job that failed or was cancelled goes on, from its newest checkpoint and with all its budgets."""
     changes: dict[str, Any] = {"desired": Desired.RUN, "reason": None, "failure": None, "ended": None}
     changes |= {"archived": False, "not_before": None}

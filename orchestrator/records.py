@@ -170,7 +170,7 @@ class Schedule:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScheduleTick:
+class ScheduleFiring:
     project: str
     schedule: str
     scheduled_time: float

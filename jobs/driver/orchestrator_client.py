@@ -96,7 +96,7 @@ def _finite(value: Any) -> Any:
     return value
 
 
-class Line:
+class OrchestratorClient:
     """Posts in the background; `command` is the newest answer. Used by the driver (heartbeats) and by rank 0 (ticks)."""
 
     def __init__(self, url: str, attempt_id: str, token: str, *, heartbeat_seconds: float | None = None) -> None:
@@ -107,7 +107,7 @@ class Line:
         self._heartbeat_seconds = heartbeat_seconds
         self._wake = threading.Event()
         self._closing = False
-        self._thread = threading.Thread(target=self._post_for_ever, name="line", daemon=True)
+        self._thread = threading.Thread(target=self._post_for_ever, name="orchestrator-client", daemon=True)
         self._thread.start()
 
     def tick(self, tick: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 import tenacity
 
 from jobs.datasets import prepare
-from jobs.driver.orchestrator_client import Claim, Line
+from jobs.driver.orchestrator_client import Claim, OrchestratorClient
 from jobs.specs.spec import TrainJob, parse
 from jobs.storage import checkpoints
 from jobs.storage.layout import CheckpointKey, Layout
@@ -60,26 +60,26 @@ def run_rank(work: Work, *, rank: int, device: str) -> dict[str, Any]:
     spec, store = work.spec, work.store
     # A kill leaves torn files in the compiler's cache; in one for the whole machine they fail every later attempt.
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(work.workspace / "compiled")
-    line = Line(work.claim.url, work.claim.attempt_id, work.claim.token) if rank == 0 else None
+    client = OrchestratorClient(work.claim.url, work.claim.attempt_id, work.claim.token) if rank == 0 else None
     try:
-        data = prepare(spec.data, Path(work.home) / "data", _reporter(line))
+        data = prepare(spec.data, Path(work.home) / "data", _reporter(client))
         resume = checkpoints.fetch(store, work.resume, work.workspace / "resume") if work.resume else None
-        outbox = Outbox(work, store, line) if line else None
+        hooks = RankZeroHooks(work, store, client) if client else None
         workspace = work.workspace / f"rank-{rank}"
         outcome = loop.train(
             settings(spec, work.claim.cpus_per_worker, device),
             data,
             workspace=workspace,
             resume=resume,
-            hooks=outbox or Silent(),
+            hooks=hooks or NoHooks(),
         )
-        if outbox:
-            outbox.finish(outcome, workspace)
-        rate = outbox.rate if outbox else None
+        if hooks:
+            hooks.finish(outcome, workspace)
+        rate = hooks.rate if hooks else None
         return {"status": outcome.status, "examples": outcome.examples, "steps": outcome.steps, "rate": rate}
     finally:
-        if line:
-            line.close()
+        if client:
+            client.close()
 
 
 def settings(spec: TrainJob, cpus: float, device: str) -> loop.Settings:
@@ -103,13 +103,15 @@ def settings(spec: TrainJob, cpus: float, device: str) -> loop.Settings:
     )
 
 
-def _reporter(line: Line | None) -> Callable[[str, int, int | None], None]:
+def _reporter(client: OrchestratorClient | None) -> Callable[[str, int, int | None], None]:
     """Preparation as ticks."""
 
     def report(label: str, done: int, total: int | None) -> None:
-        if line:
+        if client:
             unit = "bytes" if label.startswith("fetching") else "pictures"
-            line.tick({"phase": "preparing", "progress": {"label": label, "done": done, "total": total, "unit": unit}})
+            client.tick(
+                {"phase": "preparing", "progress": {"label": label, "done": done, "total": total, "unit": unit}}
+            )
 
     return _throttled(report)
 
@@ -127,7 +129,7 @@ def _throttled(report: Callable[..., None]) -> Callable[..., None]:
     return sometimes
 
 
-class Silent:
+class NoHooks:
     """The hooks of every rank but the first."""
 
     def tick(self, tick: loop.Tick) -> str:
@@ -143,11 +145,11 @@ class Silent:
         pass
 
 
-class Outbox:
+class RankZeroHooks:
     """Rank 0's hooks: ticks to the orchestrator, checkpoints, grids and stats to the store."""
 
-    def __init__(self, work: Work, store: Store, line: Line) -> None:
-        self.work, self.store, self.line = work, store, line
+    def __init__(self, work: Work, store: Store, client: OrchestratorClient) -> None:
+        self.work, self.store, self.client = work, store, client
         self.job, self.attempt = work.layout, work.claim.number
         self.rate: float | None = None  # examples a second since the first tick, checkpoints and grids included
         self._first: dict[str, Any] = {}
@@ -167,7 +169,7 @@ class Outbox:
             self._pending.append({"time": time.time(), "attempt": self.attempt, **row})
         self._tell_findings(row)
         self._message = self._message_of(row)
-        command = self.line.tick(self._message)
+        command = self.client.tick(self._message)
         if command == "stale":  # another attempt has this job: whatever we would still write is not wanted
             print("this attempt is stale; leaving", flush=True)
             os._exit(0)
@@ -178,7 +180,7 @@ class Outbox:
         named = {finding["name"]: finding for finding in row["findings"]}
         for name in named.keys() - self._findings:
             text = f"{name} at {row['examples']} examples: {named[name]['message']}"
-            self._pool.submit(self.line.event, "finding", text, named[name])
+            self._pool.submit(self.client.event, "finding", text, named[name])
         self._findings = set(named)
 
     def _message_of(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -246,7 +248,7 @@ class Outbox:
 
     def _report_upload(self, done: int, total: int) -> None:
         progress = {"label": "uploading the model", "done": done, "total": total, "unit": "bytes"}
-        self.line.tick({**self._message, "phase": "uploading", "progress": progress})
+        self.client.tick({**self._message, "phase": "uploading", "progress": progress})
 
     def _merge_stats(self, workspace: Path) -> None:
         """One stats.jsonl and its curves, over every attempt."""
@@ -276,7 +278,9 @@ class Outbox:
         """An event when an outage begins; its repetitions only in the log."""
         error = state.outcome.exception() if state.outcome else None
         if state.attempt_number == 1:
-            self.line.event("store_trouble", f"{error}; training goes on, and this is tried for {STORE_PATIENCE:.0f} s")
+            self.client.event(
+                "store_trouble", f"{error}; training goes on, and this is tried for {STORE_PATIENCE:.0f} s"
+            )
         else:
             print(f"store: {error}; trying again", flush=True)
 

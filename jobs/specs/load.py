@@ -170,7 +170,7 @@ def _is_model(annotation: Any) -> bool:
 def substitute(value: dict[str, Any], parameters: Mapping[str, str]) -> dict[str, Any]:
     """`${params.NAME}` replaced; `parameters` (from -p) replace whole scalars of `params`.
 
-    `${scheduled_time}` stays: it is known when a tick makes its job.
+    `${scheduled_time}` stays: it is known when the schedule fires.
     """
     known = value.get("params") or {}
     if not isinstance(known, dict):
@@ -270,7 +270,7 @@ def local_data(document: dict[str, Any], at: str = "") -> dict[str, dict[str, An
 
 
 def _missing_data(job: AnyJob) -> list[Problem]:
-    """Workers would start, look and fail half a minute later. What a schedule reads may come before its next tick."""
+    """Workers would start, look and fail half a minute later. What a schedule reads may come before it fires next."""
     document = spec.dump(job)
     return [
         Problem(path=f"{place}.source", message=f"{data['source']}: no such file or folder")

@@ -32,7 +32,7 @@ NOT_YET_VALUES: dict[str, dict[Any, str]] = {
 
 
 def unsupported(spec: AnyJob) -> list[Problem]:
-    """Every field of a spec that the works would ignore."""
+    """Every field of a spec that would be ignored."""
     document = dump(spec)
     problems = [
         Problem(path=path, message=f"not supported yet; {way_out}")

@@ -1,6 +1,6 @@
 """The job spec, whole: TrainJob, GenerateJob, EvaluateJob.
 
-Every field of the design parses here; what the works does not act on yet is refused by `jobs.specs.not_yet`,
+Every planned field parses here; what is not acted on yet is refused by `jobs.specs.not_yet`,
 never ignored. Models are frozen; durations are seconds, counts and bytes whole numbers.
 """
 

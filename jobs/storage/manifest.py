@@ -36,7 +36,7 @@ def stored_files(store: Store, job: Layout, *prefixes: str) -> list[File]:
 
 
 def publish(
-    store: Store, job: Layout, line: Committer, *, files: list[File], about: dict[str, Any], readme: str
+    store: Store, job: Layout, client: Committer, *, files: list[File], about: dict[str, Any], readme: str
 ) -> dict[str, Any]:
     """MANIFEST.json, SHA256SUMS, README.md and LATEST.json; returns the manifest. Raises Stale."""
     ordered = sorted(files, key=lambda file: file.key)
@@ -45,22 +45,22 @@ def publish(
     body = (json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
     store.put(job.readme, readme.encode())
     store.put(job.sha256sums, "".join(f"{file.sha256}  {file.key}\n" for file in ordered).encode())
-    line.commit(hashlib.sha256(body).hexdigest())
+    client.commit(hashlib.sha256(body).hexdigest())
     try:
         store.put(job.manifest, body, if_absent=True)
     except AlreadyExists:
-        return published(store, job, line) or manifest
+        return published(store, job, client) or manifest
     _hint(store, job, body)
     return manifest
 
 
-def published(store: Store, job: Layout, line: Committer) -> dict[str, Any] | None:
+def published(store: Store, job: Layout, client: Committer) -> dict[str, Any] | None:
     """The manifest that an earlier attempt put before it was lost: accepted as it is, never written over."""
     try:
         body = store.get(job.manifest)
     except NotFound:
         return None
-    line.commit(hashlib.sha256(body).hexdigest())
+    client.commit(hashlib.sha256(body).hexdigest())
     _hint(store, job, body)
     return json.loads(body)
 

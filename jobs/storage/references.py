@@ -47,7 +47,7 @@ def pin(store: Store, project: str, reference: ModelRef, upstream: UpstreamJob |
 def _own_key(store: Store, uri: str) -> str:
     root = store.locate("")
     if not uri.startswith(root):
-        raise Unresolved(f"model.uri: {uri!r} is not in this works' store, {root}")
+        raise Unresolved(f"model.uri: {uri!r} is not in this server's store, {root}")
     return uri[len(root) :].strip("/") + "/"
 
 

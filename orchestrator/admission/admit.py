@@ -88,7 +88,7 @@ def admit(
     others = {spec.name for spec in specs.values()} | set(known)
     problems += unmet + _unmet(connection, scheduled, others, asker.project)
     problems += [
-        Problem(path="matrix", message="not supported yet in what runs for each tick of a schedule", document=number)
+        Problem(path="matrix", message="not supported yet in what runs for each firing of a schedule", document=number)
         for number, spec in scheduled.items()
         if spec.matrix
     ]
@@ -103,8 +103,8 @@ def admit(
     )
 
 
-def tick_jobs(connection: Connection, schedule: Schedule, scheduled: float, now: float) -> list[Admitted]:
-    """The jobs of one tick, each new. Raises SpecError when something that they need is not there any more."""
+def firing_jobs(connection: Connection, schedule: Schedule, scheduled: float, now: float) -> list[Admitted]:
+    """The jobs of one firing, each new. Raises SpecError when something that they need is not there any more."""
     asker = Asker(project=schedule.project, owner=schedule.owner)
     jobs, specs = {}, {}
     for n, document in enumerate(schedule.documents):
@@ -202,7 +202,7 @@ def _capacity(spec: AnyJob, nodes: Sequence[Node] | None, settings: Settings) ->
         return [Problem(path="queue", message=f"there is no queue {spec.queue!r} on this server{hint}")]
     if nodes is None or not requests.sizes(spec):
         return []
-    job = requests.asks(_new(spec, Asker(project="", owner="you"), 0.0, None, ""), (), 0.0, 0.0)
+    job = requests.queued(_new(spec, Asker(project="", owner="you"), 0.0, None, ""), (), 0.0, 0.0)
     missing = scheduler.shortage(job, nodes)
     if missing:
         return [Problem(path="resources", message=missing)]
@@ -234,7 +234,7 @@ def _rules(spec: AnyJob) -> list[Problem]:
 
 def _untimely(specs: dict[int, AnyJob]) -> list[Problem]:
     """A job that no schedule makes has no scheduled time."""
-    message = "${scheduled_time} is known in a schedule, and in what runs once for each of its ticks"
+    message = "${scheduled_time} is known in a schedule, and in what runs once for each of its firings"
     return [
         Problem(path=path, message=message, document=number)
         for number, spec in specs.items()
@@ -309,7 +309,7 @@ def _needs(
 
 
 def _unmet(connection: Connection, specs: dict[int, AnyJob], others: set[str], project: str) -> list[Problem]:
-    """What a scheduled job needs must exist already, in this submission or before: its ticks find the newest."""
+    """What a scheduled job needs must exist already, in this submission or before: its firings find the newest."""
     return [
         Problem(path=_field(spec, need), message=upstream, document=number)
         for number, spec in specs.items()

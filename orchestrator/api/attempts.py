@@ -11,15 +11,15 @@ from sqlalchemy import Connection
 from orchestrator import db, lifecycle, tokens
 from orchestrator.crash_points import crash_point
 from orchestrator.lifecycle import Ending
-from orchestrator.policies import liveness, totals
+from orchestrator.policies import counter_sums, liveness
 from orchestrator.records import Attempt, Job
 from orchestrator.server import auth
-from orchestrator.server.state import Works
+from orchestrator.server.state import ServerState
 from orchestrator.states import AttemptStatus, Desired
 
 router = APIRouter(prefix="/api/v1/attempts/{attempt_id}", tags=["attempts"])
 Driver = Annotated[Attempt, Depends(auth.driver)]
-TheWorks = Annotated[Works, Depends(auth.works)]
+Server = Annotated[ServerState, Depends(auth.server)]
 
 COMMANDS = {
     Desired.CANCEL: "cancel",
@@ -61,23 +61,23 @@ class Result(BaseModel):
 
 
 @router.post("/claim")
-def claim(attempt_id: str, body: Claim, works: TheWorks) -> dict[str, Any]:
+def claim(attempt_id: str, body: Claim, server: Server) -> dict[str, Any]:
     """Once only; the same nonce is the same claimant, whose first answer got lost."""
-    now = works.clock()
-    with works.database.write() as connection:
+    now = server.clock()
+    with server.database.write() as connection:
         attempt = db.attempts.by_id(connection, attempt_id)
         if attempt is None or not tokens.matches(body.claim, attempt.claim_hash):
             raise HTTPException(403, f"this code does not claim attempt {attempt_id}")
         job = _job(connection, attempt)
         if not _is_current(job, attempt):
             raise HTTPException(410, f"attempt {attempt_id} is over ({attempt.status})")
-        token = tokens.derived(works.settings.token, "attempt", attempt_id, body.nonce)
+        token = tokens.derived(server.settings.token, "attempt", attempt_id, body.nonce)
         if attempt.nonce_hash is None:
             _take(connection, job, attempt, body, token, now)
         elif not tokens.matches(body.nonce, attempt.nonce_hash):
             raise HTTPException(409, f"attempt {attempt_id} has been claimed by another process")
-    works.wake()
-    return _claimed(works, job, attempt, token)
+    server.wake()
+    return _claimed(server, job, attempt, token)
 
 
 def _take(connection: Connection, job: Job, attempt: Attempt, body: Claim, token: str, now: float) -> None:
@@ -98,8 +98,8 @@ def _take(connection: Connection, job: Job, attempt: Attempt, body: Claim, token
     lifecycle.claimed(connection, job, attempt, body.host, now)
 
 
-def _claimed(works: Works, job: Job, attempt: Attempt, token: str) -> dict[str, Any]:
-    settings = works.settings
+def _claimed(server: ServerState, job: Job, attempt: Attempt, token: str) -> dict[str, Any]:
+    settings = server.settings
     return {
         "attempt_id": attempt.id,
         "number": attempt.number,
@@ -122,35 +122,35 @@ def _claimed(works: Works, job: Job, attempt: Attempt, token: str) -> dict[str, 
 
 
 @router.post("/heartbeat")
-def heartbeat(driver: Driver, works: TheWorks) -> dict[str, str]:
-    with works.database.write() as connection:
+def heartbeat(driver: Driver, server: Server) -> dict[str, str]:
+    with server.database.write() as connection:
         job, attempt = _fresh(connection, driver)
         if _is_current(job, attempt):
-            db.attempts.change(connection, attempt.id, heartbeat=works.clock())
+            db.attempts.change(connection, attempt.id, heartbeat=server.clock())
     return {"command": command(job, attempt)}
 
 
 @router.post("/ticks")
-def ticks(body: Ticks, driver: Driver, works: TheWorks) -> dict[str, str]:
+def ticks(body: Ticks, driver: Driver, server: Server) -> dict[str, str]:
     """Progress, and a heartbeat too: rank 0 may call while the driver waits."""
-    now = works.clock()
-    with works.database.write() as connection:
+    now = server.clock()
+    with server.database.write() as connection:
         job, attempt = _fresh(connection, driver)
         if _is_current(job, attempt) and body.ticks:
-            _keep(connection, works, job, attempt, body.ticks, now)
+            _keep(connection, server, job, attempt, body.ticks, now)
     return {"command": command(job, attempt)}
 
 
 def _keep(
-    connection: Connection, works: Works, job: Job, attempt: Attempt, ticks: list[dict[str, Any]], now: float
+    connection: Connection, server: ServerState, job: Job, attempt: Attempt, ticks: list[dict[str, Any]], now: float
 ) -> None:
-    timed = [(_time(tick, now), works.redactor.values(finite(tick))) for tick in ticks]
+    timed = [(_time(tick, now), server.redactor.values(finite(tick))) for tick in ticks]
     there = db.ticks.already_there(connection, job.id, attempt.number, [time for time, _ in timed])
     known = [(tick.time, tick.data) for tick in there]
     if new := [each for each in timed if each not in known]:
         db.ticks.add(connection, job.id, attempt.number, new)
-        db.ticks.thin_out(connection, job.id, works.settings.ticks_kept)
-        db.jobs.change(connection, job.id, totals=totals.added(job.totals, [data for _, data in new]))
+        db.ticks.thin_out(connection, job.id, server.settings.ticks_kept)
+        db.jobs.change(connection, job.id, totals=counter_sums.added(job.totals, [data for _, data in new]))
     here = position(ticks[-1])
     moved = {"progressed": now, "position": here} if here != attempt.position else {}
     db.attempts.change(connection, attempt.id, heartbeat=now, **moved)
@@ -181,22 +181,22 @@ def finite(value: Any) -> Any:
 
 
 @router.post("/events")
-def events(body: NewEvent, driver: Driver, works: TheWorks) -> dict[str, str]:
-    now = works.clock()
-    with works.database.write() as connection:
+def events(body: NewEvent, driver: Driver, server: Server) -> dict[str, str]:
+    now = server.clock()
+    with server.database.write() as connection:
         job, attempt = _fresh(connection, driver)
         if _is_current(job, attempt):
-            message, data = works.redactor.text(body.message), works.redactor.values(finite(body.data))
+            message, data = server.redactor.text(body.message), server.redactor.values(finite(body.data))
             db.events.add(connection, job.id, body.type, message, now=now, attempt=attempt.number, data=data)
             db.attempts.change(connection, attempt.id, heartbeat=now, progressed=now)
     return {"command": command(job, attempt)}
 
 
 @router.post("/commit")
-def commit(body: Commit, driver: Driver, works: TheWorks) -> dict[str, str]:
+def commit(body: Commit, driver: Driver, server: Server) -> dict[str, str]:
     """Accept the manifest's digest under this attempt's token; only then may the manifest be put."""
-    now = works.clock()
-    with works.database.write() as connection:
+    now = server.clock()
+    with server.database.write() as connection:
         job, attempt = _fresh(connection, driver)
         if not _is_current(job, attempt) or not db.attempts.commit(connection, attempt.id, body.sha256):
             raise HTTPException(409, f"attempt {attempt.id} cannot commit: it is over, or committed another digest")
@@ -208,26 +208,26 @@ def commit(body: Commit, driver: Driver, works: TheWorks) -> dict[str, str]:
 
 
 @router.post("/result")
-def result(body: Result, driver: Driver, works: TheWorks) -> dict[str, str]:
+def result(body: Result, driver: Driver, server: Server) -> dict[str, str]:
     """How the attempt ended; the same again is fine."""
     crash_point("finish: before the result")
     failure, message = (body.failure or "user_code") if body.outcome == "failed" else None, (body.message or "")[:4000]
     if failure:
-        failure, message = liveness.blamed(failure, message, driver.placement, works.supervisor.nodes)
+        failure, message = liveness.attribute_failure(failure, message, driver.placement, server.supervisor.nodes)
     ending = Ending(
         status=AttemptStatus(body.outcome.upper()),
         failure=failure,
-        message=works.redactor.text(message),
-        data=works.redactor.values(finite(body.data)),
+        message=server.redactor.text(message),
+        data=server.redactor.values(finite(body.data)),
         exit_code=body.exit_code,
         log=body.log,
     )
-    with works.database.write() as connection:
+    with server.database.write() as connection:
         job, attempt = _fresh(connection, driver)
-        if not lifecycle.finish(connection, job, attempt, ending, works.settings, works.clock()):
+        if not lifecycle.finish(connection, job, attempt, ending, server.settings, server.clock()):
             _same_again(attempt, ending)
     crash_point("finish: after the result")
-    works.wake()
+    server.wake()
     return {"command": "continue"}
 
 

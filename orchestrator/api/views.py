@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from orchestrator.records import Attempt, Event, Job, Need, Schedule, ScheduleTick, Tick
-from orchestrator.server.state import Works
+from orchestrator.records import Attempt, Event, Job, Need, Schedule, ScheduleFiring, Tick
+from orchestrator.server.state import ServerState
 
 _ATTEMPT_HIDES = {"claim_hash", "nonce_hash", "token_hash", "position"}
 
 
-def job(works: Works, job: Job, tick: Tick | None = None) -> dict[str, Any]:
+def job(server: ServerState, job: Job, tick: Tick | None = None) -> dict[str, Any]:
     return {
         "id": job.id,
         "name": job.name,
@@ -32,20 +32,20 @@ def job(works: Works, job: Job, tick: Tick | None = None) -> dict[str, Any]:
         "ended": job.ended,
         "archived": job.archived,
         "labels": job.spec.get("labels", {}),
-        "output": works.store.locate(job.layout.prefix),
+        "output": server.store.locate(job.layout.prefix),
         "tick": tick and shown_tick(tick),
     }
 
 
 def whole_job(
-    works: Works, record: Job, tick: Tick | None, attempts: Sequence[Attempt], needs: Sequence[Need]
+    server: ServerState, record: Job, tick: Tick | None, attempts: Sequence[Attempt], needs: Sequence[Need]
 ) -> dict[str, Any]:
     return {
-        **job(works, record, tick),
+        **job(server, record, tick),
         "spec": record.spec,
         "references": record.pinned or {},
         "result": attempts[-1].result if attempts else None,
-        "attempts": [attempt(each, works.clock()) for each in attempts],
+        "attempts": [attempt(each, server.clock()) for each in attempts],
         "needs": [
             {"name": need.upstream_name, "id": need.upstream_id, "when": need.when, "status": need.upstream_status}
             for need in needs
@@ -84,6 +84,6 @@ def schedule(schedule: Schedule) -> dict[str, Any]:
     }
 
 
-def schedule_tick(tick: ScheduleTick, job: Job | None) -> dict[str, Any]:
-    shown = {name: value for name, value in vars(tick).items() if name not in ("project", "schedule")}
+def schedule_firing(firing: ScheduleFiring, job: Job | None) -> dict[str, Any]:
+    shown = {name: value for name, value in vars(firing).items() if name not in ("project", "schedule")}
     return {**shown, "status": job and job.status, "failure": job and job.failure, "ended": job and job.ended}

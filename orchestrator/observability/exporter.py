@@ -1,7 +1,7 @@
 """The series of Prometheus, read from the database at each scrape. Series of a job end with the job.
 
 A tick carries a job's newest numbers: `stats` has loss/<phase>, grad_norm/<network>, lr/<network>;
-the sums over all its ticks (totals.py) stand in the job's row and take the place of what the newest one says.
+the sums over all its ticks (counter_sums.py) stand in the job's row and take the place of what the newest one says.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from orchestrator import __version__, db
-from orchestrator.observability.process_metrics import Telemetry
+from orchestrator.observability.process_metrics import ProcessMetrics
 from orchestrator.records import Attempt, Job, Schedule, Tick
 from orchestrator.scheduler import Node, Policy
 
@@ -31,12 +31,12 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {  # of the database's table:
     "preemptions_total": ("Attempts stopped for a more important job", ("queue",)),
     "gpu_seconds_total": ("GPU time of attempts that ended", ("project", "queue", "use")),
     "cpu_seconds_total": ("CPU time of attempts that ended", ("project", "queue", "use")),
-    "schedule_ticks_total": ("Ticks of schedules, by what became of them", ("project", "schedule", "outcome")),
+    "schedule_ticks_total": ("Firings of schedules, by what became of them", ("project", "schedule", "outcome")),
 }
 HISTOGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "job_queue_wait_seconds": ("Time from entering the queue to the start of an attempt", ("queue", "kind")),
     "job_run_duration_seconds": ("Time from a job's first driver to its end", ("queue", "kind")),
-    "schedule_lateness_seconds": ("Time from a tick's moment to its job", ()),
+    "schedule_lateness_seconds": ("Time from a firing to its job", ()),
     "recovery_duration_seconds": ("Time from an attempt's failure to its successor's driver", ("cause",)),
 }
 
@@ -48,7 +48,7 @@ class Supervision(Protocol):
     nodes: Sequence[Node] | None
 
 
-def page(database: db.Database, process: Telemetry, supervisor: Supervision, policy: Policy) -> bytes:
+def page(database: db.Database, process: ProcessMetrics, supervisor: Supervision, policy: Policy) -> bytes:
     """All series as Prometheus reads them: what the process measured of itself, then what the database knows of jobs."""
     registry = CollectorRegistry()
     registry.register(DatabaseCollector(database, supervisor, policy))
@@ -67,7 +67,7 @@ class Seen:
     owners: Mapping[str, Job]  # the jobs of what is held
     nodes: Iterable[Node]
     schedules: list[Schedule]
-    last_ticks: Mapping[tuple[str, str], float]
+    last_firings: Mapping[tuple[str, str], float]
     last_successes: Mapping[tuple[str, str], float]
 
 
@@ -101,7 +101,7 @@ class DatabaseCollector(Collector):
                 owners=db.jobs.with_attempts(connection, held),
                 nodes=self.supervisor.nodes or (),
                 schedules=db.schedules.all(connection),
-                last_ticks=db.schedules.newest_ticks(connection),
+                last_firings=db.schedules.newest_firings(connection),
                 last_successes=db.schedules.newest_successes(connection),
             )
 
@@ -199,15 +199,15 @@ def _queues(seen: Seen, policy: Policy) -> Iterator[Metric]:
 
 def _schedules(seen: Seen) -> Iterator[Metric]:
     labels = ("project", "schedule")
-    coming = gauge("schedule_next_timestamp_seconds", "When the next tick comes", labels)
-    last = gauge("schedule_last_timestamp_seconds", "Scheduled time of the newest tick that made a job", labels)
+    coming = gauge("schedule_next_timestamp_seconds", "When it fires next", labels)
+    last = gauge("schedule_last_timestamp_seconds", "Scheduled time of the newest firing that made a job", labels)
     success = gauge("schedule_last_success_timestamp_seconds", "When a scheduled job last succeeded", labels)
-    suspended = gauge("schedule_suspended", "1 while a schedule has no ticks", labels)
+    suspended = gauge("schedule_suspended", "1 while a schedule does not fire", labels)
     for schedule in seen.schedules:
         key = (schedule.project, schedule.name)
         if schedule.next_at is not None and not schedule.suspended:
             coming.add_metric(key, schedule.next_at)
-        for family, found in ((last, seen.last_ticks), (success, seen.last_successes)):
+        for family, found in ((last, seen.last_firings), (success, seen.last_successes)):
             if key in found:
                 family.add_metric(key, found[key])
         suspended.add_metric(key, float(schedule.suspended))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from jobs.store import NotFound, Store, StoreError
-from orchestrator.observability.process_metrics import Telemetry
+from orchestrator.observability.process_metrics import ProcessMetrics
 
 TIMED = frozenset({"put", "put_file", "get", "get_file", "head", "sha256", "delete", "probe"})
 
@@ -13,9 +13,9 @@ TIMED = frozenset({"put", "put_file", "get", "get_file", "head", "sha256", "dele
 class TimedStore:
     """Passes everything on. `list` is timed by its consumer's pace, so it is only watched for errors."""
 
-    def __init__(self, store: Store, telemetry: Telemetry) -> None:
+    def __init__(self, store: Store, process_metrics: ProcessMetrics) -> None:
         self._store = store
-        self._telemetry = telemetry
+        self._telemetry = process_metrics
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._store, name)

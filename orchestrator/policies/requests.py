@@ -8,7 +8,7 @@ from orchestrator.records import Attempt, Job
 from orchestrator.scheduler import Held, Queued
 
 
-def asks(job: Job, attempts: Sequence[Attempt], grace: float, now: float) -> Queued:
+def queued(job: Job, attempts: Sequence[Attempt], grace: float, now: float) -> Queued:
     """What a queued job may be given. `grace`: how much longer than its timeout it can hold its places."""
     spec, resources = job.parsed, job.parsed.resources
     return Queued(
@@ -45,7 +45,7 @@ def _left(spec: AnyJob, attempts: Sequence[Attempt], grace: float, now: float) -
     return max(spec.timeout - sum(attempt.seconds(now) for attempt in attempts if not attempt.excused), 0.0) + grace
 
 
-def holds(attempt: Attempt, job: Job, attempts: Sequence[Attempt], grace: float, now: float) -> Held:
+def held(attempt: Attempt, job: Job, attempts: Sequence[Attempt], grace: float, now: float) -> Held:
     """What an attempt has until its release, whatever became of it."""
     left = _left(job.parsed, attempts, grace, now)
     own = sizes(job.parsed)

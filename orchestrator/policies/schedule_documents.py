@@ -1,4 +1,4 @@
-"""Documents that a schedule turns into jobs, tick by tick. Pure."""
+"""Documents that a schedule turns into jobs, firing by firing. Pure."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ def without_schedule(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def at(document: dict[str, Any], timing: Timing | None, scheduled: float) -> dict[str, Any]:
-    """The document of one tick's job."""
+    """The document of one firing's job."""
     filled = _filled(without_schedule(document), cron.text(timing or Timing(cron="* * * * *"), scheduled))
     assert isinstance(filled, dict)
     return filled
@@ -44,16 +44,16 @@ def timed_fields(value: Any, path: str = "") -> Iterator[str] | list[str]:
 
 
 def owners(specs: Iterable[AnyJob], known: Mapping[str, Schedule]) -> dict[str, str]:
-    """Job name -> the schedule whose ticks make it: its own, or that of a job it needs, near or far."""
+    """Job name -> the schedule whose firings make it: its own, or that of a job it needs, near or far."""
     specs = list(specs)
     found = {spec.name: spec.name for spec in specs if spec.schedule}
     made = {job: name for name, schedule in known.items() for job in (d["name"] for d in schedule.documents)}
     while True:
         before = len(found)
         for spec in specs:
-            ticked = {found.get(n.name) or made.get(n.name) for n in job_spec.upstream(spec)} - {None}
-            if spec.name not in found and ticked:
-                found[spec.name] = min(filter(None, ticked))
+            fired = {found.get(n.name) or made.get(n.name) for n in job_spec.upstream(spec)} - {None}
+            if spec.name not in found and fired:
+                found[spec.name] = min(filter(None, fired))
         if len(found) == before:
             return found
 
@@ -139,6 +139,6 @@ def _timed(schedule: Schedule) -> Schedule:
 
 
 def next_at(schedule: Schedule) -> float | None:
-    """When its next tick comes."""
-    ticks = cron.coming(schedule.name, schedule.timing, schedule.considered, 1)
-    return ticks[0].at if ticks else None
+    """When its next firing comes."""
+    firings = cron.coming(schedule.name, schedule.timing, schedule.considered, 1)
+    return firings[0].at if firings else None

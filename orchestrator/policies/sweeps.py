@@ -76,7 +76,7 @@ def measured(names: Sequence[str], attempt: Attempt | None, tick: Tick | None) -
     return None
 
 
-def gathered(ended: Sequence[Child], mode: str) -> tuple[Job | None, str]:
+def summarize(ended: Sequence[Child], mode: str) -> tuple[Job | None, str]:
     """The best of those that succeeded, and what to say of them all. Without any measure a lone success is the best."""
     done = [child for child in ended if child.job.status == Status.SUCCEEDED]
     told = [child for child in done if child.value is not None]

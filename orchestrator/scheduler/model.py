@@ -99,7 +99,7 @@ class Held:
     priority: int = 50
     started: float = 0.0
     ends: float | None = None  # when it is over at the latest; None: unknown
-    is_stopping: bool = True  # or over, and not confirmed: neither preempted nor grown, and soon free
+    is_stopping: bool = True  # or over, and not confirmed: neither preempted nor grown, and free soon
     stopped: int = 0  # how often earlier attempts of the job were stopped
     sizes: tuple[int, ...] = ()  # of an elastic job, the largest first
 

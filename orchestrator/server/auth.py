@@ -4,13 +4,13 @@ from fastapi import HTTPException, Request
 
 from orchestrator import db, tokens
 from orchestrator.records import Attempt, Token
-from orchestrator.server.state import Works
+from orchestrator.server.state import ServerState
 
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
-def works(request: Request) -> Works:
-    return request.app.state.works
+def server(request: Request) -> ServerState:
+    return request.app.state.server
 
 
 def bearer(request: Request) -> str:
@@ -23,7 +23,7 @@ def bearer(request: Request) -> str:
 def known(request: Request) -> Token:
     """Whoever has a token of the table. Looked up by hash, so that timing tells nothing about the token."""
     hash = tokens.digest(bearer(request))
-    with works(request).database.read() as connection:
+    with server(request).database.read() as connection:
         token = db.tokens.by_hash(connection, hash)
     if token is None:
         raise HTTPException(401, "this token is not known; see `ganworks login`", headers=_CHALLENGE)
@@ -40,7 +40,7 @@ def user(request: Request) -> Token:
 def driver(request: Request, attempt_id: str) -> Attempt:
     """The driver of this very attempt. It may have been replaced: what that means is for the route to say."""
     secret = bearer(request)
-    with works(request).database.read() as connection:
+    with server(request).database.read() as connection:
         attempt = db.attempts.by_id(connection, attempt_id)
     if attempt is None or not tokens.matches(secret, attempt.token_hash):
         raise HTTPException(403, "this token is not that of the attempt")

@@ -2,7 +2,7 @@
 the supervisor.
 
 Before a job starts its references are pinned; after an attempt its log is kept, as Ray's die with its head; after
-a job its events. Each errand is repeated until it is done.
+a job its events. Each task is repeated until it is done.
 """
 
 import gzip
@@ -33,7 +33,7 @@ T = TypeVar("T", Job, Attempt)
 
 
 @dataclass
-class Errands:
+class Archiver:
     database: db.Database
     cluster: Cluster
     store: Store
@@ -44,7 +44,7 @@ class Errands:
     retry_seconds: float = 10.0  # rest after the store failed
 
     def __post_init__(self) -> None:
-        self.loop = Loop("errands", self._run, self.retry_seconds)
+        self.loop = Loop("archiver", self._run, self.retry_seconds)
 
     def _run(self) -> float:
         try:
@@ -62,23 +62,23 @@ class Errands:
             ended = db.jobs.to_archive(connection)
         for job in to_prepare:
             waits = job.status == Status.WAITING and job.pinned is None and not job.is_sweep
-            if waits and dependencies.judge(needs.get(job.id, ())) == dependencies.Met():
-                self._run_errand(self._pin, job)
+            if waits and dependencies.assess(needs.get(job.id, ())) == dependencies.Met():
+                self._run_task(self._pin, job)
             elif job.pinned is not None and not job.described:
-                self._run_errand(self._describe, job)
+                self._run_task(self._describe, job)
         for attempt in attempts:
-            self._run_errand(self._archive_attempt, attempt)
+            self._run_task(self._archive_attempt, attempt)
         for job in ended:
-            self._run_errand(self._archive_job, job)
+            self._run_task(self._archive_job, job)
 
-    def _run_errand(self, errand: Callable[[T], None], record: T) -> None:
+    def _run_task(self, task: Callable[[T], None], record: T) -> None:
         """A store that fails ends the round; anything else concerns one record and holds up no other."""
         try:
-            errand(record)
+            task(record)
         except StoreError:
             raise
         except Exception:
-            log.exception("errand failed", errand=errand.__name__, record=record.id)
+            log.exception("task failed", task=task.__name__, record=record.id)
 
     # --- before
 

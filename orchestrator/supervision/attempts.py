@@ -24,7 +24,7 @@ KILL_AGAIN = 10.0  # seconds between two stops of the same driver
 
 
 @dataclass
-class Minder:
+class AttemptReconciler:
     database: db.Database
     cluster: Cluster
     settings: Settings
@@ -33,7 +33,7 @@ class Minder:
     raises: bool = False  # tests want to see what a step would only log
 
     @contextmanager
-    def alone(self, name: str) -> Iterator[None]:
+    def isolated(self, name: str) -> Iterator[None]:
         """What goes wrong with one job or attempt holds up no other."""
         try:
             yield
@@ -42,14 +42,14 @@ class Minder:
                 raise
             log.exception("a decision failed", about=name)
 
-    def mind(self, attempt: Attempt, job: Job, drivers: Drivers, now: float, since: float) -> None:
+    def reconcile(self, attempt: Attempt, job: Job, drivers: Drivers, now: float, since: float) -> None:
         """`since`: no deadline began before this."""
         if attempt.is_live:
-            self._apply(job, attempt, liveness.judge(attempt, drivers, self.settings, now, since), drivers, now)
+            self._apply(job, attempt, liveness.assess(attempt, drivers, self.settings, now, since), drivers, now)
         else:
-            self._apply_ended(attempt, liveness.judge_ended(attempt, drivers, now), now)
+            self._apply_ended(attempt, liveness.assess_ended(attempt, drivers, now), now)
 
-    def _apply(self, job: Job, attempt: Attempt, verdict: liveness.Verdict, drivers: Drivers, now: float) -> None:
+    def _apply(self, job: Job, attempt: Attempt, verdict: liveness.Assessment, drivers: Drivers, now: float) -> None:
         match verdict:
             case liveness.Submit():
                 self.submit(job, attempt, now)
@@ -132,7 +132,7 @@ class Minder:
         if attempt.driver_ended is None:
             self._stop_in_ray(attempt)
         crash_point("lose: after Ray stopped it")
-        failure, message = liveness.blamed(failure, message, attempt.placement, self.nodes)
+        failure, message = liveness.attribute_failure(failure, message, attempt.placement, self.nodes)
         code = liveness.exit_code(log)
         lost = Ending(status=AttemptStatus.LOST, failure=failure, message=message, exit_code=code, log=log)
         self._end(attempt, lost, now)

@@ -14,7 +14,7 @@ from orchestrator.scheduler import Backlog, Held, Queued
 from orchestrator.states import AttemptStatus, Status
 
 
-class Docket:
+class OpenJobs:
     def __init__(self, database: db.Database) -> None:
         self.database = database
         self.jobs: dict[str, Job] = {}  # unfinished
@@ -70,7 +70,7 @@ class Docket:
         holding = [attempt for attempt in attempts if attempt.released is None]
         if holding:
             self.holding[job.id], self.owners[job.id] = holding, job
-            self.held[job.id] = [requests.holds(attempt, job, attempts, grace, now) for attempt in holding]
+            self.held[job.id] = [requests.held(attempt, job, attempts, grace, now) for attempt in holding]
         if holding or job.ended is None:
             self.attempts[job.id] = attempts
         if job.ended is not None:
@@ -79,7 +79,7 @@ class Docket:
         if job.status in (Status.WAITING, Status.RETRYING):
             self.waiting[job.id] = job
         if job.is_queued and not _leaves(job, holding):
-            self._queue(job, requests.asks(job, attempts, grace, now))
+            self._queue(job, requests.queued(job, attempts, grace, now))
 
     def _queue(self, job: Job, asked: Queued) -> None:
         self.queued[job.id] = asked

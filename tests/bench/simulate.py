@@ -232,14 +232,14 @@ def simulate(
 
 
 def fifo(snapshot: Snapshot) -> Plan:
-    """Plain FIFO to compare with: one line by time of submission, no quota, no backfill, no preemption."""
+    """Plain FIFO to compare with: one queue by time of submission, no quota, no backfill, no preemption."""
     from orchestrator.scheduler import Start
-    from orchestrator.scheduler.capacity import Rooms
+    from orchestrator.scheduler.capacity import Capacity
 
-    free, plan = Rooms(snapshot.nodes, snapshot.held), Plan()
+    free, plan = Capacity(snapshot.nodes, snapshot.held), Plan()
     assert isinstance(snapshot.queued, Backlog)
-    line = heapq.merge(*snapshot.queued.lanes, key=lambda job: (job.submitted, job.job_id))
-    for job in line:
+    queue = heapq.merge(*snapshot.queued.classes, key=lambda job: (job.submitted, job.job_id))
+    for job in queue:
         each = Amount(job.cpus_per_worker, float(job.gpus_per_worker))
         placement = free.place(job, job.sizes[0], each)
         if placement is None:
@@ -293,7 +293,7 @@ def one_plan(queued: int, gpus: int) -> dict[str, object]:
                          "starts": len(plan.starts), "stops": len(plan.stops)}  # fmt: skip
     return {
         "queued": len(backlog),
-        "lanes": len(list(backlog.lanes)),
+        "equivalence classes": len(list(backlog.classes)),
         "attempts": len(outcome_held),
         "gpus": gpus,
         **results,

@@ -1,7 +1,7 @@
 """What a driver calls."""
 
 import pytest
-from works_bench import Bench, DriverDouble, train
+from server_bench import Bench, DriverDouble, train
 
 from orchestrator.api.attempts import finite, position
 
@@ -18,7 +18,7 @@ def test_a_claim_answers_all_that_the_job_needs(bench: Bench) -> None:
     assert reply["attempt_id"] == f"{job}-1"
     assert (reply["number"], reply["kind"], reply["job_name"]) == (1, "train", "fashion")
     assert reply["spec"]["model"] == {"family": "dcgan"}
-    assert reply["store"]["uri"] == bench.works.settings.store_uri
+    assert reply["store"]["uri"] == bench.server.settings.store_uri
     assert (reply["workers"], reply["cpus_per_worker"], reply["gpus_per_worker"]) == (1, 1, 0)
 
 

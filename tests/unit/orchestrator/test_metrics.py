@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from works_bench import SCRAPE, Bench, generate, put_model, train
+from server_bench import SCRAPE, Bench, generate, put_model, train
 
 TICK: dict[str, Any] = {
     "phase": "training",

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from works_bench import Bench, generate, put_model, train
+from server_bench import Bench, generate, put_model, train
 
 from orchestrator.policies import sweeps
 from orchestrator.states import Status
