@@ -7,7 +7,7 @@ from jobs.specs import spec as job_spec
 from jobs.storage.layout import Layout
 from orchestrator.states import ACTIVE, ATTEMPT_LIVE, ENDED, Status
 
-_parsed: dict[str, job_spec.AnyJob] = {}  # a spec never changes under its id
+_parsed: dict[str, job_spec.Job] = {}  # a spec never changes under its id
 _PARSED_KEPT = 20_000
 
 
@@ -44,7 +44,7 @@ class Job:
         return replace(self, **changes)
 
     @property
-    def parsed(self) -> job_spec.AnyJob:
+    def parsed(self) -> job_spec.Job:
         if self.id not in _parsed:
             if len(_parsed) >= _PARSED_KEPT:
                 _parsed.clear()

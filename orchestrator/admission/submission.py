@@ -1,12 +1,11 @@
 """A submission as one transaction: all its jobs or none, and the same answer for the same key."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection
 
+from jobs.storage.digest import of_json
 from orchestrator import db
 from orchestrator.admission.admit import Admission, Admitted, Conflict
 from orchestrator.records import Schedule
@@ -51,7 +50,7 @@ def _enter_schedule(connection: Connection, schedule: Schedule, now: float) -> b
 
 
 def digest(documents: Sequence[dict[str, Any]]) -> str:
-    return hashlib.sha256(json.dumps(list(documents), sort_keys=True).encode()).hexdigest()
+    return of_json(list(documents))
 
 
 def earlier(connection: Connection, project: str, key: str, body_digest: str) -> tuple[list[str], list[str]] | None:

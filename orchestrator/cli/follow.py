@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from orchestrator.cli import progress
 from orchestrator.cli.client import Client
 from orchestrator.cli.errors import CliError, Exit, exit_of
 from orchestrator.cli.output import duration, note, size
@@ -56,37 +57,34 @@ def worst(jobs: list[dict[str, Any]]) -> Exit:
 
 def position(job: dict[str, Any]) -> tuple[str, float, float | None]:
     """(what it does, done, total) from the newest tick."""
-    tick = job.get("tick") or {}
+    told = progress.of(job)
     if job["status"] == "SUCCEEDED":
-        total = tick.get("total") or 1
+        total = told.total or 1
         return "done", total, total
     if job["status"] in ENDED:
         return job["status"].lower(), 0, None
     if job["status"] not in ("RUNNING", "STOPPING"):
         return (job.get("reason") or job["status"].lower()), 0, None
-    if not tick or tick.get("phase") in ("preparing", "uploading"):
-        progress = tick.get("progress") or {}
-        return progress.get("label") or "starting workers", progress.get("done", 0), progress.get("total")
-    return tick["phase"], tick.get("examples", tick.get("samples", 0)), tick.get("total")
+    if told.phase is None or told.step:
+        return told.step.get("label") or "starting workers", told.step.get("done", 0), told.step.get("total")
+    return told.phase, told.done or 0, told.total
 
 
 def count(job: dict[str, Any], done: float, total: float | None) -> str:
     """`1,024/4,000`, or `12.0 MiB/80.0 MiB`."""
     if not total:
         return ""
-    is_bytes = ((job.get("tick") or {}).get("progress") or {}).get("unit") == "bytes" and job["status"] == "RUNNING"
+    is_bytes = progress.of(job).step.get("unit") == "bytes" and job["status"] == "RUNNING"
     return f"{size(done)}/{size(total)}" if is_bytes else f"{done:,.0f}/{total:,.0f}"
 
 
 def measures(job: dict[str, Any]) -> str:
     """Rate and losses, as a short text."""
-    tick = job.get("tick") or {}
-    if job["status"] != "RUNNING" or not tick.get("rate"):
+    told = progress.of(job)
+    if job["status"] != "RUNNING" or not told.rate:
         return ""
-    losses = [
-        f"{k.removeprefix('loss/')[:5]} {v:.2f}" for k, v in (tick.get("stats") or {}).items() if k.startswith("loss/")
-    ]
-    return "  ".join([f"{tick['rate']:,.0f}/s", *losses])
+    losses = [f"{name[:5]} {value:.2f}" for name, value in told.losses.items()]
+    return "  ".join([f"{told.rate:,.0f}/s", *losses])
 
 
 class Bars:
@@ -122,7 +120,7 @@ class Bars:
         what, done, total = position(job)
         if job["id"] not in self.tasks:
             self.tasks[job["id"]] = self.progress.add_task(what, name=job["name"], count="", measures="", eta="")
-        eta = (job.get("tick") or {}).get("eta") if job["status"] == "RUNNING" else None
+        eta = progress.of(job).eta if job["status"] == "RUNNING" else None
         self.progress.update(
             self.tasks[job["id"]],
             description=what[:60],
@@ -155,6 +153,6 @@ class Lines:
         if what == before and (time.monotonic() - when < LINE_EVERY or not total or job["status"] in ENDED):
             return
         self.last[job["id"]] = (what, time.monotonic())
-        eta = (job.get("tick") or {}).get("eta") if job["status"] == "RUNNING" else None
+        eta = progress.of(job).eta if job["status"] == "RUNNING" else None
         left = f"  {duration(eta)} left" if eta else ""
         note(f"{job['name']}: {what} {count(job, done, total)}  {measures(job)}{left}".rstrip())

@@ -5,9 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
+from orchestrator.cli import progress
 from orchestrator.cli.errors import CliError, Exit
 from orchestrator.cli.output import Format, Output, ago, clock, dump, duration, note, print_table, show, size
-from orchestrator.cli.results import result_of
+from orchestrator.cli.progress import result_of
 from orchestrator.cli.target import Target
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="a YAML file, or the name of a shipped example")]
@@ -125,7 +126,7 @@ def validate(file: File, parameter: Parameters = None, output: Output = Format.T
 def list_jobs(
     context: typer.Context,
     status: Annotated[str | None, typer.Option(help="such as RUNNING")] = None,
-    kind: Annotated[str | None, typer.Option(help="train or generate")] = None,
+    kind: Annotated[str | None, typer.Option(help="such as train")] = None,
     name: Annotated[str | None, typer.Option(help="only jobs of this name")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
     output: Output = Format.TABLE,
@@ -148,9 +149,8 @@ def list_jobs(
 
 
 def progress_text(job: dict[str, Any]) -> str | None:
-    tick = job.get("tick") or {}
-    done = tick.get("examples", tick.get("samples"))
-    return f"{100 * done / tick['total']:.0f}%" if done is not None and tick.get("total") else None
+    told = progress.of(job)
+    return f"{100 * told.done / told.total:.0f}%" if told.done is not None and told.total else None
 
 
 def get(context: typer.Context, job: Job, output: Output = Format.TABLE) -> None:

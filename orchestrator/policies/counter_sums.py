@@ -3,23 +3,27 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-TABLES = ("activity_seconds",)  # label -> seconds since the tick before
-NUMBERS = ("checkpoint_stall_seconds",)
+from jobs.series import number
+
+Sums = dict[str, Any]  # field of a tick -> seconds, or label -> seconds
 
 
-def added(before: Mapping[str, Any] | None, ticks: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """The sums over a job's whole life, these ticks included."""
+def added(before: Mapping[str, Any] | None, ticks: Iterable[Mapping[str, Any]], fields: Iterable[str]) -> Sums:
+    """Return the sums of these fields over a job's whole life, these ticks included."""
     sums = dict(before or {})
     for tick in ticks:
-        for name in NUMBERS:
-            sums[name] = sums.get(name, 0.0) + _number(tick.get(name))
-        for name in TABLES:
-            table = tick.get(name)
-            for label, seconds in table.items() if isinstance(table, dict) else ():
-                own = sums[name] = dict(sums.get(name, {}))
-                own[label] = own.get(label, 0.0) + _number(seconds)
+        for name in fields:
+            told = tick.get(name)
+            if isinstance(told, Mapping):
+                sums[name] = _added_up(sums.get(name, {}), told)
+            else:
+                sums[name] = sums.get(name, 0.0) + _seconds(told)
     return sums
 
 
-def _number(value: Any) -> float:
-    return max(float(value), 0.0) if isinstance(value, int | float) else 0.0  # a counter never falls
+def _added_up(before: Mapping[str, float], told: Mapping[str, Any]) -> dict[str, float]:
+    return {**before, **{label: before.get(label, 0.0) + _seconds(value) for label, value in told.items()}}
+
+
+def _seconds(value: Any) -> float:
+    return max(number(value) or 0.0, 0.0)  # a counter never falls

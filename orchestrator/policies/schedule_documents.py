@@ -1,14 +1,13 @@
 """Documents that a schedule turns into jobs, firing by firing. Pure."""
 
-import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from jobs.specs import spec as job_spec
-from jobs.specs.spec import AnyJob
+from jobs.specs.spec import Job
 from jobs.specs.spec import Schedule as Timing
+from jobs.storage.digest import of_json
 from orchestrator.policies import cron
 from orchestrator.records import Schedule
 
@@ -43,7 +42,7 @@ def timed_fields(value: Any, path: str = "") -> Iterator[str] | list[str]:
     return [path] if isinstance(value, str) and SCHEDULED_TIME in value else []
 
 
-def owners(specs: Iterable[AnyJob], known: Mapping[str, Schedule]) -> dict[str, str]:
+def owners(specs: Iterable[Job], known: Mapping[str, Schedule]) -> dict[str, str]:
     """Job name -> the schedule whose firings make it: its own, or that of a job it needs, near or far."""
     specs = list(specs)
     found = {spec.name: spec.name for spec in specs if spec.schedule}
@@ -59,7 +58,7 @@ def owners(specs: Iterable[AnyJob], known: Mapping[str, Schedule]) -> dict[str, 
 
 
 def schedules(
-    specs: list[AnyJob],
+    specs: list[Job],
     owners: Mapping[str, str],
     known: Mapping[str, Schedule],
     project: str,
@@ -85,7 +84,7 @@ def _one(
         new = {document["name"] for document in followers}
         documents = [document for document in before.documents if document["name"] not in new] + followers
         attached = sorted(new | set(before.attached))
-    digest = hashlib.sha256(json.dumps(documents, sort_keys=True).encode()).hexdigest()
+    digest = of_json(documents)
     if before is None:
         return _timed(_new(name, documents, attached, digest, project, owner, now))
     if before.digest == digest:

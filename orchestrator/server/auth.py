@@ -2,6 +2,7 @@
 
 from fastapi import HTTPException, Request
 
+from jobs import wire
 from orchestrator import db, tokens
 from orchestrator.records import Attempt, Token
 from orchestrator.server.state import ServerState
@@ -11,6 +12,14 @@ _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 def server(request: Request) -> ServerState:
     return request.app.state.server
+
+
+def wire_version(request: Request) -> None:
+    """Refuse a driver of another version: it would not be understood."""
+    said = request.headers.get(wire.HEADER, "1")
+    if said != str(wire.VERSION):
+        theirs = int(said) if said.isdecimal() else 0
+        raise HTTPException(426, wire.mismatch("server", "driver", theirs), headers={"Upgrade": "ganworks"})
 
 
 def bearer(request: Request) -> str:

@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 import structlog
 import yaml
 
-from jobs.specs.spec import GenerateJob, ModelRef
+from jobs import kinds
+from jobs.specs.spec import ModelRef
 from jobs.storage import references
 from jobs.store import Store, StoreError
 from orchestrator import db, lifecycle
@@ -99,11 +100,11 @@ class Archiver:
         self.wake_supervisor()
 
     def _references(self, job: Job) -> dict[str, Any]:
-        spec = job.parsed
-        pinned: dict[str, Any] = {}
-        if isinstance(spec, GenerateJob):
-            pinned["model"] = references.pin(self.store, job.project, spec.model, self._upstream(job, spec.model))
-        return pinned
+        wanted = kinds.of(job.parsed).references(job.parsed)
+        return {
+            name: references.pin(self.store, job.project, reference, self._upstream(job, reference)).model_dump()
+            for name, reference in wanted.items()
+        }
 
     def _upstream(self, job: Job, reference: ModelRef) -> references.UpstreamJob | None:
         if reference.from_ is None:

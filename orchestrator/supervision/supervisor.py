@@ -7,6 +7,7 @@ from itertools import chain, islice
 
 import structlog
 
+from jobs import kinds
 from orchestrator import db, lifecycle, scheduler, tokens
 from orchestrator.admission import fire
 from orchestrator.cluster import Refused, Unreachable
@@ -164,7 +165,7 @@ class Supervisor(AttemptReconciler):
 
     def _finish_sweep(self, job: Job, now: float) -> None:
         """A sweep ends with the last of its jobs."""
-        names, mode = sweeps.metric_of(job.parsed)
+        names, mode = kinds.of(job.parsed).best(job.parsed)
         with self.database.write() as connection:
             children = []
             for need in db.needs.of_job(connection, job.id):

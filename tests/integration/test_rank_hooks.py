@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from jobs.driver import rank
-from jobs.driver.orchestrator_client import Claim, OrchestratorClient
+from jobs.driver import retrying
+from jobs.driver.attempt import store_of
+from jobs.driver.orchestrator_client import OrchestratorClient
 from jobs.driver.rank import RankZeroHooks, Work
 from jobs.storage import checkpoints
-from jobs.store import StoreError, open_store
+from jobs.store import StoreError
+from jobs.wire import Claim
 from tests.support import weed
 from tests.support.faults import FaultProxy
 from tests.support.orchestrator import Orchestrator
@@ -52,7 +54,7 @@ def hooks(
     )  # fmt: skip
     work = Work(claim=claim, home=str(tmp_path), resume=None)
     client = OrchestratorClient(orchestrator.url, "j-1", "t")
-    yield RankZeroHooks(work, work.store, client)
+    yield RankZeroHooks(work, store_of(claim), client)
     client.close()
 
 
@@ -106,7 +108,7 @@ def test_an_outage_is_told_once_and_waited_out(
     hooks: RankZeroHooks, proxy: FaultProxy, orchestrator: Orchestrator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jobs.store.s3.TRIES", 1)
-    hooks.store = open_store(hooks.work.claim.store["uri"], env=hooks.work.claim.store["env"])
+    hooks.store = store_of(hooks.work.claim)
     failures = iter(["503"] * 4)
     proxy.fault = lambda method, path, number: next(failures, None)
     hooks.checkpoint(local(tmp_path, 10), 10)
@@ -120,9 +122,9 @@ def test_a_store_that_stays_away_fails_loudly_and_commits_nothing(
     hooks: RankZeroHooks, proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hooks.checkpoint(local(tmp_path, 10), 10)
-    monkeypatch.setattr(rank, "STORE_PATIENCE", 0.1)
+    monkeypatch.setattr(retrying, "STORE_PATIENCE", 0.1)
     monkeypatch.setattr("jobs.store.s3.TRIES", 1)
-    hooks.store = open_store(hooks.work.claim.store["uri"], env=hooks.work.claim.store["env"])
+    hooks.store = store_of(hooks.work.claim)
     proxy.fault = lambda method, path, number: "503" if method == "PUT" and "COMMIT" in path else None
     with pytest.raises(StoreError):
         hooks.checkpoint(local(tmp_path, 20), 20)

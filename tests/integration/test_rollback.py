@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from jobs.driver.orchestrator_client import Claim, OrchestratorClient
+from jobs.driver.attempt import store_of
+from jobs.driver.orchestrator_client import OrchestratorClient
 from jobs.driver.rank import RankZeroHooks, Work, one_line
 from jobs.storage import checkpoints
+from jobs.wire import Claim
 from tests.support.orchestrator import Orchestrator
 from tests.support.planted import SpoiledTwice
 from trainers import checkpoint
@@ -83,7 +85,7 @@ def attempt(
             store={"uri": str(tmp_path / "store")}, url="",
         )  # fmt: skip
         work = Work(claim=claim, home=str(tmp_path), resume=None)
-        out, here = hooks(work, work.store, client), tmp_path / job / str(number)
+        out, here = hooks(work, store_of(work.claim), client), tmp_path / job / str(number)
         found = checkpoints.newest(out.store, out.job, here / "resume", lambda kind, text: pytest.fail(text))
         resume = found[1] if found else None
         outcome = train(SETTINGS, data, workspace=here, resume=resume, hooks=out)

@@ -11,6 +11,7 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 
+from jobs import wire
 from jobs.store import open_store
 from orchestrator import db, tokens
 from orchestrator.cluster.memory import MemoryCluster
@@ -56,8 +57,8 @@ class Bench:
         assert answer.status_code in (200, 201), answer.text
         return [job["id"] for job in answer.json()["jobs"]]
 
-    def post(self, path: str, body: dict[str, Any] | None = None, token: str = TOKEN) -> Any:
-        return self.http.post(path, json=body or {}, headers={"Authorization": f"Bearer {token}"})
+    def post(self, path: str, body: dict[str, Any] | None = None, token: str = TOKEN, **headers: str) -> Any:
+        return self.http.post(path, json=body or {}, headers={"Authorization": f"Bearer {token}", **headers})
 
     def get(self, path: str, token: str = TOKEN) -> Any:
         return self.http.get(path, headers={"Authorization": f"Bearer {token}"})
@@ -101,12 +102,25 @@ class Bench:
         return driver
 
 
+ORDINARY: dict[str, dict[str, Any]] = {
+    "training": {"examples": 0, "steps": 0, "total_examples": 1000, "seconds": 1.0, "examples_per_second": 1.0},
+    "generating": {
+        "samples": 0,
+        "total_samples": 100,
+        "seconds": 1.0,
+        "samples_per_second": 1.0,
+        "written_bytes": 0,
+        "shards": {"total": 1, "done": 0, "missing": 1},
+    },
+}
+
+
 class DriverDouble:
     """A driver of an attempt, as jobs.run would be, call by call."""
 
     def __init__(self, bench: Bench, attempt_id: str, nonce: str = "a nonce of the driver") -> None:
         self.bench, self.id, self.nonce = bench, attempt_id, nonce
-        self.token = ""
+        self.token, self.version = "", wire.VERSION
         self.code = bench.cluster.entries[attempt_id].env["GANWORKS_CLAIM"]
 
     def claim(self) -> Any:
@@ -115,13 +129,18 @@ class DriverDouble:
         return answer
 
     def call(self, route: str, body: dict[str, Any] | None = None) -> Any:
-        return self.bench.post(f"/api/v1/attempts/{self.id}/{route}", body, token=self.token or "none")
+        headers = {wire.HEADER: str(self.version)}
+        return self.bench.post(f"/api/v1/attempts/{self.id}/{route}", body, token=self.token or "none", **headers)
 
     def heartbeat(self) -> str:
         return str(self.call("heartbeat").json()["command"])
 
     def tick(self, **tick: Any) -> str:
-        return str(self.call("ticks", {"ticks": [{"time": self.bench.clock.now, **tick}]}).json()["command"])
+        """Post one; what it does not say is of an ordinary tick of its phase."""
+        whole = {"time": self.bench.clock.now, **ORDINARY.get(tick["phase"], {}), **tick}
+        answer = self.call("ticks", {"ticks": [whole]})
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["command"])
 
     def result(self, outcome: str, **more: Any) -> Any:
         """The result, and then the driver is gone."""

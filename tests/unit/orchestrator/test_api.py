@@ -6,6 +6,8 @@ import pytest
 from fastapi.routing import APIRoute
 from server_bench import SCRAPE, TOKEN, Bench, generate, train
 
+from jobs import wire
+
 PUBLIC = {"/healthz", "/readyz"}
 
 
@@ -23,7 +25,7 @@ def routes(bench: Bench) -> list[tuple[str, str]]:
 
 
 def call(bench: Bench, method: str, path: str, token: str | None) -> int:
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    headers = {wire.HEADER: str(wire.VERSION)} | ({"Authorization": f"Bearer {token}"} if token else {})
     filled = path.format(job="x", name="x", file="000000000000.png", attempt_id="x-1")
     body: dict[str, Any] = {"documents": [], "ticks": [], "type": "t", "message": "m", "sha256": "0" * 64}
     body |= {"claim": "c", "nonce": "12345678", "outcome": "failed"}

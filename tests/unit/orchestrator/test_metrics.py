@@ -12,8 +12,9 @@ TICK: dict[str, Any] = {
     "phase": "training",
     "examples": 500,
     "steps": 5,
-    "total": 1000,
-    "rate": 100.0,
+    "total_examples": 1000,
+    "seconds": 5.0,
+    "examples_per_second": 100.0,
     "eta": 5.0,
     "stats": {"loss/discriminator": 0.7, "grad_norm/generator": 1.5, "lr/generator": 0.0002, "rollbacks": 1},
     "findings": [{"name": "oscillation", "message": "", "evidence": {}}],
@@ -89,7 +90,7 @@ def test_the_series_of_a_generating_job(bench: Bench) -> None:
     tick = {
         "phase": "generating",
         "samples": 40,
-        "total": 100,
+        "total_samples": 100,
         "written_bytes": 9000,
         "shards": {"total": 5, "done": 2, "missing": 3},
     }
@@ -151,7 +152,7 @@ def test_promtool_has_nothing_to_say(bench: Bench) -> None:
     pages = [bench.get("/metrics").text]
     driver.result("succeeded")
     bench.step(3)
-    bench.driver(f"{sampled}-1").tick(phase="generating", samples=5, total=100, written_bytes=1, shards={"done": 1})
+    bench.driver(f"{sampled}-1").tick(phase="generating", samples=5, total_samples=100, written_bytes=1)
     pages.append(bench.get("/metrics").text)
     for page in pages:
         checked = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, text=True)

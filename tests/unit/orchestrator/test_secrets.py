@@ -31,7 +31,7 @@ def test_the_canary_stays_in_its_cage(caged: Bench) -> None:
     driver = caged.driver(f"{job}-1")
     assert driver.claim().json()["store"]["env"]["AWS_SECRET_ACCESS_KEY"] == CANARY, "the claim's reply alone has it"
     secrets = (CANARY, TOKEN, driver.token, driver.code)
-    driver.tick(phase="training", examples=1, detail=f"signed with {CANARY}")
+    driver.tick(phase="preparing", progress={"label": f"signed with {CANARY}", "done": 1})
     driver.call("events", {"type": "note", "message": f"key {CANARY}", "data": {"key": CANARY}})
     caged.cluster.entries[driver.id].log = f"boto said {CANARY}\n"
     driver.call("result", {"outcome": "failed", "failure": "storage", "message": f"bad key {CANARY}"})

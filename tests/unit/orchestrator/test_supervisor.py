@@ -16,7 +16,7 @@ def start(bench: Bench, document: dict | None = None) -> tuple[str, DriverDouble
 def test_a_job_runs_from_the_queue_to_success(bench: Bench) -> None:
     job, driver = start(bench)
     assert bench.job(job).status == Status.RUNNING
-    assert driver.tick(phase="training", examples=100, total=200) == "continue"
+    assert driver.tick(phase="training", examples=100, total_examples=200) == "continue"
     assert driver.result("succeeded", data={"model": "m"}).status_code == 200
     assert bench.job(job).status == Status.SUCCEEDED
     bench.step(3)
@@ -193,7 +193,7 @@ def test_preparing_may_take_long_while_it_calls(bench: Bench) -> None:
     job, driver = start(bench)
     for _ in range(60):
         bench.clock.now += 14
-        driver.tick(phase="fetching", progress={"label": "data", "done": 1, "total": 9})
+        driver.tick(phase="preparing", progress={"label": "data", "done": 1, "total": 9})
         bench.server.supervisor.step()
     assert bench.job(job).status == Status.RUNNING
 
