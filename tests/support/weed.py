@@ -60,7 +60,7 @@ def start(folder: Path) -> S3Server:
         "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-master.port={master}", f"-volume.port={volume}",
         "-filer", f"-filer.port={filer}", "-s3", f"-s3.port={s3}", f"-s3.config={folder / 's3.json'}",
         "-s3.autoCreateBucket=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.volumeSizeLimitMB=256",
-        "-volume.max=50", "-master.process_metrics=false", "-master.electionTimeout=1s", "-master.heartbeatInterval=200ms",
+        "-volume.max=50", "-master.telemetry=false", "-master.electionTimeout=1s", "-master.heartbeatInterval=200ms",
     ]  # fmt: skip
     with (folder / "weed.log").open("wb") as log:
         process = subprocess.Popen(
