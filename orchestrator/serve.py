@@ -34,6 +34,7 @@ from orchestrator.api.middleware import Bounded, Timed
 from orchestrator.cluster import Cluster
 from orchestrator.cluster.ray import RayCluster
 from orchestrator.observability import logs
+from orchestrator.observability.process_metrics import ProcessMetrics
 from orchestrator.observability.redact import Redactor
 from orchestrator.observability.timed_store import TimedStore
 from orchestrator.records import Token
@@ -70,9 +71,9 @@ def open_server(settings: Settings, cluster: Cluster | None = None) -> ServerSta
     except (StoreError, ValueError, OSError) as error:
         raise CannotStart(f"the store cannot be used: {error}") from None
     ray = cluster or RayCluster(settings.ray_address, settings.ray_token, settings.runtime_env)
-    state = ServerState(settings=settings, database=database, cluster=ray, store=store)
-    state.store = state.archiver.store = TimedStore(store, state.process_metrics)
-    return state
+    measured = ProcessMetrics()
+    timed = TimedStore(store, measured)
+    return ServerState(settings=settings, database=database, cluster=ray, store=timed, process_metrics=measured)
 
 
 def _database(settings: Settings) -> db.Database:

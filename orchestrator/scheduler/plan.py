@@ -50,17 +50,21 @@ class Plan:
 
 
 def plan(snapshot: Snapshot) -> list[Decision]:
-    """One decision for each queued job, and the stops."""
+    """Return one decision for each queued job, and the stops."""
     return list(decide(snapshot).decisions())
 
 
-def decide(snapshot: Snapshot) -> Plan:
-    """The same, the waiting class by class: what a plan costs does not grow with the jobs in a class."""
-    return _Planner(snapshot).run()
+def decide(snapshot: Snapshot, backlog: Backlog | None = None) -> Plan:
+    """Return the same, the waiting class by class: what a plan costs does not grow with the jobs in a class.
+
+    `backlog`: the queued jobs in the order that their owner keeps from plan to plan, instead of `snapshot.queued`.
+    """
+    return _Planner(snapshot, Backlog(snapshot.queued) if backlog is None else backlog).run()
 
 
 class _Planner:
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, backlog: Backlog) -> None:
+        self.backlog = backlog  # read, never changed
         self.snapshot, self.now, self.plan = snapshot, snapshot.now, Plan()
         self.gpus = reasons.whole_gpus(snapshot.nodes)
         self.free = Capacity(snapshot.nodes, snapshot.held)
@@ -82,10 +86,7 @@ class _Planner:
         self.narrow: set[Shape] = set()  # without room beside the reservation
 
     def run(self) -> Plan:
-        queued = self.snapshot.queued
-        order = QueueOrder(
-            queued if isinstance(queued, Backlog) else Backlog(queued), self.ledger, self._skip, self._shut
-        )
+        order = QueueOrder(self.backlog, self.ledger, self._skip, self._shut)
         while (first := order.next()) is not None:
             view, (_, _, at, equals) = first
             if not self._start(equals, at):
@@ -121,7 +122,7 @@ class _Planner:
             if equals.shape not in said:
                 reason, is_for_room = self.reasons.of(user_queue, equals.jobs[at], equals.shape)
                 said[equals.shape] = (f"{reason}; behind job {head.job.name}" if is_for_room else reason), is_for_room
-            self.plan.waiting.append(Waiting(equals.jobs[at:] if at else equals.jobs, *said[equals.shape]))
+            self.plan.waiting.append(Waiting(equals.jobs[at:], *said[equals.shape]))
         return True
 
     def _learn(self, shape: Shape) -> None:
@@ -226,7 +227,7 @@ class _Planner:
         head = self.plan.reservation
         if is_for_room and head and head.job is not equals.jobs[at]:
             reason = f"{reason}; behind job {head.job.name}"
-        self.plan.waiting.append(Waiting(equals.jobs[at:] if at else equals.jobs, reason, is_for_room))
+        self.plan.waiting.append(Waiting(equals.jobs[at:], reason, is_for_room))
 
     def _least(self, job: Queued) -> tuple[int, Amount, Amount]:
         """The smallest gang that will do: its workers, each, and all together."""

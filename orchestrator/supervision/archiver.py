@@ -1,7 +1,7 @@
 """What has to be fetched from or brought to the bucket, in a thread of its own: a slow store must not hold up
 the supervisor.
 
-Before a job starts its references are pinned; after an attempt its log is kept, as Ray's die with its head; after
+Before a job starts its references are pinned (pinning.py); after an attempt its log is kept, as Ray's die with its head; after
 a job its events. Each task is repeated until it is done.
 """
 
@@ -10,16 +10,13 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import structlog
 import yaml
 
-from jobs import kinds
-from jobs.specs.spec import ModelRef
-from jobs.storage import references
 from jobs.store import Store, StoreError
-from orchestrator import db, lifecycle
+from orchestrator import db
 from orchestrator.cluster import Cluster, Refused, Unreachable
 from orchestrator.crash_points import crash_point
 from orchestrator.observability.redact import Redactor
@@ -27,6 +24,7 @@ from orchestrator.policies import dependencies
 from orchestrator.records import Attempt, Job
 from orchestrator.states import Status
 from orchestrator.supervision.periodic import Loop
+from orchestrator.supervision.pinning import ReferencePinner
 
 log = structlog.get_logger(__name__)
 LOG_PATIENCE = 120.0  # seconds for which an attempt's log is asked for after its end
@@ -45,6 +43,7 @@ class Archiver:
     retry_seconds: float = 10.0  # rest after the store failed
 
     def __post_init__(self) -> None:
+        self.pinner = ReferencePinner(self.database, self.store, self.wake_supervisor, self.clock)
         self.loop = Loop("archiver", self._run, self.retry_seconds)
 
     def _run(self) -> float:
@@ -64,7 +63,7 @@ class Archiver:
         for job in to_prepare:
             waits = job.status == Status.WAITING and job.pinned is None and not job.is_sweep
             if waits and dependencies.assess(needs.get(job.id, ())) == dependencies.Met():
-                self._run_task(self._pin, job)
+                self._run_task(self.pinner.pin, job)
             elif job.pinned is not None and not job.described:
                 self._run_task(self._describe, job)
         for attempt in attempts:
@@ -82,42 +81,6 @@ class Archiver:
             log.exception("task failed", task=task.__name__, record=record.id)
 
     # --- before
-
-    def _pin(self, job: Job) -> None:
-        try:
-            pinned = self._references(job)
-        except references.Unresolved as error:
-            with self.database.write() as connection:
-                lifecycle.end(connection, job, "failed", str(error), "reference", self.clock())
-            return
-        except StoreError as error:
-            with self.database.write() as connection:
-                db.jobs.change(connection, job.id, reason=f"waiting for the store: {error}")
-            raise
-        with self.database.write() as connection:
-            db.jobs.change(connection, job.id, pinned=pinned, reason=None)
-            db.events.add(connection, job.id, "pinned", "references are pinned", now=self.clock(), data=pinned)
-        self.wake_supervisor()
-
-    def _references(self, job: Job) -> dict[str, Any]:
-        wanted = kinds.of(job.parsed).references(job.parsed)
-        return {
-            name: references.pin(self.store, job.project, reference, self._upstream(job, reference)).model_dump()
-            for name, reference in wanted.items()
-        }
-
-    def _upstream(self, job: Job, reference: ModelRef) -> references.UpstreamJob | None:
-        if reference.from_ is None:
-            return None
-        with self.database.read() as connection:
-            found = [need for need in db.needs.of_job(connection, job.id) if need.upstream_name == reference.from_]
-            upstream = db.jobs.by_id(connection, found[0].upstream_id) if found else None
-        if upstream is None:
-            return None
-        best = (upstream.pinned or {}).get("best") if upstream.is_sweep else None
-        if best:
-            return references.UpstreamJob(job_name=best["job_name"], job_id=best["job_id"])
-        return references.UpstreamJob(job_name=reference.from_, job_id=upstream.id)
 
     def _describe(self, job: Job) -> None:
         self.store.put(job.layout.job_yaml, description(job).encode())

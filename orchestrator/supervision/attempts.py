@@ -1,7 +1,6 @@
-"""What is done about attempts: submitted, adopted, stopped through Ray, lost, ended, released. Decided in watch.py."""
+"""What is done about attempts: submitted, adopted, stopped through Ray, lost, ended, released. Decided in policies/liveness.py."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -29,28 +28,28 @@ class AttemptReconciler:
     cluster: Cluster
     settings: Settings
     redactor: Redactor
-    nodes: Sequence[Node] | None = None  # as last seen; None: Ray has not been reached yet, or no more
-    raises: bool = False  # tests want to see what a step would only log
 
-    @contextmanager
-    def isolated(self, name: str) -> Iterator[None]:
-        """What goes wrong with one job or attempt holds up no other."""
-        try:
-            yield
-        except Exception:
-            if self.raises:
-                raise
-            log.exception("a decision failed", about=name)
-
-    def reconcile(self, attempt: Attempt, job: Job, drivers: Drivers, now: float, since: float) -> None:
-        """`since`: no deadline began before this."""
+    def reconcile(
+        self, attempt: Attempt, job: Job, drivers: Drivers, nodes: Sequence[Node] | None, now: float, since: float
+    ) -> None:
+        """Bring an attempt's row and what Ray has together. `nodes`, `drivers`: None, Ray is not reached.
+        `since`: no deadline began before this."""
         if attempt.is_live:
-            self._apply(job, attempt, liveness.assess(attempt, drivers, self.settings, now, since), drivers, now)
+            assessment = liveness.assess(attempt, drivers, self.settings, now, since)
+            self._apply(job, attempt, assessment, drivers, nodes, now)
         else:
             self._apply_ended(attempt, liveness.assess_ended(attempt, drivers, now), now)
 
-    def _apply(self, job: Job, attempt: Attempt, verdict: liveness.Assessment, drivers: Drivers, now: float) -> None:
-        match verdict:
+    def _apply(
+        self,
+        job: Job,
+        attempt: Attempt,
+        assessment: liveness.Assessment,
+        drivers: Drivers,
+        nodes: Sequence[Node] | None,
+        now: float,
+    ) -> None:
+        match assessment:
             case liveness.Submit():
                 self.submit(job, attempt, now)
             case liveness.Adopt():
@@ -61,12 +60,13 @@ class AttemptReconciler:
                 self._kill(attempt, now)
             case liveness.Lost(failure, message):
                 driver = (drivers or {}).get(attempt.id)
+                failure, message = liveness.attribute_failure(failure, message, attempt.placement, nodes)
                 self._lose(attempt, failure, message, driver.message if driver else "", now)
 
     def _apply_ended(
-        self, attempt: Attempt, verdict: liveness.Fine | liveness.Kill | liveness.Release, now: float
+        self, attempt: Attempt, assessment: liveness.Fine | liveness.Kill | liveness.Release, now: float
     ) -> None:
-        match verdict:
+        match assessment:
             case liveness.Kill():
                 self._kill(attempt, now)
             case liveness.Release():
@@ -132,7 +132,6 @@ class AttemptReconciler:
         if attempt.driver_ended is None:
             self._stop_in_ray(attempt)
         crash_point("lose: after Ray stopped it")
-        failure, message = liveness.attribute_failure(failure, message, attempt.placement, self.nodes)
         code = liveness.exit_code(log)
         lost = Ending(status=AttemptStatus.LOST, failure=failure, message=message, exit_code=code, log=log)
         self._end(attempt, lost, now)

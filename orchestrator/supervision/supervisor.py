@@ -1,7 +1,8 @@
 """The one loop: look, decide, apply. Nothing else starts, stops or gives up an attempt."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, islice
 
@@ -10,12 +11,14 @@ import structlog
 from jobs import kinds
 from orchestrator import db, lifecycle, scheduler, tokens
 from orchestrator.admission import fire
-from orchestrator.cluster import Refused, Unreachable
+from orchestrator.cluster import Cluster, Refused, Unreachable
 from orchestrator.crash_points import crash_point
+from orchestrator.observability.redact import Redactor
 from orchestrator.policies import dependencies, sweeps, usage
 from orchestrator.policies.liveness import Drivers
 from orchestrator.records import Attempt, Job
 from orchestrator.scheduler import Amount, Node, Plan, Preempt, Start
+from orchestrator.settings import Settings
 from orchestrator.states import Desired, Status
 from orchestrator.supervision.attempts import AttemptReconciler, claim_code
 from orchestrator.supervision.open_jobs import OpenJobs
@@ -30,12 +33,19 @@ UNREACHABLE = "waiting for Ray, which cannot be reached"
 
 
 @dataclass
-class Supervisor(AttemptReconciler):
+class Supervisor:
+    database: db.Database
+    cluster: Cluster
+    settings: Settings
+    redactor: Redactor
     clock: Callable[[], float] = time.time
+    raises: bool = False  # tests want to see what a step would only log
+    nodes: Sequence[Node] | None = None  # as last seen; None: Ray has not been reached yet, or no more
     last_step: float | None = None
     plan_seconds: Callable[[float], None] = lambda seconds: None  # told how long each plan took
     idle_since: float | None = None  # since when nobody waits for room
     open_jobs: OpenJobs = field(init=False)
+    attempts: AttemptReconciler = field(init=False)
     _usage: Mapping[tuple[str, str], Amount] = field(default_factory=dict)
     _usage_seen: float = -1e18
     _since: float = 0.0  # no deadline began before this: the server was away until then
@@ -44,7 +54,18 @@ class Supervisor(AttemptReconciler):
 
     def __post_init__(self) -> None:
         self.open_jobs = OpenJobs(self.database)
+        self.attempts = AttemptReconciler(self.database, self.cluster, self.settings, self.redactor)
         self.loop = Loop("supervisor", self._run, self.settings.step_seconds)
+
+    @contextmanager
+    def isolated(self, name: str) -> Iterator[None]:
+        """Let what goes wrong with one job or attempt hold up no other."""
+        try:
+            yield
+        except Exception:
+            if self.raises:
+                raise
+            log.exception("a decision failed", about=name)
 
     def _run(self) -> float:
         self.step()
@@ -105,7 +126,8 @@ class Supervisor(AttemptReconciler):
     def _reconcile_attempts(self, drivers: Drivers, now: float) -> None:
         for attempt in list(chain.from_iterable(self.open_jobs.holding.values())):
             with self.isolated(attempt.id):
-                self.reconcile(attempt, self.open_jobs.owners[attempt.job_id], drivers, now, self._since)
+                job = self.open_jobs.owners[attempt.job_id]
+                self.attempts.reconcile(attempt, job, drivers, self.nodes, now, self._since)
 
     # --- deadlines
 
@@ -147,9 +169,9 @@ class Supervisor(AttemptReconciler):
                         lifecycle.enqueue(connection, job, "requeued", "queued again after its back-off", now)
 
     def _reconcile_needs(
-        self, job: Job, verdict: dependencies.Met | dependencies.Unmet | dependencies.Unsatisfiable, now: float
+        self, job: Job, state: dependencies.Met | dependencies.Unmet | dependencies.Unsatisfiable, now: float
     ) -> None:
-        match verdict:
+        match state:
             case dependencies.Unsatisfiable(reason):
                 with self.database.write() as connection:
                     lifecycle.end(connection, job, "failed", reason, "upstream", now)
@@ -158,7 +180,7 @@ class Supervisor(AttemptReconciler):
             case dependencies.Met() if job.is_sweep:
                 self._finish_sweep(job, now)
             case dependencies.Met() if job.pinned is None:
-                pass  # archiver.py pins its references next
+                pass  # pinning.py pins its references next
             case dependencies.Met():
                 with self.database.write() as connection:
                     lifecycle.enqueue(connection, job, "ready", "all that it needs is there", now)
@@ -200,14 +222,14 @@ class Supervisor(AttemptReconciler):
         began = time.perf_counter()
         plan = scheduler.decide(
             scheduler.Snapshot(
-                queued=self.open_jobs.backlog,
                 held=list(chain.from_iterable(self.open_jobs.held.values())),
                 nodes=self.nodes,
                 policy=self.settings.policy,
                 usage=self._recent_usage(now),
                 now=now,
                 idle_since=self.idle_since,
-            )
+            ),
+            self.open_jobs.backlog,
         )
         self.plan_seconds(time.perf_counter() - began)
         self.idle_since = None if plan.somebody_waits_for_room else min(self.idle_since or now, now)
@@ -230,7 +252,7 @@ class Supervisor(AttemptReconciler):
             attempt = lifecycle.start(connection, job, start, claim_hash, now)
         crash_point("start: after the attempt's row")
         if attempt:
-            self.submit(job, attempt, now)
+            self.attempts.submit(job, attempt, now)
 
     def _apply_stop(self, stop: Preempt, now: float) -> None:
         with self.database.write() as connection:
@@ -239,7 +261,7 @@ class Supervisor(AttemptReconciler):
             lifecycle.preempt(connection, fresh, stop, now)
 
     def _explain_queued(self, waits: Sequence[tuple[Sequence[str], str]]) -> None:
-        """In turns: with a hundred thousand queued, the reason of each is as old as a few steps."""
+        """Explain a part in each step: with a hundred thousand queued, the reason of each is as old as a few steps."""
         count = sum(len(ids) for ids, _ in waits)
         begin = self._explained if self._explained < count else 0
         self._explained = begin + EXPLAINED

@@ -56,7 +56,7 @@ def test_a_place_is_free_once_ray_confirms_the_end(bench: Bench) -> None:
 
 
 def test_died_between_row_and_submission(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench.server.supervisor, "submit", lambda *_: None)
+    monkeypatch.setattr(bench.server.supervisor.attempts, "submit", lambda *_: None)
     (job,) = bench.submit(train())
     bench.step()
     assert bench.cluster.submissions == []
@@ -68,7 +68,7 @@ def test_died_between_row_and_submission(bench: Bench, monkeypatch: pytest.Monke
 
 
 def test_died_between_rays_acceptance_and_its_note(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench.server.supervisor, "_change", lambda *_, **__: None)
+    monkeypatch.setattr(bench.server.supervisor.attempts, "_change", lambda *_, **__: None)
     (job,) = bench.submit(train())
     bench.step()
     restarted(bench)
