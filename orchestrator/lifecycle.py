@@ -27,7 +27,7 @@ def move(
     data: dict[str, Any] | None = None,
     **changes: Any,
 ) -> bool:
-    """One guarded step and its event; False, and nothing done, when the job has moved on meanwhile."""
+    """Make one guarded step and its event; False, and nothing done, when the job has moved on meanwhile."""
     if not db.jobs.move(connection, job.id, transition, **changes):
         return False
     db.events.add(connection, job.id, transition, message, now=now, attempt=attempt, data=data)
@@ -35,7 +35,7 @@ def move(
 
 
 def end(connection: Connection, job: Job, transition: str, reason: str, failure: str | None, now: float) -> bool:
-    """The job's last step, counted."""
+    """Make the job's last step, counted."""
     number = job.attempt or None
     if not move(
         connection, job, transition, reason, now=now, attempt=number, reason=reason, failure=failure, ended=now
@@ -55,7 +55,7 @@ def enqueue(connection: Connection, job: Job, transition: str, message: str, now
 
 
 def start(connection: Connection, job: Job, decision: Start, claim_hash: str, now: float) -> Attempt | None:
-    """The attempt's row, before Ray hears of it: a crash in between is repaired from the row."""
+    """Add the attempt's row, before Ray hears of it: a crash in between is repaired from the row."""
     number = job.attempt + 1
     size: dict[str, Any] = {
         "workers": decision.workers,
@@ -101,7 +101,7 @@ def claimed(connection: Connection, job: Job, attempt: Attempt, host: str | None
 
 
 def _recovered_from(connection: Connection, attempt: Attempt) -> tuple[float, str] | None:
-    """When and of what the attempt before failed."""
+    """Return when and of what the attempt before failed."""
     before = [earlier for earlier in db.attempts.of_job(connection, attempt.job_id) if earlier.number < attempt.number]
     if not before or before[-1].failure is None or before[-1].ended is None:
         return None
@@ -110,7 +110,7 @@ def _recovered_from(connection: Connection, attempt: Attempt) -> tuple[float, st
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
-    """How an attempt ended, by its driver's result or by the supervisor's verdict."""
+    """How an attempt ended, by its driver's result or by the supervisor's assessment."""
 
     status: AttemptStatus
     failure: str | None = None
@@ -164,7 +164,7 @@ def _count(connection: Connection, job: Job, attempt: Attempt, ending: Ending, n
 
 
 def _move_on(connection: Connection, job: Job, attempts: list[Attempt], ending: Ending, now: float) -> None:
-    """What the end of its attempt means for the job: a success always counts, then what is wanted, then retry."""
+    """Move the job on at the end of its attempt: a success always counts, then what is wanted, then retry."""
     number = attempts[-1].number
     if ending.status == AttemptStatus.SUCCEEDED:
         end(connection, job, "succeeded", ending.message or "succeeded", None, now)
@@ -235,7 +235,7 @@ def _at_once(connection: Connection, job: Job, desired: Desired, reason: str, fa
 
 
 def retry_job(connection: Connection, job: Job, who: str, now: float) -> bool:
-    """A job that failed or was cancelled goes on, from its newest checkpoint and with all its budgets."""
+    """Let a job that failed or was cancelled go on, from its newest checkpoint and with all its budgets."""
     changes: dict[str, Any] = {"desired": Desired.RUN, "reason": None, "failure": None, "ended": None}
     changes |= {"archived": False, "not_before": None}
     if not move(connection, job, "retried", f"retried by {who}", now=now, **changes):

@@ -93,7 +93,7 @@ def forget(store: Store, job: Layout, *, after: int, attempt: int) -> None:
 
 
 def _remove(store: Store, key: CheckpointKey) -> None:
-    """COMMIT goes first: a crash in between leaves no checkpoint that only seems whole."""
+    """Remove COMMIT first: a crash in between leaves no checkpoint that only seems whole."""
     store.delete(key.commit)
     for info in list(store.list(key.prefix)):
         store.delete(info.key)

@@ -15,7 +15,7 @@ MANIFEST = "MANIFEST.json"
 
 
 def new_job_id(now: datetime) -> str:
-    """`<YYYYMMDDtHHMMSSz>-<random>`: ids sort by time."""
+    """Return `<YYYYMMDDtHHMMSSz>-<random>`: ids sort by time."""
     return f"{now.astimezone(UTC):%Y%m%dt%H%M%Sz}-{secrets.token_hex(3)}"
 
 
@@ -24,7 +24,7 @@ def job_root(project: str, job_name: str) -> str:
 
 
 def latest(project: str, job_name: str) -> str:
-    """A hint; the newest MANIFEST or final COMMIT is the truth."""
+    """Return the key of a hint; the newest MANIFEST or final COMMIT is the truth."""
     return f"{job_root(project, job_name)}LATEST.json"
 
 

@@ -58,7 +58,7 @@ def admit(
     source: str | None = None,
     once: bool = False,
 ) -> Admission:
-    """A job for each document, in their order, or a schedule. Raises SpecError with every problem, or Conflict.
+    """Return a job for each document, in their order, or a schedule. Raises SpecError with every problem, or Conflict.
 
     `once`: what is scheduled runs one time, now.
     """
@@ -105,7 +105,7 @@ def admit(
 
 
 def firing_jobs(connection: Connection, schedule: Schedule, scheduled: float, now: float) -> list[Admitted]:
-    """The jobs of one firing, each new. Raises SpecError when something that they need is not there any more."""
+    """Return the jobs of one firing, each new. Raises SpecError when something that they need is not there any more."""
     asker = Asker(project=schedule.project, owner=schedule.owner)
     jobs, specs = {}, {}
     for n, document in enumerate(schedule.documents):
@@ -122,7 +122,7 @@ def firing_jobs(connection: Connection, schedule: Schedule, scheduled: float, no
 def _expanded(
     connection: Connection, documents: Sequence[dict[str, Any]], project: str
 ) -> tuple[list[dict[str, Any]], dict[int, int]]:
-    """Each document, after a sweep's the jobs of its combinations; and the document that each comes from.
+    """Return each document, after a sweep's the jobs of its combinations; and the document that each comes from.
 
     A sweep that has not ended is not expanded anew: those of its jobs that have ended would run again.
     """
@@ -251,7 +251,7 @@ def _jobs(
 
 
 def _job(connection: Connection, spec: Spec, asker: Asker, now: float, source: str | None) -> tuple[Job, bool]:
-    """The unfinished job of this name if it has this spec, or a new one. What has a schedule runs once, now."""
+    """Return the unfinished job of this name if it has this spec, or a new one. What has a schedule runs once, now."""
     document = job_spec.dump(spec)
     template = digest(job_spec.parse(schedule_documents.without_schedule(document)))
     unfinished = db.jobs.unfinished_of_name(connection, asker.project, spec.name)
@@ -326,7 +326,7 @@ def _field(spec: Spec, need: Need) -> str:
 
 
 def _upstream(connection: Connection, need: Need, jobs: dict[str, tuple[Job, bool]], project: str) -> Job | str:
-    """The job that a name means, or why there is none: of this submission, unfinished, or the newest as wanted."""
+    """Return the job that a name means, or why there is none: of this submission, unfinished, or the newest as wanted."""
     if need.name in jobs:
         return jobs[need.name][0]
     unfinished = db.jobs.unfinished_of_name(connection, project, need.name)

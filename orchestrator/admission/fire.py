@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 
 def fire(database: db.Database, schedule: Schedule, now: float) -> None:
-    """Everything due of one schedule, firing by firing. The first that has to wait holds up those after it."""
+    """Decide everything due of one schedule, firing by firing. The first that has to wait holds up those after it."""
     last = min(schedule.considered, now)  # a clock set back decides again, and the rows of firings say what is done
     for firing in cron.due(schedule.name, schedule.timing, last, now):
         with database.write() as connection:
@@ -32,7 +32,7 @@ def fire(database: db.Database, schedule: Schedule, now: float) -> None:
 
 
 def _pass(connection: Connection, schedule: Schedule, considered: float, now: float) -> None:
-    """From here on only later firings count. After an outage beyond the horizon, that is no look back."""
+    """Count only later firings from here on. After an outage beyond the horizon, that is no look back."""
     considered = max(considered, now - cron.HORIZON)
     at = schedule_documents.next_at(replace(schedule, considered=considered))
     changes = {"considered": considered, "next_at": at, "reason": None}
@@ -62,7 +62,7 @@ def _fire(connection: Connection, schedule: Schedule, firing: Firing, now: float
 def make(
     connection: Connection, schedule: Schedule, scheduled: float, replaced: list[Job], now: float, at: float
 ) -> str | None:
-    """The jobs of a firing, in place of `replaced`; the id of the scheduled one, or None when the firing has been before."""
+    """Enter the jobs of a firing, in place of `replaced`; returns the id of the scheduled one, or None when the firing has been before."""
     try:
         admitted = admit.firing_jobs(connection, schedule, scheduled, now)
     except SpecError as error:
@@ -99,7 +99,7 @@ def _note(
     job_id: str | None,
     now: float,
 ) -> bool:
-    """The firing's row, its event and its count. False: this firing has been decided before."""
+    """Add the firing's row, its event and its count. False: this firing has been decided before."""
     firing = ScheduleFiring(
         project=schedule.project,
         schedule=schedule.name,

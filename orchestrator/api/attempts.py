@@ -105,7 +105,7 @@ def heartbeat(driver: Driver, server: Server) -> Reply:
 
 @router.post("/ticks")
 def ticks(body: wire.Ticks, driver: Driver, server: Server) -> Reply:
-    """Progress, and a heartbeat too: rank 0 may call while the driver waits."""
+    """Take progress, which is a heartbeat too: rank 0 may call while the driver waits."""
     now = server.clock()
     with server.database.write() as connection:
         job, attempt = _fresh(connection, driver)
@@ -181,7 +181,7 @@ def commit(body: wire.Commit, driver: Driver, server: Server) -> Reply:
 
 @router.post("/result")
 def result(body: wire.Result, driver: Driver, server: Server) -> Reply:
-    """How the attempt ended; the same again is fine."""
+    """Take how the attempt ended; the same again is fine."""
     crash_point("finish: before the result")
     failure, message = (body.failure or "user_code") if body.outcome == "failed" else None, body.message[:4000]
     if failure:
@@ -221,7 +221,7 @@ def _job(connection: Connection, attempt: Attempt) -> Job:
 
 
 def _fresh(connection: Connection, attempt: Attempt) -> tuple[Job, Attempt]:
-    """Both as they are inside this transaction."""
+    """Return both as they are inside this transaction."""
     fresh = db.attempts.by_id(connection, attempt.id)
     assert fresh is not None, "attempts are not deleted while a driver may call"
     return _job(connection, fresh), fresh

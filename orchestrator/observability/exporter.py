@@ -51,7 +51,7 @@ class Supervision(Protocol):
 
 
 def page(database: db.Database, process: ProcessMetrics, supervisor: Supervision, policy: Policy) -> bytes:
-    """All series as Prometheus reads them: what the process measured of itself, then what the database knows of jobs."""
+    """Return all series as Prometheus reads them: what the process measured of itself, then what the database knows of jobs."""
     registry = CollectorRegistry()
     registry.register(DatabaseCollector(database, supervisor, policy))
     return generate_latest(process.registry) + generate_latest(registry)
@@ -164,7 +164,7 @@ def _key(row: Mapping[str, str], labels: Iterable[str]) -> tuple[str, ...]:
 
 
 def _cumulated(edges: Iterable[float], own: Mapping[str, float]) -> list[tuple[str, float]]:
-    """Each bucket's count with those below it, as Prometheus wants them."""
+    """Return each bucket's count with those below it, as Prometheus wants them."""
     total, buckets = 0.0, []
     for edge in [*(str(float(edge)) for edge in edges), "+Inf"]:
         total += own.get(edge, 0.0)

@@ -15,7 +15,7 @@ class TimedStore:
 
     def __init__(self, store: Store, process_metrics: ProcessMetrics) -> None:
         self._store = store
-        self._telemetry = process_metrics
+        self._metrics = process_metrics
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._store, name)
@@ -37,10 +37,10 @@ class TimedStore:
                 self._failed(operation, error)
                 raise
             finally:
-                self._telemetry.store_seconds.labels(operation).observe(time.perf_counter() - began)
+                self._metrics.store_seconds.labels(operation).observe(time.perf_counter() - began)
 
         return timed
 
     def _failed(self, operation: str, error: StoreError) -> None:
         if not isinstance(error, NotFound):  # an answer, no failure
-            self._telemetry.store_errors.labels(operation, type(error).__name__).inc()
+            self._metrics.store_errors.labels(operation, type(error).__name__).inc()

@@ -16,7 +16,7 @@ def added(before: Mapping[str, Any] | None, ticks: Iterable[Mapping[str, Any]], 
             told = tick.get(name)
             if isinstance(told, Mapping):
                 sums[name] = _added_up(sums.get(name, {}), told)
-            else:
+            elif told is not None:  # a tick of another phase tells nothing of it
                 sums[name] = sums.get(name, 0.0) + _seconds(told)
     return sums
 

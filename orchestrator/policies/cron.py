@@ -35,7 +35,7 @@ class Firing:
 
 
 def problem(schedule: Schedule) -> str | None:
-    """What is wrong with its cron line or time zone, or None."""
+    """Say what is wrong with its cron line or time zone, or None."""
     fields = schedule.cron.split()
     if len(fields) != len(FIELDS):
         return f"cron: five fields are expected ({', '.join(FIELDS)}); got {len(fields)} in {schedule.cron!r}"
@@ -51,7 +51,7 @@ def problem(schedule: Schedule) -> str | None:
 
 
 def times(schedule: Schedule, after: float) -> Iterator[float]:
-    """Scheduled times later than `after`, rising."""
+    """Yield scheduled times later than `after`, rising."""
     zone = ZoneInfo(schedule.time_zone)
     last = after
     for moment in CronSim(schedule.cron, datetime.fromtimestamp(after, zone)):
@@ -62,7 +62,7 @@ def times(schedule: Schedule, after: float) -> Iterator[float]:
 
 
 def jitter(name: str, scheduled: float, longest: float) -> float:
-    """Seconds in [0, longest), the same on every replay."""
+    """Return seconds in [0, longest), the same on every replay."""
     if not longest:
         return 0.0
     digest = hashlib.sha256(f"{name}\0{scheduled:.0f}".encode()).digest()
@@ -70,7 +70,7 @@ def jitter(name: str, scheduled: float, longest: float) -> float:
 
 
 def coming(name: str, schedule: Schedule, after: float, count: int) -> list[Firing]:
-    """The next firings, each with its jitter."""
+    """Return the next firings, each with its jitter."""
     return [_tick(name, schedule, scheduled) for scheduled in islice(times(schedule, after), count)]
 
 
@@ -79,7 +79,7 @@ def _tick(name: str, schedule: Schedule, scheduled: float) -> Firing:
 
 
 def due(name: str, schedule: Schedule, last: float, now: float) -> list[Firing]:
-    """Every firing after `last` whose moment has come, the oldest first, with what its policy makes of it.
+    """Return every firing after `last` whose moment has come, the oldest first, with what its policy makes of it.
 
     None overtakes the one before it, whatever their jitters.
     """
@@ -117,5 +117,5 @@ def concurrency_decision(schedule: Schedule, running: Sequence[str]) -> Concurre
 
 
 def text(schedule: Schedule, scheduled: float) -> str:
-    """`${scheduled_time}`: ISO 8601 in the schedule's zone, such as 2026-11-25T02:00:00+09:00."""
+    """Return `${scheduled_time}`: ISO 8601 in the schedule's zone, such as 2026-11-25T02:00:00+09:00."""
     return datetime.fromtimestamp(round(scheduled), ZoneInfo(schedule.time_zone)).isoformat()

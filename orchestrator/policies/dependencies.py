@@ -48,7 +48,7 @@ def _became(need: Need) -> str:
 
 
 def cycle(needs: Mapping[str, Iterable[str]]) -> list[str] | None:
-    """The names around a circle of needs, or None."""
+    """Return the names around a circle of needs, or None."""
     try:
         TopologicalSorter({name: set(needed) for name, needed in needs.items()}).prepare()
     except CycleError as error:

@@ -1,4 +1,4 @@
-"""What is the matter with an attempt? Pure: its row, what Ray says, and the clock.
+"""Is an attempt alive? Pure: its row, what Ray says, and the clock.
 
 Ray's word alone is never the truth, and not reaching Ray means nothing: an attempt is lost when Ray says that
 its driver ended and no result came, or when the driver has been silent for too long.
@@ -82,7 +82,7 @@ def assess(attempt: Attempt, drivers: Drivers, settings: Settings, now: float, s
 
 
 def _unknown(attempt: Attempt, settings: Settings, now: float, since: float) -> Assessment:
-    """Ray has no such job. A head that was started again forgets them all, and its drivers die with it."""
+    """Assess one that Ray does not have. A head that was started again forgets them all, and its drivers die with it."""
     if attempt.started is None:
         return Submit() if attempt.stop_asked is None else Lost("lost", "stopped before it started")
     quiet = max(settings.result_grace, 3 * settings.heartbeat_seconds)
@@ -111,7 +111,7 @@ def _after_end(attempt: Attempt, driver: Driver, settings: Settings, now: float,
 
 
 def _short(message: str) -> str:
-    """Ray hands over the tail of the log: what it says first, and the log's last line, which names the error."""
+    """Shorten what Ray says, the tail of the log: keep what it says first, and the log's last line, which names the error."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     if not lines:
         return "no more"
@@ -120,7 +120,7 @@ def _short(message: str) -> str:
 
 
 def exit_code(message: str) -> int | None:
-    """The driver's, as Ray tells it."""
+    """Return the driver's exit code, as Ray tells it."""
     found = re.search(r"exit code:? (-?\d+)", message)
     return int(found[1]) if found else None
 
@@ -128,7 +128,7 @@ def exit_code(message: str) -> int | None:
 def attribute_failure(
     failure: str, message: str, placement: Collection[str], nodes: Sequence[Node] | None
 ) -> tuple[str, str]:
-    """Failure and message: what is lost together with a node is the node's fault. `nodes`: None, Ray is not reached."""
+    """Return failure and message: what is lost together with a node is the node's fault. `nodes`: None, Ray is not reached."""
     gone = sorted(set(placement) - {node.id for node in nodes}) if nodes else []
     return (
         ("node_lost", f"node {', '.join(gone)} is gone; {message}")

@@ -19,7 +19,7 @@ def without_schedule(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def at(document: dict[str, Any], timing: Timing | None, scheduled: float) -> dict[str, Any]:
-    """The document of one firing's job."""
+    """Return the document of one firing's job."""
     filled = _filled(without_schedule(document), cron.text(timing or Timing(cron="* * * * *"), scheduled))
     assert isinstance(filled, dict)
     return filled
@@ -34,7 +34,7 @@ def _filled(value: Any, text: str) -> Any:
 
 
 def timed_fields(value: Any, path: str = "") -> Iterator[str] | list[str]:
-    """Dotted fields whose text names the scheduled time."""
+    """Return the dotted fields whose text names the scheduled time."""
     if isinstance(value, dict):
         return [found for name, inner in value.items() for found in timed_fields(inner, f"{path}.{name}".strip("."))]
     if isinstance(value, list):
@@ -43,7 +43,7 @@ def timed_fields(value: Any, path: str = "") -> Iterator[str] | list[str]:
 
 
 def owners(specs: Iterable[Job], known: Mapping[str, Schedule]) -> dict[str, str]:
-    """Job name -> the schedule whose firings make it: its own, or that of a job it needs, near or far."""
+    """Return, by job name, the schedule whose firings make it: its own, or that of a job it needs, near or far."""
     specs = list(specs)
     found = {spec.name: spec.name for spec in specs if spec.schedule}
     made = {job: name for name, schedule in known.items() for job in (d["name"] for d in schedule.documents)}
@@ -65,7 +65,7 @@ def schedules(
     owner: str,
     now: float,
 ) -> list[Schedule]:
-    """Each schedule of a submission as it shall be."""
+    """Return each schedule of a submission as it shall be."""
     names = sorted(set(owners.values()))
     groups = {name: [job_spec.dump(spec) for spec in specs if owners[spec.name] == name] for name in names}
     return [_one(name, documents, known.get(name), project, owner, now) for name, documents in groups.items()]
@@ -93,7 +93,7 @@ def _one(
 
 
 def _attached(before: Schedule | None, given: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What follows the schedule from another submission stays, unless it came again."""
+    """Return what follows the schedule from another submission stays, unless it came again."""
     here = {document["name"] for document in given}
     if before is None:
         return []
@@ -121,7 +121,7 @@ def _new(
 def _changed(
     before: Schedule, documents: list[dict[str, Any]], attached: list[str], digest: str, now: float
 ) -> Schedule:
-    """The next version. Other times begin now: they were never missed."""
+    """Return the next version. Other times begin now: they were never missed."""
     after = replace(
         before, documents=documents, attached=attached, digest=digest, version=before.version + 1, updated=now
     )
@@ -138,6 +138,6 @@ def _timed(schedule: Schedule) -> Schedule:
 
 
 def next_at(schedule: Schedule) -> float | None:
-    """When its next firing comes."""
+    """Return when its next firing comes."""
     firings = cron.coming(schedule.name, schedule.timing, schedule.considered, 1)
     return firings[0].at if firings else None

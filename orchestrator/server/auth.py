@@ -1,4 +1,4 @@
-"""Who is asking? Bearer tokens: users' and the scraper's from the table, a driver's from its attempt."""
+"""Who calls? Bearer tokens: users' and the scraper's from the table, a driver's from its attempt."""
 
 from fastapi import HTTPException, Request
 
@@ -30,7 +30,7 @@ def bearer(request: Request) -> str:
 
 
 def known(request: Request) -> Token:
-    """Whoever has a token of the table. Looked up by hash, so that timing tells nothing about the token."""
+    """Return whoever has a token of the table. Looked up by hash, so that timing tells nothing about the token."""
     hash = tokens.digest(bearer(request))
     with server(request).database.read() as connection:
         token = db.tokens.by_hash(connection, hash)
@@ -47,7 +47,7 @@ def user(request: Request) -> Token:
 
 
 def driver(request: Request, attempt_id: str) -> Attempt:
-    """The driver of this very attempt. It may have been replaced: what that means is for the route to say."""
+    """Return the driver of this very attempt. It may have been replaced: what that means is for the route to say."""
     secret = bearer(request)
     with server(request).database.read() as connection:
         attempt = db.attempts.by_id(connection, attempt_id)

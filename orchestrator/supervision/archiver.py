@@ -72,7 +72,7 @@ class Archiver:
             self._run_task(self._archive_job, job)
 
     def _run_task(self, task: Callable[[T], None], record: T) -> None:
-        """A store that fails ends the round; anything else concerns one record and holds up no other."""
+        """Do one task. A store that fails ends the round; anything else concerns one record and holds up no other."""
         try:
             task(record)
         except StoreError:
@@ -124,6 +124,6 @@ class Archiver:
 
 
 def description(job: Job) -> str:
-    """job.yaml: the spec as admitted and what its references mean. It names secrets and never holds one."""
+    """Return job.yaml: the spec as admitted and what its references mean. It names secrets and never holds one."""
     head = {"project": job.project, "job_id": job.id, "owner": job.owner, "references": job.pinned or {}}
     return yaml.safe_dump({"spec": job.spec, **head}, sort_keys=False, allow_unicode=True)

@@ -91,7 +91,7 @@ class AttemptReconciler:
             crash_point("start: after the note of it")
 
     def _environment(self, attempt: Attempt) -> dict[str, str]:
-        """What a driver is started with. Ray shows it in plain text: the claim is good for one use and opens nothing."""
+        """Return what a driver is started with. Ray shows it in plain text: the claim is good for one use and opens nothing."""
         grace = self.settings.cancel_grace
         return {
             "GANWORKS_URL": self.settings.advertised,
@@ -127,7 +127,7 @@ class AttemptReconciler:
         return True
 
     def _lose(self, attempt: Attempt, failure: str, message: str, log: str, now: float) -> None:
-        """Stopped through Ray first, then lost; it keeps its place until Ray confirms or the reservation ends."""
+        """Stop it through Ray, then call it lost; it keeps its place until Ray confirms or the reservation ends."""
         crash_point("lose: before Ray stops it")
         if attempt.driver_ended is None:
             self._stop_in_ray(attempt)
@@ -153,5 +153,5 @@ class AttemptReconciler:
 
 
 def claim_code(settings: Settings, attempt_id: str) -> str:
-    """Derived, so that an attempt submitted twice after a crash carries one code, whichever driver comes first."""
+    """Derive the code, so that an attempt submitted twice after a crash carries one code, whichever driver comes first."""
     return tokens.derived(settings.token, "claim", attempt_id)

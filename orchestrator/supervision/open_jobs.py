@@ -30,7 +30,7 @@ class OpenJobs:
         self._is_new = True
 
     def look(self, grace: float, now: float) -> None:
-        """`grace`: as in asking.py."""
+        """Read what was touched since the last look. `grace`: as in policies/requests.py."""
         touched = self._touched.take()
         try:
             with self.database.read() as connection:
@@ -47,11 +47,11 @@ class OpenJobs:
             self._note(job, attempts.get(job.id, []), grace, now)
 
     def explained(self, job_id: str, reason: str) -> None:
-        """What the row says now, too; nothing else of it has changed."""
+        """Note what the row says now, too; nothing else of it has changed."""
         self.jobs[job_id] = self.jobs[job_id].evolve(reason=reason)
 
     def overdue(self, now: float) -> list[Job]:
-        """Queued jobs whose queue_timeout may be over. One that is still queued then comes again."""
+        """Return queued jobs whose queue_timeout may be over. One that is still queued then comes again."""
         due = []
         while self._overdue and self._overdue[0][0] < now:
             due.append(heapq.heappop(self._overdue))
@@ -90,6 +90,6 @@ class OpenJobs:
 
 
 def _leaves(job: Job, holding: Sequence[Attempt]) -> bool:
-    """An elastic job that has stopped for another size gets it once its own places are free: before that it would
+    """Decide whether its places are still to be given up: an elastic job that has stopped for another size gets it once its own places are free: before that it would
     start as small as it was."""
     return len(requests.sizes(job.parsed)) > 1 and any(attempt.status == AttemptStatus.STOPPED for attempt in holding)

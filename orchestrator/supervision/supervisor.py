@@ -81,7 +81,7 @@ class Supervisor:
         self._start_jobs(now)
 
     def _tell_time(self) -> float:
-        """The time; a gap since the last step means that this process slept, and every deadline begins anew."""
+        """Return the time; a gap since the last step means that this process slept, and every deadline begins anew."""
         now = self.clock()
         gap = None if self.last_step is None else now - self.last_step
         longest = max(self.settings.stalled_after / 4, 4 * self.settings.step_seconds)
@@ -100,7 +100,7 @@ class Supervisor:
         return drivers
 
     def _see_drivers(self) -> Drivers:
-        """Ray is asked only when an attempt holds something."""
+        """Ask Ray, only when an attempt holds something."""
         if not self.open_jobs.holding:
             return {}
         try:
@@ -186,7 +186,7 @@ class Supervisor:
                     lifecycle.enqueue(connection, job, "ready", "all that it needs is there", now)
 
     def _finish_sweep(self, job: Job, now: float) -> None:
-        """A sweep ends with the last of its jobs."""
+        """End a sweep with the last of its jobs."""
         names, mode = kinds.of(job.parsed).best(job.parsed)
         with self.database.write() as connection:
             children = []
@@ -214,7 +214,7 @@ class Supervisor:
     # --- starts
 
     def _start_jobs(self, now: float) -> None:
-        """After another look: what the step has done so far may have made room or added to the queue."""
+        """Plan after another look: what the step has done so far may have made room or added to the queue."""
         self.open_jobs.look(self.settings.cancel_grace, now)
         if self.nodes is None:
             self._explain_queued([(list(self.open_jobs.queued), UNREACHABLE)])
@@ -285,7 +285,7 @@ class Supervisor:
 
 
 def time_over(job: Job, attempts: Sequence[Attempt], now: float) -> tuple[str, str] | None:
-    """(failure, reason) when the job ran, or waited in the queue, for longer than its spec allows."""
+    """Return (failure, reason) when the job ran, or waited in the queue, for longer than its spec allows."""
     spec = job.parsed
     ran = sum(attempt.seconds(now) for attempt in attempts if not attempt.excused or attempt.is_live)
     if spec.timeout is not None and ran > spec.timeout:

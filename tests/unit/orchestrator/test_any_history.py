@@ -125,7 +125,7 @@ class AnyHistory(RuleBasedStateMachine):
         assert sum(attempt.workers * attempt.cpus_per_worker for attempt in held) <= 2
 
     @invariant()
-    def the_docket_is_what_the_database_says(self) -> None:
+    def what_is_kept_of_open_jobs_is_what_the_database_says(self) -> None:
         if not hasattr(self, "bench"):
             return
         supervisor = self.bench.server.supervisor

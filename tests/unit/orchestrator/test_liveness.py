@@ -1,4 +1,4 @@
-"""Verdicts on attempts, beyond what the scenarios of test_supervisor play."""
+"""Assessments of attempts, beyond what the scenarios of test_supervisor play."""
 
 from dataclasses import replace
 
@@ -27,7 +27,7 @@ ALIVE = replace(STARTING, status="RUNNING", started=NOW - 3, heartbeat=NOW - 1, 
 
 
 @pytest.mark.parametrize(
-    ("attempt", "drivers", "verdict"),
+    ("attempt", "drivers", "assessment"),
     [
         (ALIVE, {"job-1": RUNNING}, Fine()),
         (ALIVE, None, Fine()),
@@ -41,16 +41,16 @@ ALIVE = replace(STARTING, status="RUNNING", started=NOW - 3, heartbeat=NOW - 1, 
         (replace(ALIVE, stop_asked=NOW - 70), {"job-1": RUNNING}, Kill()),
     ],
 )
-def test_verdicts(attempt: Attempt, drivers: dict[str, Driver] | None, verdict: object) -> None:
-    assert assess(attempt, drivers, SETTINGS, NOW, since=0) == verdict
+def test_assessments(attempt: Attempt, drivers: dict[str, Driver] | None, assessment: object) -> None:
+    assert assess(attempt, drivers, SETTINGS, NOW, since=0) == assessment
 
 
 def test_what_ray_says_is_cut_to_what_matters() -> None:
     message = "Job failed with exit code 1, last available logs (truncated):\n  File x\n    y()\nValueError: no data\n"
     ended = replace(ALIVE, driver_ended=NOW - 10)
-    verdict = assess(ended, {"job-1": Driver(status="FAILED", message=message)}, SETTINGS, NOW, since=0)
-    assert isinstance(verdict, Lost)
-    assert verdict.message.endswith("Ray says FAILED: Job failed with exit code 1; ValueError: no data")
+    assessment = assess(ended, {"job-1": Driver(status="FAILED", message=message)}, SETTINGS, NOW, since=0)
+    assert isinstance(assessment, Lost)
+    assert assessment.message.endswith("Ray says FAILED: Job failed with exit code 1; ValueError: no data")
 
 
 def test_no_deadline_began_before_the_server_did() -> None:
@@ -60,7 +60,7 @@ def test_no_deadline_began_before_the_server_did() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "ended", "drivers", "verdict"),
+    ("status", "ended", "drivers", "assessment"),
     [
         ("SUCCEEDED", NOW - 1, {"job-1": GONE}, Release()),
         ("SUCCEEDED", NOW - 1, {}, Release()),
@@ -72,7 +72,7 @@ def test_no_deadline_began_before_the_server_did() -> None:
     ],
 )
 def test_places_are_kept_until_the_end_is_sure(
-    status: str, ended: float, drivers: dict[str, Driver] | None, verdict: object
+    status: str, ended: float, drivers: dict[str, Driver] | None, assessment: object
 ) -> None:
     attempt = replace(ALIVE, status=status, ended=ended, reserved_until=ended + 90)
-    assert assess_ended(attempt, drivers, NOW) == verdict
+    assert assess_ended(attempt, drivers, NOW) == assessment

@@ -68,6 +68,7 @@ def test_times_add_up_over_ticks_and_attempts(bench: Bench) -> None:
     (job,) = bench.submit(train(retry={"backoff": "1s"}))
     bench.step()
     driver = bench.driver(f"{job}-1")
+    driver.tick(phase="preparing", progress={"label": "packing", "done": 1})  # tells no times
     driver.tick(**TICK)
     driver.tick(**TICK)  # the same at the same time: a batch that came again
     bench.clock.now += 1
@@ -78,7 +79,7 @@ def test_times_add_up_over_ticks_and_attempts(bench: Bench) -> None:
     seen = scrape(bench)
     assert seen["train_seconds_total"] == {of(activity="data"): 3, of(activity="discriminator"): 6}
     assert seen["checkpoint_stall_seconds_total"] == {of(): 0.75}
-    assert len(bench.get(f"/api/v1/jobs/{job}/ticks").json()["ticks"]) == 3
+    assert len(bench.get(f"/api/v1/jobs/{job}/ticks").json()["ticks"]) == 4
 
 
 def test_the_series_of_a_generating_job(bench: Bench) -> None:
