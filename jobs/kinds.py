@@ -87,8 +87,7 @@ COMMON = (
 
 def _whole_groups(job: TrainJob) -> tuple[int, ...]:
     """Return the sizes at which every worker owns the same number of whole groups."""
-    groups = job.train.batch_size // job.train.group_size
-    return tuple(size for size in _bounds(job) if groups % size == 0)
+    return tuple(size for size in _bounds(job) if job.train.groups % size == 0)
 
 
 def _best_checkpoint(job: TrainJob) -> Best:

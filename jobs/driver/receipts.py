@@ -8,8 +8,8 @@ import json
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from jobs import digest
 from jobs.sinks import Written
-from jobs.storage import digest
 from jobs.storage.layout import Layout
 from jobs.storage.shards import Shard
 from jobs.store import AlreadyExists, Store

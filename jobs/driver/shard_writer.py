@@ -12,13 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from jobs import sinks
+from jobs import digest, sinks
 from jobs.driver.attempt import layout_of, store_of
 from jobs.driver.failures import Failed
 from jobs.driver.receipts import commit_shard
 from jobs.sinks import Record
 from jobs.specs.spec import GenerateJob, Sampling
-from jobs.storage import digest
 from jobs.storage.layout import CONFIG, WEIGHTS
 from jobs.storage.shards import Shard
 from jobs.store import Store, StoreError

@@ -84,7 +84,7 @@ def _choices(error: Any) -> str:
 
 def _split(spec: TrainJob) -> list[Problem]:
     """A rank owns whole groups: otherwise two workers would not compute what one does."""
-    groups = spec.train.batch_size // spec.train.group_size
+    groups = spec.train.groups
     sizes = spec.resources.sizes
     if any(groups % workers == 0 for workers in range(sizes.min, sizes.max + 1)):
         return []

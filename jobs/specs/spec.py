@@ -111,6 +111,11 @@ class Training(Part):
     def group_size(self) -> int:
         return self.group or min(32, self.batch_size)
 
+    @property
+    def groups(self) -> int:
+        """How many a batch has; a worker owns whole ones."""
+        return self.batch_size // self.group_size
+
     @model_validator(mode="after")
     def whole_groups(self) -> "Training":
         if self.batch_size % self.group_size:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from jobs.storage import digest
+from jobs import digest
 from jobs.storage.layout import COMMIT, CheckpointKey, Layout, parse_commit_key
 from jobs.store import NotFound, Store
 

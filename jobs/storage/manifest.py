@@ -10,7 +10,8 @@ from typing import Any, Literal, Protocol, TypeVar
 
 import yaml
 
-from jobs.storage import digest, layout
+from jobs import digest
+from jobs.storage import layout
 from jobs.storage.layout import Layout
 from jobs.store import AlreadyExists, NotFound, Store
 from jobs.wire import File, Message

@@ -9,12 +9,12 @@ from typing import Any
 from sqlalchemy import Connection
 
 from jobs import kinds
+from jobs.digest import of_json
 from jobs.specs import check, load
 from jobs.specs import spec as job_spec
 from jobs.specs.errors import Problem, SpecError, did_you_mean
 from jobs.specs.spec import Job as Spec
 from jobs.specs.spec import Need
-from jobs.storage.digest import of_json
 from jobs.storage.layout import new_job_id
 from orchestrator import db, scheduler
 from orchestrator.policies import cron, dependencies, requests, schedule_documents, sweeps

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from jobs.storage.digest import of_json
+from jobs.digest import of_json
 from orchestrator import db
 from orchestrator.admission.admit import Admission, Admitted, Conflict
 from orchestrator.records import Schedule

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from jobs.digest import of_json
 from jobs.specs import spec as job_spec
 from jobs.specs.spec import Job
 from jobs.specs.spec import Schedule as Timing
-from jobs.storage.digest import of_json
 from orchestrator.policies import cron
 from orchestrator.records import Schedule
 
