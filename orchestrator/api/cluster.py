@@ -1,11 +1,11 @@
 """The cluster: what it has, and what our attempts hold of it."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from fastapi import APIRouter
 
 from orchestrator import db, scheduler
+from orchestrator.api.answers import ClusterAnswer, NodeAnswer
 from orchestrator.api.jobs import Server, User
 from orchestrator.policies import requests
 from orchestrator.scheduler import Held, Node
@@ -15,7 +15,7 @@ router = APIRouter(prefix="/api/v1/cluster", tags=["cluster"])
 
 
 @router.get("")
-def cluster(user: User, server: Server) -> dict[str, Any]:
+def cluster(user: User, server: Server) -> ClusterAnswer:
     nodes = server.supervisor.nodes
     with server.database.read() as connection:
         held = db.attempts.unreleased(connection)
@@ -33,7 +33,7 @@ def cluster(user: User, server: Server) -> dict[str, Any]:
     }
 
 
-def _nodes(nodes: Sequence[Node], held: Sequence[Held]) -> list[dict[str, Any]]:
+def _nodes(nodes: Sequence[Node], held: Sequence[Held]) -> list[NodeAnswer]:
     free = {node.id: node for node in scheduler.unheld(nodes, held)}
     return [
         {

@@ -1,11 +1,11 @@
 """Pictures of some samples, as the job drew them on its way."""
 
 import re
-from typing import Any
 
 from fastapi import APIRouter, HTTPException, Response
 
 from jobs.store import NotFound
+from orchestrator.api.answers import GridAnswer, GridsAnswer
 from orchestrator.api.jobs import Server, User, find
 
 router = APIRouter(prefix="/api/v1/jobs/{job}/grids", tags=["grids"])
@@ -13,12 +13,12 @@ _FILE = re.compile(r"\d{12}\.png")
 
 
 @router.get("")
-def grids(job: str, user: User, server: Server) -> dict[str, Any]:
+def grids(job: str, user: User, server: Server) -> GridsAnswer:
     with server.database.read() as connection:
         found = find(connection, user, job)
     prefix = found.layout.grids_prefix
     files = [(info.key.removeprefix(prefix), info) for info in server.store.list(prefix)]
-    shown = [
+    shown: list[GridAnswer] = [
         {
             "file": file,
             "examples": int(file.removesuffix(".png")),

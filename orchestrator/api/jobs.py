@@ -11,6 +11,14 @@ from orchestrator import db, lifecycle
 from orchestrator.admission import submission
 from orchestrator.admission.admit import Admission, Asker, admit
 from orchestrator.api import views
+from orchestrator.api.answers import (
+    DryRunAnswer,
+    JobAnswer,
+    JobsAnswer,
+    PlannedJobAnswer,
+    SubmissionAnswer,
+    WholeJobAnswer,
+)
 from orchestrator.records import Job, Token
 from orchestrator.server import auth
 from orchestrator.server.state import ServerState
@@ -38,7 +46,7 @@ def find(connection: Connection, user: Token, id_or_name: str) -> Job:
 
 
 @router.post("", status_code=201)
-def submit(body: Submission, user: User, server: Server, response: Response) -> dict[str, Any]:
+def submit(body: Submission, user: User, server: Server, response: Response) -> SubmissionAnswer | DryRunAnswer:
     """All documents in one transaction. 201: something new; 200: all of it was there; 409: a name is taken."""
     if body.dry_run:
         return _dry_run(body, user, server, response)
@@ -79,11 +87,13 @@ def _admit(connection: Connection, body: Submission, user: Token, server: Server
     return admit(connection, body.documents, asker, server.settings, nodes, now, body.source, body.once)
 
 
-def _dry_run(body: Submission, user: Token, server: ServerState, response: Response) -> dict[str, Any]:
+def _dry_run(body: Submission, user: Token, server: ServerState, response: Response) -> DryRunAnswer:
     response.status_code = 200
     with server.database.read() as connection:
         admission = _admit(connection, body, user, server, server.clock())
-    jobs = [{**views.job(server, each.job), "spec": each.job.spec, "is_new": each.is_new} for each in admission.jobs]
+    jobs: list[PlannedJobAnswer] = [
+        {**views.job(server, each.job), "spec": each.job.spec, "is_new": each.is_new} for each in admission.jobs
+    ]
     return {"dry_run": True, "jobs": jobs, "schedules": [views.schedule(each) for each in admission.schedules]}
 
 
@@ -95,7 +105,7 @@ def list_jobs(
     name: str | None = None,
     kind: str | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-) -> dict[str, Any]:
+) -> JobsAnswer:
     """Newest first; `status`, `name` and `kind` take several values with commas."""
     with server.database.read() as connection:
         found = db.jobs.page(connection, user.project, limit, status=status and status.upper(), name=name, kind=kind)
@@ -104,7 +114,7 @@ def list_jobs(
 
 
 @router.get("/{job}")
-def get_job(job: str, user: User, server: Server) -> dict[str, Any]:
+def get_job(job: str, user: User, server: Server) -> WholeJobAnswer:
     with server.database.read() as connection:
         found = find(connection, user, job)
         return views.whole_job(
@@ -117,18 +127,18 @@ def get_job(job: str, user: User, server: Server) -> dict[str, Any]:
 
 
 @router.post("/{job}/cancel")
-def cancel(job: str, user: User, server: Server) -> dict[str, Any]:
+def cancel(job: str, user: User, server: Server) -> JobAnswer:
     """Its driver takes a last checkpoint; a job that does not run ends at once. Fine if it has ended."""
     return _want(job, user, server, Desired.CANCEL, f"cancelled by {user.owner}")
 
 
 @router.post("/{job}/suspend")
-def suspend(job: str, user: User, server: Server) -> dict[str, Any]:
+def suspend(job: str, user: User, server: Server) -> JobAnswer:
     """A checkpoint, then rest until `resume`."""
     return _want(job, user, server, Desired.SUSPEND, f"suspended by {user.owner}")
 
 
-def _want(job: str, user: Token, server: ServerState, desired: Desired, reason: str) -> dict[str, Any]:
+def _want(job: str, user: Token, server: ServerState, desired: Desired, reason: str) -> JobAnswer:
     with server.database.write() as connection:
         found = find(connection, user, job)
         for each in _with_its_jobs(connection, found):
@@ -145,7 +155,7 @@ def _with_its_jobs(connection: Connection, job: Job) -> list[Job]:
 
 
 @router.post("/{job}/resume")
-def resume(job: str, user: User, server: Server) -> dict[str, Any]:
+def resume(job: str, user: User, server: Server) -> JobAnswer:
     with server.database.write() as connection:
         found = find(connection, user, job)
         if found.status == Status.SUSPENDED:
@@ -159,7 +169,7 @@ def resume(job: str, user: User, server: Server) -> dict[str, Any]:
 
 
 @router.post("/{job}/retry")
-def retry(job: str, user: User, server: Server) -> dict[str, Any]:
+def retry(job: str, user: User, server: Server) -> JobAnswer:
     """A job that failed or was cancelled goes on from its newest checkpoint, with all its budgets anew."""
     with server.database.write() as connection:
         found = find(connection, user, job)
@@ -175,7 +185,7 @@ def retry(job: str, user: User, server: Server) -> dict[str, Any]:
 
 
 @router.delete("/{job}")
-def delete(job: str, user: User, server: Server) -> dict[str, Any]:
+def delete(job: str, user: User, server: Server) -> JobAnswer:
     """The record of a job that has ended. Its data, its events and its logs stay in the bucket."""
     with server.database.write() as connection:
         found = find(connection, user, job)

@@ -1,12 +1,13 @@
 """The log of an attempt's driver: Ray's while it has it, the bucket's copy afterwards."""
 
 import gzip
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query
 
 from jobs.store import NotFound
 from orchestrator import db
+from orchestrator.api.answers import LogAnswer
 from orchestrator.api.jobs import Server, User, find
 from orchestrator.cluster import Refused, Unreachable
 from orchestrator.records import Attempt, Job
@@ -23,7 +24,7 @@ def logs(
     attempt: int | None = None,
     offset: Annotated[int, Query(ge=0)] = 0,
     limit: Annotated[int, Query(ge=1, le=1 << 22)] = 1 << 18,
-) -> dict[str, Any]:
+) -> LogAnswer:
     """Characters [offset, offset + limit); `complete` once there is nothing more to come after them."""
     with server.database.read() as connection:
         found = find(connection, user, job)

@@ -1,6 +1,6 @@
 """Schedules: look at them, their coming and past firings; trigger, suspend, resume, delete. A submission makes them."""
 
-from typing import Annotated, Any
+from typing import Annotated, cast
 
 from fastapi import APIRouter, HTTPException, Query
 from sqlalchemy import Connection
@@ -9,9 +9,20 @@ from jobs.specs.errors import did_you_mean
 from orchestrator import db
 from orchestrator.admission import fire
 from orchestrator.api import views
+from orchestrator.api.answers import (
+    ComingAnswer,
+    ComingFiring,
+    HistoryAnswer,
+    JobAnswer,
+    ScheduleAnswer,
+    ScheduleEventAnswer,
+    SchedulesAnswer,
+    WholeScheduleAnswer,
+)
 from orchestrator.api.jobs import Server, User, find
 from orchestrator.policies import cron
 from orchestrator.records import Job, Schedule, ScheduleFiring, Token
+from orchestrator.server.state import ServerState
 
 router = APIRouter(prefix="/api/v1/schedules", tags=["schedules"])
 
@@ -25,31 +36,31 @@ def find_schedule(connection: Connection, user: Token, name: str) -> Schedule:
 
 
 @router.get("")
-def list_schedules(user: User, server: Server) -> dict[str, Any]:
+def list_schedules(user: User, server: Server) -> SchedulesAnswer:
     with server.database.read() as connection:
         return {"schedules": [views.schedule(each) for each in db.schedules.of_project(connection, user.project)]}
 
 
 @router.get("/{name}")
-def get_schedule(name: str, user: User, server: Server) -> dict[str, Any]:
+def get_schedule(name: str, user: User, server: Server) -> WholeScheduleAnswer:
     with server.database.read() as connection:
         schedule = find_schedule(connection, user, name)
         events = db.schedules.events(connection, user.project, name, limit=100)
     return {
         **views.schedule(schedule),
         "documents": schedule.documents,
-        "events": [{**vars(event)} for event in events],
+        "events": [cast(ScheduleEventAnswer, {**vars(event)}) for event in events],
     }
 
 
 @router.get("/{name}/next")
-def coming(name: str, user: User, server: Server, count: Annotated[int, Query(ge=1, le=1000)] = 5) -> dict[str, Any]:
+def coming(name: str, user: User, server: Server, count: Annotated[int, Query(ge=1, le=1000)] = 5) -> ComingAnswer:
     """The coming firings, each with its jitter. A suspended schedule shows those it would have."""
     with server.database.read() as connection:
         schedule = find_schedule(connection, user, name)
     after = max(schedule.considered, server.clock())
     firings = cron.coming(name, schedule.timing, after, count)
-    shown = [
+    shown: list[ComingFiring] = [
         {"scheduled_time": firing.scheduled, "at": firing.at, "text": cron.text(schedule.timing, firing.scheduled)}
         for firing in firings
     ]
@@ -57,7 +68,7 @@ def coming(name: str, user: User, server: Server, count: Annotated[int, Query(ge
 
 
 @router.get("/{name}/history")
-def history(name: str, user: User, server: Server, all: bool = False) -> dict[str, Any]:
+def history(name: str, user: User, server: Server, all: bool = False) -> HistoryAnswer:
     """Past firings, newest first: as many of each end as the schedule's `history` says, or all."""
     with server.database.read() as connection:
         schedule = find_schedule(connection, user, name)
@@ -85,7 +96,7 @@ def _within(
 
 
 @router.post("/{name}/trigger", status_code=201)
-def trigger(name: str, user: User, server: Server) -> dict[str, Any]:
+def trigger(name: str, user: User, server: Server) -> JobAnswer:
     """Fire once more, now. `forbid` and `replace` hold for it too; a suspended schedule may be triggered."""
     now = server.clock()
     with server.database.write() as connection:
@@ -103,18 +114,18 @@ def trigger(name: str, user: User, server: Server) -> dict[str, Any]:
 
 
 @router.post("/{name}/suspend")
-def suspend(name: str, user: User, server: Server) -> dict[str, Any]:
+def suspend(name: str, user: User, server: Server) -> ScheduleAnswer:
     """No firings until `resume`; jobs that run go on."""
     return _set(name, user, server, True)
 
 
 @router.post("/{name}/resume")
-def resume(name: str, user: User, server: Server) -> dict[str, Any]:
+def resume(name: str, user: User, server: Server) -> ScheduleAnswer:
     """Firings from now on: those of the rest are not caught up."""
     return _set(name, user, server, False)
 
 
-def _set(name: str, user: Token, server: Any, suspended: bool) -> dict[str, Any]:
+def _set(name: str, user: Token, server: ServerState, suspended: bool) -> ScheduleAnswer:
     now = server.clock()
     with server.database.write() as connection:
         schedule = find_schedule(connection, user, name)
@@ -126,16 +137,17 @@ def _set(name: str, user: Token, server: Any, suspended: bool) -> dict[str, Any]
 
 
 def _switch(connection: Connection, schedule: Schedule, suspended: bool, user: Token, now: float) -> None:
-    changes: dict[str, Any] = {"suspended": suspended, "considered": now, "reason": None}
     firings = cron.coming(schedule.name, schedule.timing, now, 1)
-    changes["next_at"] = firings[0].at if firings else None
-    db.schedules.change(connection, schedule.project, schedule.name, **changes)
+    next_at = firings[0].at if firings else None
+    db.schedules.change(
+        connection, schedule.project, schedule.name, suspended=suspended, considered=now, reason=None, next_at=next_at
+    )
     word = "suspended" if suspended else "resumed"
     db.schedules.note(connection, schedule.project, schedule.name, word, f"{word} by {user.owner}", now=now)
 
 
 @router.delete("/{name}")
-def delete(name: str, user: User, server: Server) -> dict[str, Any]:
+def delete(name: str, user: User, server: Server) -> ScheduleAnswer:
     """No more firings; its jobs and their data stay."""
     with server.database.write() as connection:
         schedule = find_schedule(connection, user, name)

@@ -1,15 +1,24 @@
 """What routes show of jobs: no hash, no claim, no token."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import cast
 
+from orchestrator.api.answers import (
+    AttemptAnswer,
+    EventAnswer,
+    FiringAnswer,
+    JobAnswer,
+    JsonObject,
+    ScheduleAnswer,
+    WholeJobAnswer,
+)
 from orchestrator.records import Attempt, Event, Job, Need, Schedule, ScheduleFiring, Tick
 from orchestrator.server.state import ServerState
 
 _ATTEMPT_HIDES = {"claim_hash", "nonce_hash", "token_hash", "position"}
 
 
-def job(server: ServerState, job: Job, tick: Tick | None = None) -> dict[str, Any]:
+def job(server: ServerState, job: Job, tick: Tick | None = None) -> JobAnswer:
     return {
         "id": job.id,
         "name": job.name,
@@ -33,13 +42,13 @@ def job(server: ServerState, job: Job, tick: Tick | None = None) -> dict[str, An
         "archived": job.archived,
         "labels": job.spec.get("labels", {}),
         "output": server.store.locate(job.layout.prefix),
-        "tick": tick and shown_tick(tick),
+        "tick": shown_tick(tick) if tick else None,
     }
 
 
 def whole_job(
     server: ServerState, record: Job, tick: Tick | None, attempts: Sequence[Attempt], needs: Sequence[Need]
-) -> dict[str, Any]:
+) -> WholeJobAnswer:
     return {
         **job(server, record, tick),
         "spec": record.spec,
@@ -53,23 +62,23 @@ def whole_job(
     }
 
 
-def attempt(attempt: Attempt, now: float) -> dict[str, Any]:
+def attempt(attempt: Attempt, now: float) -> AttemptAnswer:
     shown = {name: value for name, value in vars(attempt).items() if name not in _ATTEMPT_HIDES}
-    return {**shown, "seconds": attempt.seconds(now)}
+    return cast(AttemptAnswer, {**shown, "seconds": attempt.seconds(now)})
 
 
-def event(event: Event) -> dict[str, Any]:
-    return dict(vars(event))
+def event(event: Event) -> EventAnswer:
+    return cast(EventAnswer, dict(vars(event)))
 
 
-def shown_tick(tick: Tick) -> dict[str, Any]:
+def shown_tick(tick: Tick) -> JsonObject:
     """A tick as it was posted, with its number, attempt and time."""
     return {**tick.data, "seq": tick.seq, "attempt": tick.attempt, "time": tick.time}
 
 
-def schedule(schedule: Schedule) -> dict[str, Any]:
+def schedule(schedule: Schedule) -> ScheduleAnswer:
     timing = schedule.timing
-    return {
+    shown = {
         "name": schedule.name,
         "project": schedule.project,
         "owner": schedule.owner,
@@ -82,8 +91,10 @@ def schedule(schedule: Schedule) -> dict[str, Any]:
         "jobs": [document["name"] for document in schedule.documents],
         **timing.model_dump(mode="json", exclude={"suspend"}),
     }
+    return cast(ScheduleAnswer, shown)
 
 
-def schedule_firing(firing: ScheduleFiring, job: Job | None) -> dict[str, Any]:
+def schedule_firing(firing: ScheduleFiring, job: Job | None) -> FiringAnswer:
     shown = {name: value for name, value in vars(firing).items() if name not in ("project", "schedule")}
-    return {**shown, "status": job and job.status, "failure": job and job.failure, "ended": job and job.ended}
+    told = {"status": job and job.status, "failure": job and job.failure, "ended": job and job.ended}
+    return cast(FiringAnswer, {**shown, **told})

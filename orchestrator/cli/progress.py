@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from orchestrator.api.answers import JobAnswer, WholeJobAnswer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,11 +21,12 @@ class Progress:
     step: Mapping[str, Any] = field(default_factory=dict)  # of preparing or uploading: label, done, total, unit
 
 
-def of(job: Mapping[str, Any]) -> Progress:
+def of(job: "JobAnswer | WholeJobAnswer") -> Progress:
     """Return what a job of the API's answers tells; its result goes before its last tick."""
     from jobs import kinds
 
-    kind, tick, result = kinds.KINDS.get(job["kind"]), job.get("tick") or {}, result_of(job)
+    tick: Mapping[str, Any] = job.get("tick") or {}
+    kind, result = kinds.KINDS.get(job["kind"]), result_of(job)
     if kind is None:
         return Progress(phase=tick.get("phase"))
     unit, stats = kind.unit, tick.get("stats") or {}
@@ -43,7 +47,7 @@ def of(job: Mapping[str, Any]) -> Progress:
     )
 
 
-def places(job: Mapping[str, Any]) -> list[tuple[str, str]]:
+def places(job: "JobAnswer | WholeJobAnswer") -> list[tuple[str, str]]:
     """Return where the parts of a job's output are: label, URI."""
     from jobs import kinds
 
@@ -52,7 +56,8 @@ def places(job: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(name, result[name]) for name in names if result.get(name)]
 
 
-def result_of(job: Mapping[str, Any]) -> dict[str, Any]:
+def result_of(job: "JobAnswer | WholeJobAnswer") -> Mapping[str, Any]:
     """Return what the attempt that ended the job said of it."""
-    results = [attempt.get("result") or {} for attempt in job.get("attempts", ())]
+    attempts = cast("WholeJobAnswer", job).get("attempts", [])  # a list of jobs does not tell them
+    results = [attempt.get("result") or {} for attempt in attempts]
     return results[-1] if results else {}

@@ -1,13 +1,17 @@
 """The end of a run: what was made, how fast, and where everything is."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli import progress
 from orchestrator.cli.output import duration, note, print_table, size
 from orchestrator.cli.progress import result_of
 
+if TYPE_CHECKING:
+    from orchestrator.api.answers import WholeJobAnswer
 
-def print_results(jobs: list[dict[str, Any]]) -> None:
+
+def print_results(jobs: "Sequence[WholeJobAnswer]") -> None:
     """A table of jobs, then the places of their outputs; failures with their reason."""
     print_table(
         ("job", "kind", "status", "done", "rate", "losses", "shards", "bytes", "took"), [_row(job) for job in jobs]
@@ -21,7 +25,7 @@ def print_results(jobs: list[dict[str, Any]]) -> None:
             note(f"{job['name']}: {job.get('failure') or job['status'].lower()}: {job.get('reason') or ''}".rstrip())
 
 
-def _row(job: dict[str, Any]) -> tuple[Any, ...]:
+def _row(job: "WholeJobAnswer") -> tuple[Any, ...]:
     told, result = progress.of(job), result_of(job)
     done = f"{told.done:,} {told.unit} {told.verb}" if told.done else None
     rate = f"{told.rate:,.0f} {told.unit}/s" if told.rate else None
