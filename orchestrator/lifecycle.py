@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from orchestrator import db
 from orchestrator.policies import retry
-from orchestrator.records import Attempt, Job
+from orchestrator.records import Attempt, Job, Json
 from orchestrator.scheduler import Preempt, Start
 from orchestrator.settings import Settings
 from orchestrator.states import ACTIVE, TRANSITIONS, AttemptStatus, Desired, Status
@@ -24,7 +24,7 @@ def move(
     *,
     now: float,
     attempt: int | None = None,
-    data: dict[str, Any] | None = None,
+    data: Json | None = None,
     **changes: Any,
 ) -> bool:
     """Make one guarded step and its event; False, and nothing done, when the job has moved on meanwhile."""
@@ -50,8 +50,9 @@ def end(connection: Connection, job: Job, transition: str, reason: str, failure:
 
 
 def enqueue(connection: Connection, job: Job, transition: str, message: str, now: float) -> bool:
-    changes: dict[str, Any] = {"queued": now, "not_before": None, "reason": None, "desired": Desired.RUN}
-    return move(connection, job, transition, message, now=now, **changes)
+    return move(
+        connection, job, transition, message, now=now, queued=now, not_before=None, reason=None, desired=Desired.RUN
+    )
 
 
 def start(connection: Connection, job: Job, decision: Start, claim_hash: str, now: float) -> Attempt | None:
@@ -115,7 +116,7 @@ class Ending:
     status: AttemptStatus
     failure: str | None = None
     message: str = ""
-    data: dict[str, Any] | None = None
+    data: Json | None = None
     exit_code: int | None = None
     log: str = ""  # the end of the driver's, for the rules of `retry`
 
@@ -194,8 +195,10 @@ def _retry(connection: Connection, job: Job, attempts: list[Attempt], ending: En
         db.attempts.change(connection, attempts[-1].id, excused=True)
     message = f"attempt {number} ended: {why}; next one in {decision.at - now:.0f} s"
     data = {"failure": ending.failure, "at": decision.at}
-    changes: dict[str, Any] = {"not_before": decision.at, "reason": message, "desired": Desired.RUN}
-    move(connection, job, "retrying", message, now=now, attempt=number, data=data, **changes)
+    move(
+        connection, job, "retrying", message, now=now, attempt=number, data=data,
+        not_before=decision.at, reason=message, desired=Desired.RUN,
+    )  # fmt: skip
 
 
 def want(connection: Connection, job: Job, desired: Desired, reason: str, failure: str | None, now: float) -> bool:
@@ -228,17 +231,20 @@ def preempt(connection: Connection, job: Job, decision: Preempt, now: float) -> 
 
 def _at_once(connection: Connection, job: Job, desired: Desired, reason: str, failure: str | None, now: float) -> bool:
     if desired == Desired.SUSPEND:
-        changes: dict[str, Any] = {"desired": desired, "reason": reason}
-        return job.status != Status.SUSPENDED and move(connection, job, "suspended", reason, now=now, **changes)
+        if job.status == Status.SUSPENDED:
+            return False
+        return move(connection, job, "suspended", reason, now=now, desired=desired, reason=reason)
     db.jobs.change(connection, job.id, desired=desired)
     return end(connection, job, "cancelled" if desired == Desired.CANCEL else "failed", reason, failure, now)
 
 
 def retry_job(connection: Connection, job: Job, who: str, now: float) -> bool:
     """Let a job that failed or was cancelled go on, from its newest checkpoint and with all its budgets."""
-    changes: dict[str, Any] = {"desired": Desired.RUN, "reason": None, "failure": None, "ended": None}
-    changes |= {"archived": False, "not_before": None}
-    if not move(connection, job, "retried", f"retried by {who}", now=now, **changes):
+    moved = move(
+        connection, job, "retried", f"retried by {who}", now=now, desired=Desired.RUN, reason=None, failure=None,
+        ended=None, archived=False, not_before=None,
+    )  # fmt: skip
+    if not moved:
         return False
     db.attempts.excuse(connection, job.id)
     return True

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from jobs.specs import check, spec, strict_yaml
 from jobs.specs.errors import Problem, SpecError, did_you_mean
-from jobs.specs.spec import Job
+from jobs.specs.spec import Job, Plain
 from jobs.specs.strict_yaml import Document
 
 _REFERENCE = re.compile(r"\$\{([a-z_]+(?:\.[A-Za-z0-9_-]+)?)\}")
@@ -85,7 +85,7 @@ def _load_document(document: Document, parameters: Mapping[str, str], folder: Pa
     return with_absolute_paths(job, folder) if folder else job
 
 
-def parse(value: dict[str, Any]) -> Job:
+def parse(value: Plain) -> Job:
     """A job from plain data; pydantic's errors in our words, with did-you-mean."""
     if "kind" not in value:
         raise SpecError([Problem(path="kind", message=f"is missing; choices: {', '.join(spec.KINDS)}")])
@@ -98,7 +98,7 @@ def parse(value: dict[str, Any]) -> Job:
         raise SpecError(_explain(error, spec.KINDS[kind], value)) from None
 
 
-def _explain(error: ValidationError, model: type[BaseModel], value: dict[str, Any]) -> list[Problem]:
+def _explain(error: ValidationError, model: type[BaseModel], value: Plain) -> list[Problem]:
     found: dict[str, Problem] = {}
     for detail in error.errors(include_url=False):
         path = _real_path(detail["loc"], value, missing=detail["type"] == "missing")
@@ -123,7 +123,7 @@ def _real_path(loc: tuple[str | int, ...], value: Any, missing: bool) -> tuple[s
     return tuple(path)
 
 
-def _message(detail: dict[str, Any], path: tuple[str | int, ...], model: type[BaseModel]) -> str:
+def _message(detail: Mapping[str, Any], path: tuple[str | int, ...], model: type[BaseModel]) -> str:
     kind, got = detail["type"], detail.get("input")
     if kind == "extra_forbidden":
         return f"unknown field{did_you_mean(str(path[-1]), _fields(model, path[:-1]))}"
@@ -167,7 +167,7 @@ def _is_model(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
-def substitute(value: dict[str, Any], parameters: Mapping[str, str]) -> dict[str, Any]:
+def substitute(value: Plain, parameters: Mapping[str, str]) -> Plain:
     """`${params.NAME}` replaced; `parameters` (from -p) replace whole scalars of `params`.
 
     `${scheduled_time}` stays: it is known when the schedule fires.
@@ -258,7 +258,7 @@ def with_absolute_paths(job: Job, folder: Path) -> Job:
     return spec.parse(document)
 
 
-def local_data(document: dict[str, Any], at: str = "") -> dict[str, dict[str, Any]]:
+def local_data(document: Plain, at: str = "") -> dict[str, Plain]:
     """Every `{source: path}` of a document that names a path on this machine, by its place (`train.evaluate.reference`)."""
     found = {}
     for name, value in document.items():

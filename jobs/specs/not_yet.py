@@ -6,7 +6,7 @@ One row is one field. When a field comes to life, its row goes.
 from typing import Any
 
 from jobs.specs.errors import Problem
-from jobs.specs.spec import Job, dump
+from jobs.specs.spec import Job, Plain, dump
 
 # Dotted field -> what to do instead; a field counts when it is set to something other than its default.
 NOT_YET = {
@@ -48,7 +48,7 @@ def unsupported(spec: Job) -> list[Problem]:
     return problems
 
 
-def _get(document: dict[str, Any], path: str) -> Any:
+def _get(document: Plain, path: str) -> Any:
     value: Any = document
     for step in path.split("."):
         value = value.get(step) if isinstance(value, dict) else None

@@ -23,6 +23,7 @@ class Part(BaseModel):
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Scalar = str | int | float | bool | None
+Plain = dict[str, Any]  # a job as plain data, as YAML and JSON have it: not checked yet, or dumped
 
 
 class SecretRef(Part):
@@ -312,12 +313,12 @@ def kind_of(cls: type[Job]) -> str:
 KINDS: dict[str, type[Job]] = {kind_of(cls): cls for cls in (TrainJob, GenerateJob, EvaluateJob)}
 
 
-def dump(spec: Job) -> dict[str, Any]:
+def dump(spec: Job) -> Plain:
     """Return a spec as plain JSON; `parse` reads it back to an equal one."""
     return spec.model_dump(mode="json", by_alias=True, exclude_defaults=True) | {"kind": spec.kind, "name": spec.name}
 
 
-def parse(document: dict[str, Any]) -> Job:
+def parse(document: Plain) -> Job:
     """Return a job from plain JSON. Raises pydantic.ValidationError, or ValueError for an unknown kind."""
     kind = document.get("kind")
     if kind not in KINDS:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Connection
 
@@ -14,7 +13,7 @@ from jobs.specs import check, load
 from jobs.specs import spec as job_spec
 from jobs.specs.errors import Problem, SpecError, did_you_mean
 from jobs.specs.spec import Job as Spec
-from jobs.specs.spec import Need
+from jobs.specs.spec import Need, Plain
 from jobs.storage.layout import new_job_id
 from orchestrator import db, scheduler
 from orchestrator.policies import cron, dependencies, requests, schedule_documents, sweeps
@@ -50,7 +49,7 @@ class Asker:
 
 def admit(
     connection: Connection,
-    documents: Sequence[dict[str, Any]],
+    documents: Sequence[Plain],
     asker: Asker,
     settings: Settings,
     nodes: Sequence[Node] | None,
@@ -119,14 +118,12 @@ def firing_jobs(connection: Connection, schedule: Schedule, scheduled: float, no
     return [Admitted(job=job, needs=tuple(needs[name]), is_new=True) for name, (job, _) in jobs.items()]
 
 
-def _expanded(
-    connection: Connection, documents: Sequence[dict[str, Any]], project: str
-) -> tuple[list[dict[str, Any]], dict[int, int]]:
+def _expanded(connection: Connection, documents: Sequence[Plain], project: str) -> tuple[list[Plain], dict[int, int]]:
     """Return each document, after a sweep's the jobs of its combinations; and the document that each comes from.
 
     A sweep that has not ended is not expanded anew: those of its jobs that have ended would run again.
     """
-    found: list[tuple[int, dict[str, Any]]] = []
+    found: list[tuple[int, Plain]] = []
     for number, document in enumerate(documents):
         found.append((number, document))
         wrong = sweeps.problem(document)
@@ -156,7 +153,7 @@ def _gather(
             needs[spec.name] = [(jobs[name][0].id, "finished") for name in mine]
 
 
-def _parse(documents: Sequence[dict[str, Any]]) -> tuple[dict[int, Spec], list[Problem]]:
+def _parse(documents: Sequence[Plain]) -> tuple[dict[int, Spec], list[Problem]]:
     specs: dict[int, Spec] = {}
     problems: list[Problem] = []
     if not documents:

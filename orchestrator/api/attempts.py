@@ -16,7 +16,7 @@ from orchestrator import db, lifecycle, tokens
 from orchestrator.crash_points import crash_point
 from orchestrator.lifecycle import Ending
 from orchestrator.policies import counter_sums, liveness
-from orchestrator.records import Attempt, Job
+from orchestrator.records import Attempt, Job, Json
 from orchestrator.server import auth
 from orchestrator.server.state import ServerState
 from orchestrator.states import AttemptStatus, Desired
@@ -203,7 +203,7 @@ def result(body: wire.Result, driver: Driver, server: Server) -> Reply:
     return Reply()
 
 
-def _summary(server: ServerState, job: Job, body: wire.Result) -> dict[str, Any]:
+def _summary(server: ServerState, job: Job, body: wire.Result) -> Json:
     """Return what the result says of its job, held to what the job's kind may say."""
     summary = _understood(kinds.of(job.parsed).summary.model_validate, body.data)
     return server.redactor.values(summary.plain())

@@ -1,12 +1,13 @@
 """Jobs: submit, list, look at, cancel, suspend, resume, retry, delete."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
+from jobs.specs.spec import Plain
 from orchestrator import db, lifecycle
 from orchestrator.admission import submission
 from orchestrator.admission.admit import Admission, Asker, admit
@@ -30,7 +31,7 @@ Server = Annotated[ServerState, Depends(auth.server)]
 
 
 class Submission(BaseModel):
-    documents: list[dict[str, Any]] = Field(max_length=1000)
+    documents: list[Plain] = Field(max_length=1000)
     key: str | None = Field(default=None, min_length=1, max_length=200)
     dry_run: bool = False
     source: str | None = Field(default=None, max_length=1 << 20)

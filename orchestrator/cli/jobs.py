@@ -12,6 +12,7 @@ from orchestrator.cli.progress import result_of
 from orchestrator.cli.target import Target
 
 if TYPE_CHECKING:
+    from jobs.specs.spec import Plain
     from orchestrator.api.answers import AttemptAnswer, JobAnswer, WholeJobAnswer
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="a YAML file, or the name of a shipped example")]
@@ -25,7 +26,7 @@ def register(app: typer.Typer) -> None:
     app.command("list")(list_jobs)
 
 
-def documents(file: str, parameters: list[str] | None, *, data_is_here: bool = False) -> list[dict[str, Any]]:
+def documents(file: str, parameters: list[str] | None, *, data_is_here: bool = False) -> "list[Plain]":
     """A spec file as plain documents. Raises CliError with every problem of the file.
 
     data_is_here: the jobs run on this machine, so that local data must be there.
@@ -92,7 +93,7 @@ def _is_here(target: Target) -> bool:
         return False
 
 
-def _refuse_local_paths(specs: list[dict[str, Any]], target: Target) -> None:
+def _refuse_local_paths(specs: "list[Plain]", target: Target) -> None:
     """A path on this machine means nothing to a server elsewhere."""
     from jobs.specs.load import local_data
 

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.db.tables import jobs, schedule_events, schedule_ticks, schedules
-from orchestrator.records import Job, Schedule, ScheduleEvent, ScheduleFiring
+from orchestrator.records import Job, Json, Schedule, ScheduleEvent, ScheduleFiring
 from orchestrator.states import Status
 
 
@@ -101,7 +101,7 @@ def note(
     message: str,
     *,
     now: float,
-    data: dict[str, Any] | None = None,
+    data: Json | None = None,
 ) -> None:
     values = {"project": project, "schedule": name, "time": now, "type": type, "message": message, "data": data}
     connection.execute(insert(schedule_events).values(**values))

@@ -7,7 +7,7 @@ its ticks (counter_sums.py) stand in the job's row and take the place of what th
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Protocol
+from typing import Protocol
 
 from prometheus_client import generate_latest
 from prometheus_client.core import (
@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 from jobs import kinds
 from orchestrator import __version__, db
 from orchestrator.observability.process_metrics import ProcessMetrics
-from orchestrator.records import Attempt, Job, Schedule, Tick
+from orchestrator.records import Attempt, Job, Json, Schedule, Tick
 from orchestrator.scheduler import Node, Policy
 
 J = ("project", "job_name", "job_id")
@@ -232,12 +232,12 @@ def _jobs(seen: Seen) -> Iterator[Metric]:
     yield from _told(ticked)
 
 
-def _summed(job: Job, tick: Tick) -> dict[str, Any]:
+def _summed(job: Job, tick: Tick) -> Json:
     """Return the tick's fields and its time, the sums over all ticks in the place of what the newest one says."""
     return tick.data | (job.totals or {}) | {"time": tick.time}
 
 
-def _told(ticked: Iterable[tuple[Job, dict[str, Any]]]) -> Iterable[Metric]:
+def _told(ticked: Iterable[tuple[Job, Json]]) -> Iterable[Metric]:
     """Return every series that some kind of job has, with what the jobs of these ticks tell."""
     rows = {kind.name: kind.all_series for kind in kinds.KINDS.values()}
     families = {

@@ -6,7 +6,7 @@ from typing import Any
 
 from jobs.digest import of_json
 from jobs.specs import spec as job_spec
-from jobs.specs.spec import Job
+from jobs.specs.spec import Job, Plain
 from jobs.specs.spec import Schedule as Timing
 from orchestrator.policies import cron
 from orchestrator.records import Schedule
@@ -14,11 +14,11 @@ from orchestrator.records import Schedule
 SCHEDULED_TIME = "${scheduled_time}"
 
 
-def without_schedule(document: dict[str, Any]) -> dict[str, Any]:
+def without_schedule(document: Plain) -> Plain:
     return {name: value for name, value in document.items() if name != "schedule"}
 
 
-def at(document: dict[str, Any], timing: Timing | None, scheduled: float) -> dict[str, Any]:
+def at(document: Plain, timing: Timing | None, scheduled: float) -> Plain:
     """Return the document of one firing's job."""
     filled = _filled(without_schedule(document), cron.text(timing or Timing(cron="* * * * *"), scheduled))
     assert isinstance(filled, dict)
@@ -71,9 +71,7 @@ def schedules(
     return [_one(name, documents, known.get(name), project, owner, now) for name, documents in groups.items()]
 
 
-def _one(
-    name: str, given: list[dict[str, Any]], before: Schedule | None, project: str, owner: str, now: float
-) -> Schedule:
+def _one(name: str, given: list[Plain], before: Schedule | None, project: str, owner: str, now: float) -> Schedule:
     itself = [document for document in given if document["name"] == name]
     followers = [document for document in given if document["name"] != name]
     if itself:
@@ -92,7 +90,7 @@ def _one(
     return _changed(before, documents, attached, digest, now)
 
 
-def _attached(before: Schedule | None, given: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _attached(before: Schedule | None, given: list[Plain]) -> list[Plain]:
     """Return what follows the schedule from another submission stays, unless it came again."""
     here = {document["name"] for document in given}
     if before is None:
@@ -101,7 +99,7 @@ def _attached(before: Schedule | None, given: list[dict[str, Any]]) -> list[dict
 
 
 def _new(
-    name: str, documents: list[dict[str, Any]], attached: list[str], digest: str, project: str, owner: str, now: float
+    name: str, documents: list[Plain], attached: list[str], digest: str, project: str, owner: str, now: float
 ) -> Schedule:
     suspended = bool(documents[0]["schedule"].get("suspend", False))
     return Schedule(
@@ -118,9 +116,7 @@ def _new(
     )
 
 
-def _changed(
-    before: Schedule, documents: list[dict[str, Any]], attached: list[str], digest: str, now: float
-) -> Schedule:
+def _changed(before: Schedule, documents: list[Plain], attached: list[str], digest: str, now: float) -> Schedule:
     """Return the next version. Other times begin now: they were never missed."""
     after = replace(
         before, documents=documents, attached=attached, digest=digest, version=before.version + 1, updated=now

@@ -8,6 +8,7 @@ from typing import Any
 
 from jobs import series
 from jobs.specs.errors import Problem
+from jobs.specs.spec import Plain
 from orchestrator.records import Attempt, Job, Tick
 from orchestrator.states import Status
 
@@ -38,7 +39,7 @@ def problem(document: Mapping[str, Any]) -> Problem | None:
     return Problem(path=f"matrix.{fixed[0]}", message="cannot vary in a matrix") if fixed else None
 
 
-def children(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+def children(document: Mapping[str, Any]) -> list[Plain]:
     """Return the documents of the combinations, the last field varying fastest; `sweep-0`, `sweep-1` …"""
     matrix = document["matrix"]
     plain = {name: value for name, value in document.items() if name != "matrix"}
@@ -51,7 +52,7 @@ def children(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     return made
 
 
-def _with(value: Any, path: Sequence[str], new: Any) -> dict[str, Any]:
+def _with(value: Any, path: Sequence[str], new: Any) -> Plain:
     """The same mapping with one dotted field set."""
     here = dict(value) if isinstance(value, dict) else {}
     return here | {path[0]: _with(here.get(path[0]), path[1:], new) if len(path) > 1 else new}
