@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from jobs.datasets import prepare
 from jobs.driver import retrying
@@ -24,6 +24,8 @@ from jobs.storage.layout import CheckpointKey
 from jobs.store import Store
 from jobs.wire import Claim, Command, Preparing, Progress, TrainEnd, TrainTick
 from trainers import loop
+from trainers.hooks import Command as LoopCommand
+from trainers.hooks import NoHooks
 
 Row = dict[str, Any]  # of stats.jsonl: a tick's fields, `time` and `attempt`
 QUIET = 1.0  # seconds between two reports of the same preparation
@@ -120,22 +122,6 @@ def _throttled(report: Callable[..., None]) -> Callable[..., None]:
     return sometimes
 
 
-class NoHooks:
-    """The hooks of every rank but the first."""
-
-    def tick(self, tick: loop.Tick) -> str:
-        return Command.CONTINUE
-
-    def checkpoint(self, folder: Path, examples: int) -> None:
-        pass
-
-    def grid(self, path: Path, examples: int) -> None:
-        pass
-
-    def rolled_back(self, examples: int) -> None:
-        pass
-
-
 class RankZeroHooks:
     """Rank 0's hooks: ticks to the orchestrator, checkpoints, grids and stats to the store."""
 
@@ -152,7 +138,7 @@ class RankZeroHooks:
         self._grids: list[Future[None]] = []
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="grids")
 
-    def tick(self, tick: loop.Tick) -> str:
+    def tick(self, tick: loop.Tick) -> LoopCommand:
         self._first = self._first or tick
         self.rate = _rate(self._first, tick)
         with self._lock:
@@ -163,7 +149,7 @@ class RankZeroHooks:
         if command == Command.STALE:  # another attempt has this job: whatever we would still write is not wanted
             print("this attempt is stale; leaving", flush=True)
             os._exit(0)
-        return command
+        return cast(LoopCommand, command.value)
 
     def _tell_findings(self, tick: loop.Tick) -> None:
         """Post an event when a finding begins; off the loop's thread, since it waits for the orchestrator."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 # Files of a checkpoint and of a model's folder, as `trainers` writes them; a test holds both sides to the same names.
-COMMIT, STATE, AVERAGE = "COMMIT.json", "state.json", "average.safetensors"
+COMMIT, STATE, AVERAGE = "COMMIT.json", "state.json", "average-generator.safetensors"
 WEIGHTS, CONFIG = "generator.safetensors", "config.json"
 MANIFEST = "MANIFEST.json"
 
