@@ -39,8 +39,8 @@ def test_what_the_loop_understands_is_a_command() -> None:
 
 def test_files_have_one_name_on_both_sides() -> None:
     assert (layout.COMMIT, layout.STATE) == (checkpoint.COMMIT, checkpoint.STATE)
-    assert f"{checkpoint.AVERAGE}.safetensors" == layout.AVERAGE
-    assert (layout.WEIGHTS, layout.CONFIG) == (sampling.WEIGHTS, sampling.CONFIG)
+    assert f"{checkpoint.AVERAGE}{sampling.weights_file('generator')}" == layout.AVERAGE
+    assert (sampling.weights_file("generator"), sampling.CONFIG) == (layout.WEIGHTS, layout.CONFIG)
 
 
 def test_what_json_does_not_have_becomes_null_when_a_message_is_made() -> None:
