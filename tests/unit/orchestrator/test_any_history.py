@@ -18,7 +18,7 @@ from orchestrator.supervision.open_jobs import OpenJobs
 NAMES = ("a", "b", "c")
 
 
-def lanes(backlog: Backlog) -> object:
+def classes(backlog: Backlog) -> object:
     """All that a plan sees of the queue, order included."""
     return {
         line: ([place[:3] for place in found.heads], [[job.job_id for job in place[3].jobs] for place in found.heads])
@@ -134,7 +134,7 @@ class AnyHistory(RuleBasedStateMachine):
             open_jobs.look(supervisor.settings.cancel_grace, self.bench.clock.now)
         for name in ("jobs", "attempts", "holding", "held", "owners", "queued", "waiting"):
             assert getattr(kept, name) == getattr(fresh, name), name
-        assert lanes(kept.backlog) == lanes(fresh.backlog)
+        assert classes(kept.backlog) == classes(fresh.backlog)
 
     def teardown(self) -> None:
         """With Ray back and all drivers silent, everything comes to its end."""
