@@ -7,23 +7,43 @@ import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import ray
 import ray.data
+from pydantic import JsonValue
 
-from jobs import sinks
+from jobs import sinks, wire
+from jobs.driver import ray_session
 from jobs.driver import receipts as receipt_files
+from jobs.driver.attempt import layout_of, store_of
 from jobs.driver.failures import Failed, named
-from jobs.driver.orchestrator_client import Claim, Line
-from jobs.specs.spec import GenerateJob, Resources, parse
+from jobs.driver.orchestrator_client import OrchestratorClient
+from jobs.specs.spec import GenerateJob, Resources
 from jobs.storage import shards
-from jobs.storage.layout import Layout
-from jobs.storage.manifest import card, publish, published
+from jobs.storage.layout import MANIFEST, Layout
+from jobs.storage.manifest import Manifest, card, head, publish, published
 from jobs.storage.shards import Shard
-from jobs.store import Store, open_store
+from jobs.store import Store
+from jobs.wire import Claim, Command, GenerateSummary, GenerateTick, PinnedModel, ShardEnd, Shards
 
 POLL = 1.0  # seconds between two ticks
+
+
+class Lineage(wire.Message):
+    """What a data set was made from."""
+
+    model: PinnedModel
+
+
+class GenerateManifest(Manifest):
+    kind: Literal["generate"] = "generate"
+    samples: int
+    shards: int
+    format: str
+    samples_per_shard: int
+    sampling: dict[str, JsonValue]
+    lineage: Lineage
 
 
 class Stopped(Exception):
@@ -40,7 +60,7 @@ def _where(asked: Resources) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value}
 
 
-class Totals:
+class CounterSums:
     """What all shard writers have done so far in this attempt."""
 
     def __init__(self) -> None:
@@ -60,11 +80,11 @@ class Totals:
 class _Worker:
     """The actor that Ray Data keeps: a ShardWriter behind rows."""
 
-    def __init__(self, claim: Claim, put_if_absent: bool, device: str, totals: Any) -> None:
+    def __init__(self, claim: Claim, put_if_absent: bool, device: str, sums: Any) -> None:
         from jobs.driver.shard_writer import ShardWriter
 
         def report(samples: int, written: int, busy: dict[str, float]) -> None:
-            totals.add.remote(samples, written, busy)
+            sums.add.remote(samples, written, busy)
 
         self.writer = ShardWriter(claim, put_if_absent, device, report)
 
@@ -72,55 +92,60 @@ class _Worker:
         # An exception would have Ray Data give up with a page of its own frames: a named failure comes back as a row.
         try:
             receipt = self.writer.write(Shard(**{key: int(row[key]) for key in ("number", "of", "start", "stop")}))
-            return {"shard": receipt["shard"], "failure": "", "message": ""}
+            end = ShardEnd(shard=receipt.shard)
         except Exception as error:
             failed = named(error)
-            return {"shard": int(row["number"]), "failure": failed.failure, "message": failed.message}
+            end = ShardEnd(shard=int(row["number"]), failure=failed.failure, message=failed.message)
+        return end.model_dump()
 
 
-def run(claim: Claim, line: Line, home: Path) -> tuple[str, dict[str, Any]]:
-    """One attempt; returns (outcome, data). Raises Failed, StoreError or Stale."""
-    spec = parse(claim.spec)
+def run(claim: Claim, client: OrchestratorClient, home: Path) -> wire.Result:
+    """Run one attempt. Raises Failed, StoreError or Stale."""
+    ray_session.join(client)
+    spec = claim.spec
     assert isinstance(spec, GenerateJob)
     assert spec.samples is not None
-    store = open_store(claim.store["uri"], env=claim.store.get("env"))
-    job = Layout(project=claim.project, job_name=claim.job_name, job_id=claim.job_id)
-    if manifest := published(store, job, line):
-        return "succeeded", summary(store, job, manifest)
+    store, job = store_of(claim), layout_of(claim)
+    if manifest := published(store, job, client, GenerateManifest):
+        return wire.result("succeeded", summary(store, job, manifest))
     planned = shards.plan(spec.samples, spec.output.samples_per_shard)
     done = [info.key for info in store.list(job.receipts_prefix)]
     todo = shards.missing(planned, done)
     if done:
-        line.event("restored", f"{len(planned) - len(todo)} of {len(planned)} shards are there already")
+        client.event("restored", f"{len(planned) - len(todo)} of {len(planned)} shards are there already")
     try:
-        _write(claim, spec, store, line, planned, todo)
+        _write(claim, spec, store, client, planned, todo)
     except Stopped:
-        return ("cancelled" if line.command == "cancel" else "stopped"), {}
-    return "succeeded", summary(store, job, _publish(claim, spec, store, job, line, planned))
+        return wire.result("cancelled" if client.command == Command.CANCEL else "stopped")
+    manifest = _publish(claim, spec, store, job, client, planned)
+    return wire.result("succeeded", summary(store, job, manifest))
 
 
-def _write(claim: Claim, spec: GenerateJob, store: Store, line: Line, planned: list[Shard], todo: list[Shard]) -> None:
+def _write(
+    claim: Claim, spec: GenerateJob, store: Store, client: OrchestratorClient, planned: list[Shard], todo: list[Shard]
+) -> None:
     if not todo:
         return
     ray.data.DataContext.get_current().enable_progress_bars = False
-    totals = ray.remote(num_cpus=0)(Totals).remote()
+    sums = ray.remote(num_cpus=0)(CounterSums).remote()
     gpus = claim.gpus_per_worker
     rows = ray.data.from_items([asdict(shard) for shard in todo], override_num_blocks=len(todo))
     receipts = rows.map(
         _Worker,
-        fn_constructor_args=(claim, store.probe().put_if_absent, "cuda" if gpus else "cpu", totals),
+        fn_constructor_args=(claim, store.probe().put_if_absent, "cuda" if gpus else "cpu", sums),
         concurrency=claim.workers,  # a pool of fixed size: what plan() gave, no more and no less
         num_cpus=claim.cpus_per_worker,
         num_gpus=gpus or None,
         **_where(spec.resources),
     )
-    ticker = _Ticker(spec, line, totals, planned, todo)
+    ticker = _Ticker(spec, client, sums, planned, todo)
     try:
         for row in receipts.iter_rows():
-            if row["failure"]:
-                raise Failed(row["failure"], f"shard {row['shard']}: {row['message']}")
+            end = ShardEnd.model_validate(row)
+            if end.failure:
+                raise Failed(end.failure, f"shard {end.shard}: {end.message}")
             ticker.shard_done()
-            if line.command in ("checkpoint_and_stop", "cancel", "stale"):
+            if client.command != Command.CONTINUE:
                 raise Stopped
     finally:
         ticker.stop()
@@ -129,16 +154,18 @@ def _write(claim: Claim, spec: GenerateJob, store: Store, line: Line, planned: l
 class _Ticker(threading.Thread):
     """Posts progress once a second, whatever the main thread waits for."""
 
-    def __init__(self, spec: GenerateJob, line: Line, totals: Any, planned: list[Shard], todo: list[Shard]) -> None:
+    def __init__(
+        self, spec: GenerateJob, client: OrchestratorClient, sums: Any, planned: list[Shard], todo: list[Shard]
+    ) -> None:
         super().__init__(name="ticker", daemon=True)
-        self.line, self.totals, self.total = line, totals, spec.samples or 0
+        self.client, self.sums, self.total = client, sums, spec.samples or 0
         self.before = self.total - sum(shard.count for shard in todo)
-        self.shards = {"total": len(planned), "done": len(planned) - len(todo)}
+        self.planned, self.done = len(planned), len(planned) - len(todo)
         self.began, self.over, self.last = time.monotonic(), threading.Event(), (-1, -1)
         self.start()
 
     def shard_done(self) -> None:
-        self.shards["done"] += 1
+        self.done += 1
 
     def stop(self) -> None:
         self.over.set()
@@ -150,46 +177,45 @@ class _Ticker(threading.Thread):
             self._post()
 
     def _post(self) -> None:
-        samples, written, busy = ray.get(self.totals.read.remote())
-        if (samples, self.shards["done"]) == self.last:
+        samples, written, busy = ray.get(self.sums.read.remote())
+        if (samples, self.done) == self.last:
             return  # a tick says that something moved: the watchdog relies on it
-        self.last = (samples, self.shards["done"])
+        self.last = (samples, self.done)
         seconds = time.monotonic() - self.began
         rate = samples / seconds
         done = min(self.before + samples, self.total)
-        self.line.tick(
-            {
-                "phase": "generating",
-                "samples": done,
-                "total": self.total,
-                "seconds": seconds,
-                "rate": rate,
-                "eta": (self.total - done) / rate if rate else None,
-                "shards": {**self.shards, "missing": self.shards["total"] - self.shards["done"]},
-                "written_bytes": written,
-                "busy_seconds": busy,
-            }
+        self.client.tick(
+            GenerateTick(
+                samples=done,
+                total_samples=self.total,
+                seconds=seconds,
+                samples_per_second=rate,
+                eta=(self.total - done) / rate if rate else None,
+                shards=Shards(total=self.planned, done=self.done, missing=self.planned - self.done),
+                written_bytes=written,
+                busy_seconds=busy,
+            )
         )
 
 
 def _publish(
-    claim: Claim, spec: GenerateJob, store: Store, job: Layout, line: Line, planned: list[Shard]
-) -> dict[str, Any]:
+    claim: Claim, spec: GenerateJob, store: Store, job: Layout, client: OrchestratorClient, planned: list[Shard]
+) -> GenerateManifest:
     receipts = receipt_files.read_all(store, [info.key for info in store.list(job.receipts_prefix)])
     receipt_files.check_complete(receipts, planned)
     files = receipt_files.files_of(receipts)
     _remove_orphans(store, job, {file.key for file in files})
     model = claim.references["model"]
-    about = {
-        "kind": "generate",
-        "samples": spec.samples,
-        "shards": len(planned),
-        "format": spec.output.format,
-        "samples_per_shard": spec.output.samples_per_shard,
-        "sampling": spec.sampling.model_dump(mode="json"),
-        "lineage": {"model": model},
-    }
-    return publish(store, job, line, files=files, about=about, readme=_readme(spec, job, model))
+    manifest = GenerateManifest(
+        **head(job, files),
+        samples=spec.samples or 0,
+        shards=len(planned),
+        format=spec.output.format,
+        samples_per_shard=spec.output.samples_per_shard,
+        sampling=spec.sampling.model_dump(mode="json"),
+        lineage=Lineage(model=model),
+    )
+    return publish(store, job, client, manifest, _readme(spec, job, model))
 
 
 def _remove_orphans(store: Store, job: Layout, named: set[str]) -> None:
@@ -199,7 +225,7 @@ def _remove_orphans(store: Store, job: Layout, named: set[str]) -> None:
             store.delete(info.key)
 
 
-def _readme(spec: GenerateJob, job: Layout, model: dict[str, Any]) -> str:
+def _readme(spec: GenerateJob, job: Layout, model: PinnedModel) -> str:
     files = sinks.get(spec.output.format).data_files
     header = {
         "tags": ["synthetic", "gan"],
@@ -207,19 +233,19 @@ def _readme(spec: GenerateJob, job: Layout, model: dict[str, Any]) -> str:
     }
     text = (
         f"{spec.samples:,} synthetic samples, made by ganworks with seed {spec.sampling.seed} from the generator "
-        f"`{model['uri']}` (sha256 `{model['sha256']}`).\n\nSample i depends on the seed and i alone. "
-        f"The files are `{files}`; `MANIFEST.json` and `SHA256SUMS` have every file's digest.\n\n"
+        f"`{model.uri}` (sha256 `{model.sha256}`).\n\nSample i depends on the seed and i alone. "
+        f"The files are `{files}`; `{MANIFEST}` and `SHA256SUMS` have every file's digest.\n\n"
         f'```python\nfrom datasets import load_dataset\n\nload_dataset("path/to/this/folder")\n```'
     )
     return card(header, job.job_name, text)
 
 
-def summary(store: Store, job: Layout, manifest: dict[str, Any]) -> dict[str, Any]:
-    """What the job's result says."""
-    return {
-        "output": store.locate(job.prefix),
-        "data": store.locate(job.data_prefix),
-        "samples": manifest["samples"],
-        "shards": manifest["shards"],
-        "bytes": sum(file["size"] for file in manifest["files"]),
-    }
+def summary(store: Store, job: Layout, manifest: GenerateManifest) -> GenerateSummary:
+    """Return what the job's result says."""
+    return GenerateSummary(
+        output=store.locate(job.prefix),
+        data=store.locate(job.data_prefix),
+        samples=manifest.samples,
+        shards=manifest.shards,
+        bytes=manifest.bytes,
+    )

@@ -7,7 +7,9 @@ from jobs.specs import spec as job_spec
 from jobs.storage.layout import Layout
 from orchestrator.states import ACTIVE, ATTEMPT_LIVE, ENDED, Status
 
-_parsed: dict[str, job_spec.AnyJob] = {}  # a spec never changes under its id
+Json = dict[str, Any]  # a JSON column: written as typed messages, read by name
+
+_parsed: dict[str, job_spec.Job] = {}  # a spec never changes under its id
 _PARSED_KEPT = 20_000
 
 
@@ -20,10 +22,10 @@ class Job:
     queue: str
     priority: int
     owner: str
-    spec: dict[str, Any]
+    spec: job_spec.Plain
     spec_digest: str
     source: str | None = None
-    pinned: dict[str, Any] | None = None
+    pinned: Json | None = None
     status: str
     desired: str
     reason: str | None = None
@@ -36,7 +38,7 @@ class Job:
     not_before: float | None = None
     started: float | None = None
     ended: float | None = None
-    totals: dict[str, Any] | None = None
+    totals: Json | None = None
     described: bool = False
     archived: bool = False
 
@@ -44,7 +46,7 @@ class Job:
         return replace(self, **changes)
 
     @property
-    def parsed(self) -> job_spec.AnyJob:
+    def parsed(self) -> job_spec.Job:
         if self.id not in _parsed:
             if len(_parsed) >= _PARSED_KEPT:
                 _parsed.clear()
@@ -105,7 +107,7 @@ class Attempt:
     reserved_until: float | None = None
     released: float | None = None
     commit_sha256: str | None = None
-    result: dict[str, Any] | None = None
+    result: Json | None = None
     archived: bool = False
 
     @property
@@ -135,7 +137,7 @@ class Event:
     time: float
     type: str
     message: str
-    data: dict[str, Any] | None
+    data: Json | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +146,7 @@ class Tick:
     job_id: str
     attempt: int
     time: float
-    data: dict[str, Any]
+    data: Json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +154,7 @@ class Schedule:
     project: str
     name: str
     owner: str
-    documents: list[dict[str, Any]]
+    documents: list[job_spec.Plain]
     attached: list[str]
     digest: str
     version: int = 1
@@ -170,7 +172,7 @@ class Schedule:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScheduleTick:
+class ScheduleFiring:
     project: str
     schedule: str
     scheduled_time: float
@@ -189,7 +191,7 @@ class ScheduleEvent:
     time: float
     type: str
     message: str
-    data: dict[str, Any] | None
+    data: Json | None
 
 
 @dataclass(frozen=True, kw_only=True)

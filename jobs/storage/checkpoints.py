@@ -3,15 +3,15 @@
 What has no COMMIT does not exist. Keys carry the attempt, so a stale attempt writes beside, never over.
 """
 
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 
-from jobs.storage.layout import CheckpointKey, Layout, parse_commit_key
-from jobs.store import NotFound, Store
+from pydantic import BaseModel
 
-COMMIT = "COMMIT.json"
+from jobs import digest
+from jobs.storage.layout import COMMIT, CheckpointKey, Layout, parse_commit_key
+from jobs.store import NotFound, Store
 
 
 class Damaged(ValueError):
@@ -19,13 +19,13 @@ class Damaged(ValueError):
 
 
 def committed(store: Store, job: Layout) -> list[CheckpointKey]:
-    """Every committed checkpoint, newest first."""
+    """Return every committed checkpoint, newest first."""
     found = [key for info in store.list(job.checkpoints_prefix) if (key := parse_commit_key(info.key))]
     return sorted(found, key=lambda key: (key.examples, key.attempt), reverse=True)
 
 
 def upload(store: Store, job: Layout, folder: Path, *, examples: int, attempt: int) -> CheckpointKey:
-    """Every file of a local checkpoint, its COMMIT.json last."""
+    """Put every file of a local checkpoint, its COMMIT.json last."""
     key = CheckpointKey(prefix=job.checkpoint(examples, attempt), examples=examples, attempt=attempt)
     for path in sorted(p for p in folder.iterdir() if p.is_file() and p.name != COMMIT):
         store.put_file(key.prefix + path.name, path)
@@ -36,7 +36,7 @@ def upload(store: Store, job: Layout, folder: Path, *, examples: int, attempt: i
 def newest(
     store: Store, job: Layout, folder: Path, report: Callable[[str, str], None]
 ) -> tuple[CheckpointKey, Path] | None:
-    """The newest checkpoint that is whole, downloaded and checked; a damaged one is reported and passed over."""
+    """Return the newest checkpoint that is whole, downloaded and checked; a damaged one is reported and passed over."""
     for key in committed(store, job):
         try:
             return key, fetch(store, key, folder)
@@ -46,34 +46,36 @@ def newest(
 
 
 def fetch(store: Store, key: CheckpointKey, folder: Path) -> Path:
-    """A checkpoint as a local folder, every file held to COMMIT's size and sha256. Raises Damaged."""
+    """Return a checkpoint as a local folder, every file held to COMMIT's size and sha256. Raises Damaged."""
     target = folder / key.prefix.rstrip("/").rpartition("/")[2]
     target.mkdir(parents=True, exist_ok=True)
     commit = store.get(key.commit)
     for name, entry in _files(commit).items():
         path = target / name
-        if not (path.is_file() and _sha256(path) == entry["sha256"]):
+        if not (path.is_file() and digest.of_file(path) == entry.sha256):
             store.get_file(key.prefix + name, path)
-            if _sha256(path) != entry["sha256"]:
-                raise Damaged(f"{name} has {path.stat().st_size} bytes of another content; COMMIT says {entry['size']}")
+            if digest.of_file(path) != entry.sha256:
+                raise Damaged(f"{name} has {path.stat().st_size} bytes of another content; COMMIT says {entry.size}")
     (target / COMMIT).write_bytes(commit)
     return target
 
 
-def _files(commit: bytes) -> dict[str, dict]:
+class Entry(BaseModel):
+    """What COMMIT says of one file."""
+
+    size: int  # bytes
+    sha256: str
+
+
+def _files(commit: bytes) -> dict[str, Entry]:
     try:
-        files = json.loads(commit)["files"]
-    except (ValueError, KeyError, TypeError):
-        raise Damaged("COMMIT.json is not readable") from None
+        files = {name: Entry.model_validate(entry) for name, entry in json.loads(commit)["files"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise Damaged(f"{COMMIT} is not readable") from None
     unsafe = [name for name in files if "/" in name or name.startswith(".")]
     if unsafe:
-        raise Damaged(f"COMMIT.json names {unsafe[0]!r}, which is no file of a checkpoint")
+        raise Damaged(f"{COMMIT} names {unsafe[0]!r}, which is no file of a checkpoint")
     return files
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def prune(store: Store, job: Layout, *, keep: int) -> None:
@@ -91,7 +93,7 @@ def forget(store: Store, job: Layout, *, after: int, attempt: int) -> None:
 
 
 def _remove(store: Store, key: CheckpointKey) -> None:
-    """COMMIT goes first: a crash in between leaves no checkpoint that only seems whole."""
+    """Remove COMMIT first: a crash in between leaves no checkpoint that only seems whole."""
     store.delete(key.commit)
     for info in list(store.list(key.prefix)):
         store.delete(info.key)

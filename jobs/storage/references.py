@@ -5,16 +5,12 @@ A second attempt must never mix two generators: what a reference meant is pinned
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
 from jobs.specs.spec import ModelRef
 from jobs.storage import layout
-from jobs.storage.layout import Layout
+from jobs.storage.layout import AVERAGE, CONFIG, STATE, WEIGHTS, Layout
 from jobs.store import NotFound, Store
-
-# A model's folder, and a checkpoint's: where the averaged weights are, and what they are the weights of.
-WEIGHTS, CONFIG = "generator.safetensors", "config.json"
-CHECKPOINT_WEIGHTS, CHECKPOINT_CONFIG = "average-generator.safetensors", "state.json"
+from jobs.wire import PinnedModel
 
 
 class Unresolved(ValueError):
@@ -29,8 +25,8 @@ class UpstreamJob:
     job_id: str
 
 
-def pin(store: Store, project: str, reference: ModelRef, upstream: UpstreamJob | None) -> dict[str, Any]:
-    """`{uri, weights, config, sha256, examples}` of a generator: `uri` is its folder's key in the store."""
+def pin(store: Store, project: str, reference: ModelRef, upstream: UpstreamJob | None) -> PinnedModel:
+    """Return what a reference to a generator means now. Raises Unresolved."""
     if reference.uri is not None:
         return _pinned(store, _own_key(store, reference.uri), reference.uri)
     if upstream is None:
@@ -38,16 +34,14 @@ def pin(store: Store, project: str, reference: ModelRef, upstream: UpstreamJob |
     job = Layout(project=project, job_name=upstream.job_name, job_id=upstream.job_id)
     if isinstance(reference.checkpoint, int):
         said = f"{upstream.job_name} at {reference.checkpoint} examples"
-        return _pinned(
-            store, _checkpoint(store, job, reference.checkpoint), said, CHECKPOINT_WEIGHTS, CHECKPOINT_CONFIG
-        )
+        return _pinned(store, _checkpoint(store, job, reference.checkpoint), said, AVERAGE, STATE)
     return _pinned(store, job.model_prefix, upstream.job_name)
 
 
 def _own_key(store: Store, uri: str) -> str:
     root = store.locate("")
     if not uri.startswith(root):
-        raise Unresolved(f"model.uri: {uri!r} is not in this works' store, {root}")
+        raise Unresolved(f"model.uri: {uri!r} is not in this server's store, {root}")
     return uri[len(root) :].strip("/") + "/"
 
 
@@ -64,11 +58,10 @@ def _checkpoint(store: Store, job: Layout, examples: int) -> str:
     return found[examples]
 
 
-def _pinned(store: Store, folder: str, said: str, weights: str = WEIGHTS, config_name: str = CONFIG) -> dict[str, Any]:
+def _pinned(store: Store, folder: str, said: str, weights: str = WEIGHTS, config_name: str = CONFIG) -> PinnedModel:
     try:
         config = json.loads(store.get(folder + config_name))
         digest = store.sha256(folder + weights)
     except NotFound:
         raise Unresolved(f"model: {said}: no trained generator at {store.locate(folder)}") from None
-    pinned = {"uri": folder, "weights": weights, "config": config_name}
-    return pinned | {"sha256": digest, "examples": config.get("examples")}
+    return PinnedModel(uri=folder, weights=weights, config=config_name, sha256=digest, examples=config.get("examples"))

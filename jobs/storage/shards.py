@@ -20,7 +20,7 @@ class Shard:
 
 
 def plan(samples: int, samples_per_shard: int) -> list[Shard]:
-    """All shards of a data set of `samples`, the last one shorter."""
+    """Return all shards of a data set of `samples`, the last one shorter."""
     of = -(-samples // samples_per_shard)
     return [
         Shard(number=n, of=of, start=n * samples_per_shard, stop=min((n + 1) * samples_per_shard, samples))
@@ -29,6 +29,6 @@ def plan(samples: int, samples_per_shard: int) -> list[Shard]:
 
 
 def missing(shards: Iterable[Shard], receipt_keys: Iterable[str]) -> list[Shard]:
-    """The shards without a receipt, given the keys of one listing."""
+    """Return the shards without a receipt, given the keys of one listing."""
     done = {int(name) for key in receipt_keys if (name := key.rpartition("/")[2].removesuffix(".json")).isdigit()}
     return [shard for shard in shards if shard.number not in done]

@@ -1,6 +1,5 @@
 """S3 and what speaks its language, through boto3."""
 
-import hashlib
 import os
 import secrets
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from botocore import exceptions as aws
 from botocore.config import Config
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+from jobs import digest
 from jobs.store.probe import probe
 from jobs.store.protocol import (
     AccessRefused,
@@ -63,32 +63,31 @@ class S3Store:
         )
 
     def put(self, key: str, data: bytes, *, if_absent: bool = False) -> None:
-        digest = hashlib.sha256(data).hexdigest()
+        sha256 = digest.of_bytes(data)
         extra: dict[str, Any] = {"IfNoneMatch": "*"} if if_absent else {}
         with self._explained(key):
             try:
                 self.client.put_object(
-                    Bucket=self.bucket, Key=self.prefix + key, Body=data, Metadata={"sha256": digest}, **extra
+                    Bucket=self.bucket, Key=self.prefix + key, Body=data, Metadata={"sha256": sha256}, **extra
                 )
             except aws.ClientError as error:
                 if not if_absent or _code(error) not in _TAKEN:
                     raise
-                self._adopt(key, digest)
+                self._adopt(key, sha256)
 
-    def _adopt(self, key: str, digest: str) -> None:
+    def _adopt(self, key: str, sha256: str) -> None:
         """Someone was first: fine if it is the same content, which may be our own timed-out try."""
-        if self.sha256(key) != digest:
+        if self.sha256(key) != sha256:
             raise AlreadyExists(f"{self.locate(key)}: already there with another content")
 
     def put_file(self, key: str, path: Path, *, progress: Progress | None = None) -> None:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = digest.of_file(path)
         with self._explained(key):
             self.client.upload_file(
                 str(path),
                 self.bucket,
                 self.prefix + key,
-                ExtraArgs={"Metadata": {"sha256": digest}},
+                ExtraArgs={"Metadata": {"sha256": sha256}},
                 Callback=progress,
                 Config=self._transfer,
             )
@@ -146,7 +145,7 @@ class S3Store:
         if found is None:
             raise NotFound(f"{self.locate(key)}: not found")
         stored = found.get("Metadata", {}).get("sha256")
-        return stored or hashlib.sha256(self.get(key)).hexdigest()
+        return stored or digest.of_bytes(self.get(key))
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         with self._explained(prefix):

@@ -13,6 +13,7 @@ from jobs import sinks
 from jobs.driver.receipts import check_complete
 from jobs.sinks import pixels
 from jobs.storage.shards import missing, plan
+from jobs.wire import Receipt
 
 
 @given(st.integers(1, 5000), st.integers(1, 700))
@@ -31,7 +32,7 @@ def test_what_has_a_receipt_is_not_made_again(done: set[int]) -> None:
 
 def test_a_gap_and_a_double_are_noticed() -> None:
     shards = plan(20, 10)
-    receipts = [{"shard": 0, "start": 0, "stop": 10}, {"shard": 1, "start": 10, "stop": 20}]
+    receipts = [Receipt(shard=n, start=10 * n, stop=10 * n + 10, count=10, attempt=1, files=()) for n in range(2)]
     check_complete(receipts, shards)
     with pytest.raises(AssertionError):
         check_complete(receipts[:1], shards)

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from jobs.driver import rank
-from jobs.driver.orchestrator_client import Claim, Line
-from jobs.driver.rank import Outbox, Work
+from jobs.driver import retrying
+from jobs.driver.attempt import store_of
+from jobs.driver.orchestrator_client import OrchestratorClient
+from jobs.driver.rank import RankZeroHooks, Work
 from jobs.storage import checkpoints
-from jobs.store import StoreError, open_store
+from jobs.store import StoreError
+from jobs.wire import Claim
 from tests.support import weed
 from tests.support.faults import FaultProxy
 from tests.support.orchestrator import Orchestrator
@@ -41,17 +43,19 @@ def proxy(s3_server: weed.S3Server) -> Iterator[FaultProxy]:
 
 
 @pytest.fixture
-def outbox(orchestrator: Orchestrator, proxy: FaultProxy, s3_server: weed.S3Server, tmp_path: Path) -> Iterator[Outbox]:
+def hooks(
+    orchestrator: Orchestrator, proxy: FaultProxy, s3_server: weed.S3Server, tmp_path: Path
+) -> Iterator[RankZeroHooks]:
     env = {**s3_server.env, "AWS_ENDPOINT_URL_S3": proxy.url}
     claim = Claim(
         attempt_id="j-1", number=1, token="t", project="default", job_id=tmp_path.name, job_name="shirts", kind="train",
         spec=SPEC, references={}, workers=1, cpus_per_worker=1, gpus_per_worker=0, secrets={}, heartbeat_seconds=5,
-        store={"uri": f"s3://{weed.BUCKET}/outbox", "env": env}, url=orchestrator.url,
+        store={"uri": f"s3://{weed.BUCKET}/hooks", "env": env}, url=orchestrator.url,
     )  # fmt: skip
     work = Work(claim=claim, home=str(tmp_path), resume=None)
-    line = Line(orchestrator.url, "j-1", "t")
-    yield Outbox(work, work.store, line)
-    line.close()
+    client = OrchestratorClient(orchestrator.url, "j-1", "t")
+    yield RankZeroHooks(work, store_of(claim), client)
+    client.close()
 
 
 def local(folder: Path, examples: int) -> Path:
@@ -74,86 +78,86 @@ def tick(examples: int) -> Tick:
     )  # fmt: skip
 
 
-def commits(outbox: Outbox) -> list[int]:
-    return [key.examples for key in checkpoints.committed(outbox.store, outbox.job)]
+def commits(hooks: RankZeroHooks) -> list[int]:
+    return [key.examples for key in checkpoints.committed(hooks.store, hooks.job)]
 
 
-def test_a_commit_is_put_last_and_the_stats_before_it(outbox: Outbox, proxy: FaultProxy, tmp_path: Path) -> None:
-    outbox.tick(tick(10))
-    outbox.checkpoint(local(tmp_path, 10), 10)
+def test_a_commit_is_put_last_and_the_stats_before_it(hooks: RankZeroHooks, proxy: FaultProxy, tmp_path: Path) -> None:
+    hooks.tick(tick(10))
+    hooks.checkpoint(local(tmp_path, 10), 10)
     puts = [path.split("?")[0].rpartition("/")[2] for method, path in proxy.seen if method == "PUT"]
     assert puts == ["000000000010-a1.jsonl", "generator.safetensors", "state.json", "COMMIT.json"]
 
 
-def test_old_checkpoints_go_and_the_newest_stay(outbox: Outbox, tmp_path: Path) -> None:
+def test_old_checkpoints_go_and_the_newest_stay(hooks: RankZeroHooks, tmp_path: Path) -> None:
     for examples in (10, 20, 30):
-        outbox.checkpoint(local(tmp_path, examples), examples)
-    assert commits(outbox) == [30, 20]
-    assert not list(outbox.store.list(outbox.job.checkpoint(10, 1)))
+        hooks.checkpoint(local(tmp_path, examples), examples)
+    assert commits(hooks) == [30, 20]
+    assert not list(hooks.store.list(hooks.job.checkpoint(10, 1)))
 
 
-def test_a_stale_attempt_that_goes_back_takes_nothing_of_a_later_one(outbox: Outbox, tmp_path: Path) -> None:
+def test_a_stale_attempt_that_goes_back_takes_nothing_of_a_later_one(hooks: RankZeroHooks, tmp_path: Path) -> None:
     for examples in (10, 20):
-        outbox.checkpoint(local(tmp_path, examples), examples)
-    checkpoints.upload(outbox.store, outbox.job, tmp_path / f"{20:012d}", examples=30, attempt=2)
-    outbox.rolled_back(10)
-    assert commits(outbox) == [30, 10]
+        hooks.checkpoint(local(tmp_path, examples), examples)
+    checkpoints.upload(hooks.store, hooks.job, tmp_path / f"{20:012d}", examples=30, attempt=2)
+    hooks.rolled_back(10)
+    assert commits(hooks) == [30, 10]
 
 
 def test_an_outage_is_told_once_and_waited_out(
-    outbox: Outbox, proxy: FaultProxy, orchestrator: Orchestrator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hooks: RankZeroHooks, proxy: FaultProxy, orchestrator: Orchestrator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jobs.store.s3.TRIES", 1)
-    outbox.store = open_store(outbox.work.claim.store["uri"], env=outbox.work.claim.store["env"])
+    hooks.store = store_of(hooks.work.claim)
     failures = iter(["503"] * 4)
     proxy.fault = lambda method, path, number: next(failures, None)
-    outbox.checkpoint(local(tmp_path, 10), 10)
-    assert commits(outbox) == [10]
+    hooks.checkpoint(local(tmp_path, 10), 10)
+    assert commits(hooks) == [10]
     troubles = [event for event in orchestrator.sent("events") if event["type"] == "store_trouble"]
     assert len(troubles) == 1
     assert "SlowDown" in troubles[0]["message"]
 
 
 def test_a_store_that_stays_away_fails_loudly_and_commits_nothing(
-    outbox: Outbox, proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hooks: RankZeroHooks, proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outbox.checkpoint(local(tmp_path, 10), 10)
-    monkeypatch.setattr(rank, "STORE_PATIENCE", 0.1)
+    hooks.checkpoint(local(tmp_path, 10), 10)
+    monkeypatch.setattr(retrying, "STORE_PATIENCE", 0.1)
     monkeypatch.setattr("jobs.store.s3.TRIES", 1)
-    outbox.store = open_store(outbox.work.claim.store["uri"], env=outbox.work.claim.store["env"])
+    hooks.store = store_of(hooks.work.claim)
     proxy.fault = lambda method, path, number: "503" if method == "PUT" and "COMMIT" in path else None
     with pytest.raises(StoreError):
-        outbox.checkpoint(local(tmp_path, 20), 20)
-    assert commits(outbox) == [10]
+        hooks.checkpoint(local(tmp_path, 20), 20)
+    assert commits(hooks) == [10]
 
 
-def test_a_checkpoint_without_commit_is_never_resumed_from(outbox: Outbox, tmp_path: Path) -> None:
-    outbox.checkpoint(local(tmp_path, 10), 10)
+def test_a_checkpoint_without_commit_is_never_resumed_from(hooks: RankZeroHooks, tmp_path: Path) -> None:
+    hooks.checkpoint(local(tmp_path, 10), 10)
     torn = local(tmp_path, 20)
-    outbox.store.put_file(outbox.job.checkpoint(20, 1) + "generator.safetensors", torn / "generator.safetensors")
-    found = checkpoints.newest(outbox.store, outbox.job, tmp_path / "resume", lambda kind, text: None)
+    hooks.store.put_file(hooks.job.checkpoint(20, 1) + "generator.safetensors", torn / "generator.safetensors")
+    found = checkpoints.newest(hooks.store, hooks.job, tmp_path / "resume", lambda kind, text: None)
     assert found
     assert found[0].examples == 10
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "delete", "no json", "path outside"])
-def test_a_damaged_checkpoint_is_named_and_passed_over(outbox: Outbox, tmp_path: Path, damage: str) -> None:
+def test_a_damaged_checkpoint_is_named_and_passed_over(hooks: RankZeroHooks, tmp_path: Path, damage: str) -> None:
     for examples in (10, 20):
-        outbox.checkpoint(local(tmp_path, examples), examples)
-    folder, name = outbox.job.checkpoint(20, 1), "generator.safetensors"
-    content = outbox.store.get(folder + name)
+        hooks.checkpoint(local(tmp_path, examples), examples)
+    folder, name = hooks.job.checkpoint(20, 1), "generator.safetensors"
+    content = hooks.store.get(folder + name)
     if damage == "flip":
-        outbox.store.put(folder + name, bytes([content[0] ^ 1]) + content[1:])
+        hooks.store.put(folder + name, bytes([content[0] ^ 1]) + content[1:])
     elif damage == "truncate":
-        outbox.store.put(folder + name, content[:-1])
+        hooks.store.put(folder + name, content[:-1])
     elif damage == "delete":
-        outbox.store.delete(folder + name)
+        hooks.store.delete(folder + name)
     elif damage == "no json":
-        outbox.store.put(folder + "COMMIT.json", b"{")
+        hooks.store.put(folder + "COMMIT.json", b"{")
     else:
-        outbox.store.put(folder + "COMMIT.json", b'{"files": {"../../outside": {"size": 1, "sha256": "x"}}}')
+        hooks.store.put(folder + "COMMIT.json", b'{"files": {"../../outside": {"size": 1, "sha256": "x"}}}')
     told: list[str] = []
-    found = checkpoints.newest(outbox.store, outbox.job, tmp_path / "resume", lambda kind, text: told.append(text))
+    found = checkpoints.newest(hooks.store, hooks.job, tmp_path / "resume", lambda kind, text: told.append(text))
     assert found
     assert found[0].examples == 10
     assert len(told) == 1
