@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from trainers.layers.minibatch import MinibatchDiscrimination
+from trainers.layers.modes import without_autocast
 
 Conditioning = Literal["none", "projection", "auxiliary", "concat"]
 Minibatch = Literal["none", "stddev", "discrimination"]
@@ -65,7 +66,7 @@ class Head(nn.Module):
 
     def forward(self, features: Tensor, labels: Tensor | None) -> DiscriminatorOutput:
         # In full precision also under autocast: logits that have drifted far lose their differences in 8 bits.
-        with torch.autocast(features.device.type, enabled=False):
+        with without_autocast(features.device):
             return self._output(_full(features), labels)
 
     def _output(self, features: Tensor, labels: Tensor | None) -> DiscriminatorOutput:
