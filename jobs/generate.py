@@ -5,6 +5,7 @@ One listing says what is missing; a pool of fixed size writes it; the manifest c
 
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -122,7 +123,12 @@ def run(claim: Claim, client: OrchestratorClient, home: Path) -> wire.Result:
 
 
 def _write(
-    claim: Claim, spec: GenerateJob, store: Store, client: OrchestratorClient, planned: list[Shard], todo: list[Shard]
+    claim: Claim,
+    spec: GenerateJob,
+    store: Store,
+    client: OrchestratorClient,
+    planned: Sequence[Shard],
+    todo: list[Shard],
 ) -> None:
     if not todo:
         return
@@ -155,7 +161,7 @@ class _Ticker(threading.Thread):
     """Posts progress once a second, whatever the main thread waits for."""
 
     def __init__(
-        self, spec: GenerateJob, client: OrchestratorClient, sums: Any, planned: list[Shard], todo: list[Shard]
+        self, spec: GenerateJob, client: OrchestratorClient, sums: Any, planned: Sequence[Shard], todo: list[Shard]
     ) -> None:
         super().__init__(name="ticker", daemon=True)
         self.client, self.sums, self.total = client, sums, spec.samples or 0
@@ -199,7 +205,7 @@ class _Ticker(threading.Thread):
 
 
 def _publish(
-    claim: Claim, spec: GenerateJob, store: Store, job: Layout, client: OrchestratorClient, planned: list[Shard]
+    claim: Claim, spec: GenerateJob, store: Store, job: Layout, client: OrchestratorClient, planned: Sequence[Shard]
 ) -> GenerateManifest:
     receipts = receipt_files.read_all(store, [info.key for info in store.list(job.receipts_prefix)])
     receipt_files.check_complete(receipts, planned)

@@ -5,12 +5,13 @@ Nothing here needs torch or ray; the driver is imported on the cluster, when an 
 """
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jobs import series, wire
+from jobs.divisors import divisors
 from jobs.series import Series
 from jobs.specs import spec
 from jobs.specs.spec import EvaluateJob, GenerateJob, Job, ModelRef, TrainJob
@@ -27,10 +28,10 @@ class Driver(Protocol):
         ...
 
 
-def _bounds(job: Job) -> tuple[int, ...]:
+def _bounds(job: Job) -> Sequence[int]:
     """Return every number of workers within the spec's bounds, the largest first."""
     sizes = job.resources.sizes
-    return tuple(range(sizes.max, sizes.min - 1, -1))
+    return range(sizes.max, sizes.min - 1, -1)
 
 
 def _no_references(job: Job) -> Mapping[str, ModelRef]:
@@ -53,7 +54,7 @@ class Kind:
     summary: type[wire.Summary] = wire.Summary
     upstream: str = "data.from"  # the field by which it names the job it is made from
     references: Callable[[Any], Mapping[str, ModelRef]] = _no_references  # to pin before its first attempt, by name
-    sizes: Callable[[Any], tuple[int, ...]] = _bounds  # numbers of workers that will do, the largest first
+    sizes: Callable[[Any], Sequence[int]] = _bounds  # numbers of workers that will do, the largest first
     best: Callable[[Any], Best] = lambda job: BY_DISTANCE  # what a sweep over it chooses by
     places: tuple[str, ...] = ("output",)  # fields of the summary that say where something is
     sums: tuple[str, ...] = ()  # fields of a tick that tell of the time since the tick before
@@ -85,9 +86,10 @@ COMMON = (
 )
 
 
-def _whole_groups(job: TrainJob) -> tuple[int, ...]:
+def _whole_groups(job: TrainJob) -> Sequence[int]:
     """Return the sizes at which every worker owns the same number of whole groups."""
-    return tuple(size for size in _bounds(job) if job.train.groups % size == 0)
+    sizes = job.resources.sizes
+    return tuple(size for size in reversed(divisors(job.train.groups)) if sizes.min <= size <= sizes.max)
 
 
 def _best_checkpoint(job: TrainJob) -> Best:

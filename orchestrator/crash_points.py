@@ -12,9 +12,9 @@ POINTS = (
     "start: after the note of it",
     "finish: before the result",
     "finish: after the result",
-    "lose: before Ray stops it",
-    "lose: after Ray stopped it",
+    "lose: before the note of it",
     "lose: after the note of it",
+    "lose: after Ray stopped it",
     "archive: after the log",
     "archive: after the events",
 )

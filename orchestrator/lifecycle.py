@@ -13,7 +13,7 @@ from orchestrator.policies import retry
 from orchestrator.records import Attempt, Job, Json
 from orchestrator.scheduler import Preempt, Start
 from orchestrator.settings import Settings
-from orchestrator.states import ACTIVE, TRANSITIONS, AttemptStatus, Desired, Status
+from orchestrator.states import ACTIVE, ENDED, TRANSITIONS, AttemptStatus, Desired, Status
 
 
 def move(
@@ -30,7 +30,9 @@ def move(
     """Make one guarded step and its event; False, and nothing done, when the job has moved on meanwhile."""
     if not db.jobs.move(connection, job.id, transition, **changes):
         return False
-    db.events.add(connection, job.id, transition, message, now=now, attempt=attempt, data=data)
+    seq = db.events.add(connection, job.id, transition, message, now=now, attempt=attempt, data=data)
+    if TRANSITIONS[transition].target in ENDED:
+        db.jobs.change(connection, job.id, ended_seq=seq)
     return True
 
 
@@ -118,7 +120,7 @@ class Ending:
     message: str = ""
     data: Json | None = None
     exit_code: int | None = None
-    log: str = ""  # the end of the driver's, for the rules of `retry`
+    found: frozenset[str] = frozenset()  # expressions of the rules of `retry` that its text matches
 
 
 def finish(connection: Connection, job: Job, attempt: Attempt, ending: Ending, settings: Settings, now: float) -> bool:
@@ -184,7 +186,7 @@ def _move_on(connection: Connection, job: Job, attempts: list[Attempt], ending: 
 
 def _retry(connection: Connection, job: Job, attempts: list[Attempt], ending: Ending, now: float) -> None:
     assert ending.failure is not None
-    decision = retry.decide(ending.failure, attempts, job.parsed.retry, now, ending.log)
+    decision = retry.decide(ending.failure, attempts, job.parsed.retry, now, ending.found)
     why = f"{ending.failure}: {ending.message}" if ending.message else ending.failure
     number = attempts[-1].number
     if isinstance(decision, retry.GiveUp):
@@ -242,7 +244,7 @@ def retry_job(connection: Connection, job: Job, who: str, now: float) -> bool:
     """Let a job that failed or was cancelled go on, from its newest checkpoint and with all its budgets."""
     moved = move(
         connection, job, "retried", f"retried by {who}", now=now, desired=Desired.RUN, reason=None, failure=None,
-        ended=None, archived=False, not_before=None,
+        ended=None, ended_seq=None, archived=False, not_before=None,
     )  # fmt: skip
     if not moved:
         return False

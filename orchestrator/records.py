@@ -1,6 +1,6 @@
 """Rows of the database as frozen values, field for field as in db/tables.py."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jobs.specs import spec as job_spec
@@ -9,23 +9,27 @@ from orchestrator.states import ACTIVE, ATTEMPT_LIVE, ENDED, Status
 
 Json = dict[str, Any]  # a JSON column: written as typed messages, read by name
 
-_parsed: dict[str, job_spec.Job] = {}  # a spec never changes under its id
+_parsed: dict[tuple[str, str], job_spec.Job] = {}  # by id and digest: ids of two databases may be the same
 _PARSED_KEPT = 20_000
 
 
+class Unreadable(ValueError):
+    """A spec of an earlier version that this one refuses."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class JobSummary:
+    """A job without its large columns: what lists show."""
+
     id: str
+    seq: int = 0
     project: str
     name: str
     kind: str
     queue: str
     priority: int
     owner: str
-    spec: job_spec.Plain
-    spec_digest: str
-    source: str | None = None
-    pinned: Json | None = None
+    labels: Json = field(default_factory=dict)
     status: str
     desired: str
     reason: str | None = None
@@ -38,29 +42,13 @@ class Job:
     not_before: float | None = None
     started: float | None = None
     ended: float | None = None
-    totals: Json | None = None
+    ended_seq: int | None = None
     described: bool = False
     archived: bool = False
-
-    def evolve(self, **changes: Any) -> "Job":
-        return replace(self, **changes)
-
-    @property
-    def parsed(self) -> job_spec.Job:
-        if self.id not in _parsed:
-            if len(_parsed) >= _PARSED_KEPT:
-                _parsed.clear()
-            _parsed[self.id] = job_spec.parse(self.spec)
-        return _parsed[self.id]
 
     @property
     def layout(self) -> Layout:
         return Layout(project=self.project, job_name=self.name, job_id=self.id)
-
-    @property
-    def is_sweep(self) -> bool:
-        """It runs nothing itself: its jobs do."""
-        return bool(self.spec.get("matrix"))
 
     @property
     def has_ended(self) -> bool:
@@ -73,6 +61,40 @@ class Job:
     @property
     def is_queued(self) -> bool:
         return self.status == Status.QUEUED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(JobSummary):
+    spec: job_spec.Plain
+    spec_digest: str
+    source_digest: str | None = None
+    pinned: Json | None = None
+    totals: Json | None = None
+
+    def evolve(self, **changes: Any) -> "Job":
+        return replace(self, **changes)
+
+    @property
+    def parsed(self) -> job_spec.Job:
+        """The spec. Raises Unreadable when it is not one for this version any more."""
+        key = self.id, self.spec_digest
+        if key not in _parsed:
+            if len(_parsed) >= _PARSED_KEPT:
+                _parsed.clear()
+            _parsed[key] = _read(self)
+        return _parsed[key]
+
+    @property
+    def is_sweep(self) -> bool:
+        """It runs nothing itself: its jobs do."""
+        return bool(self.spec.get("matrix"))
+
+
+def _read(job: Job) -> job_spec.Job:
+    try:
+        return job_spec.parse(job.spec)
+    except ValueError as error:
+        raise Unreadable(f"the spec of job {job.id} cannot be read by this version of ganworks: {error}") from None
 
 
 @dataclass(frozen=True, kw_only=True)

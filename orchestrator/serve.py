@@ -31,6 +31,7 @@ from orchestrator.api import (
 )
 from orchestrator.api import logs as log_routes
 from orchestrator.api.middleware import Bounded, Timed
+from orchestrator.clock import SteadyClock
 from orchestrator.cluster import Cluster
 from orchestrator.cluster.ray import RayCluster
 from orchestrator.observability import logs
@@ -73,7 +74,11 @@ def open_server(settings: Settings, cluster: Cluster | None = None) -> ServerSta
     ray = cluster or RayCluster(settings.ray_address, settings.ray_token, settings.runtime_env)
     measured = ProcessMetrics()
     timed = TimedStore(store, measured)
-    return ServerState(settings=settings, database=database, cluster=ray, store=timed, process_metrics=measured)
+    with database.read() as connection:
+        clock = SteadyClock(db.marks.get(connection, db.marks.CLOCK))
+    return ServerState(
+        settings=settings, database=database, cluster=ray, store=timed, process_metrics=measured, clock=clock
+    )
 
 
 def _database(settings: Settings) -> db.Database:
@@ -92,8 +97,9 @@ def _explained(settings: Settings) -> Iterator[None]:
     """What is wrong with the database, in one line and without its password."""
     try:
         yield
-    except (SQLAlchemyError, db.NewerDatabase, OSError, ImportError) as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+    except (SQLAlchemyError, db.CannotWrite, db.NewerDatabase, OSError, ImportError) as error:
+        cause = error.__cause__ if isinstance(error, db.CannotWrite) and error.__cause__ else error
+        reason = str(getattr(cause, "orig", None) or cause).strip().splitlines()[0]
         raise CannotStart(
             f"the database cannot be used: {_redacted(reason, settings)}; check GANWORKS_DATABASE"
         ) from None

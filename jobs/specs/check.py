@@ -8,6 +8,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
+from jobs.divisors import divisors
 from jobs.specs.errors import Problem, did_you_mean
 from jobs.specs.not_yet import unsupported
 from jobs.specs.spec import GenerateJob, Job, TrainJob
@@ -86,15 +87,20 @@ def _split(spec: TrainJob) -> list[Problem]:
     """A rank owns whole groups: otherwise two workers would not compute what one does."""
     groups = spec.train.groups
     sizes = spec.resources.sizes
-    if any(groups % workers == 0 for workers in range(sizes.min, sizes.max + 1)):
+    fitting = divisors(groups)
+    if any(sizes.min <= workers <= sizes.max for workers in fitting):
         return []
     workers = f"{sizes.min}" if sizes.min == sizes.max else f"{sizes.min} to {sizes.max}"
-    fitting = ", ".join(str(n) for n in range(1, groups + 1) if groups % n == 0)
     message = (
         f"{workers} workers cannot share {groups} groups of {spec.train.group_size} evenly; "
-        f"workers that can: {fitting}, or change train.batch_size or train.group"
+        f"workers that can: {_some(fitting)}, or change train.batch_size or train.group"
     )
     return [Problem(path="resources.workers", message=message)]
+
+
+def _some(numbers: tuple[int, ...]) -> str:
+    few = 16
+    return ", ".join(map(str, numbers[:few])) + (f" and {len(numbers) - few} more" if len(numbers) > few else "")
 
 
 @own_problems.register

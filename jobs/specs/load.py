@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from jobs.specs import check, spec, strict_yaml
+from jobs.specs import check, plain, spec, strict_yaml
 from jobs.specs.errors import Problem, SpecError, did_you_mean
 from jobs.specs.spec import Job, Plain
 from jobs.specs.strict_yaml import Document
@@ -87,10 +87,14 @@ def _load_document(document: Document, parameters: Mapping[str, str], folder: Pa
 
 def parse(value: Plain) -> Job:
     """A job from plain data; pydantic's errors in our words, with did-you-mean."""
+    try:
+        plain.check(value)
+    except ValueError as error:
+        raise SpecError([Problem(path="", message=str(error))]) from None
     if "kind" not in value:
         raise SpecError([Problem(path="kind", message=f"is missing; choices: {', '.join(spec.KINDS)}")])
     kind = value["kind"]
-    if kind not in spec.KINDS:
+    if not isinstance(kind, str) or kind not in spec.KINDS:
         raise SpecError([Problem(path="kind", message=f"unknown {kind!r}{did_you_mean(str(kind), spec.KINDS)}")])
     try:
         return spec.parse(value)

@@ -5,13 +5,14 @@ never ignored. Models are frozen; durations are seconds, counts and bytes whole 
 """
 
 import json
-import re
 from functools import reduce
 from operator import or_
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from jobs.specs import patterns, plain
+from jobs.specs.bounds import BOUNDS, SHARDS
 from jobs.specs.units import Bytes, Count, Duration
 
 NAME_PATTERN = r"^[a-z0-9-]{1,50}$"
@@ -47,10 +48,14 @@ class Data(Part):
     source: str | None = Field(default=None, description="a built-in name, a path, or s3://…")
     from_: str | None = Field(default=None, alias="from", description="a generated data set, by job name")
     split: str | None = Field(default=None, description="train or test where the source has both; null: train")
-    resolution: int | None = Field(default=None, ge=4, le=4096, description="pixels; null: as the source is")
-    channels: int | None = Field(default=None, ge=1, le=4)
+    resolution: Annotated[int, BOUNDS["data.resolution"]] | None = Field(
+        default=None, description="pixels; null: as the source is"
+    )
+    channels: Annotated[int, BOUNDS["data.channels"]] | None = None
     labels: Literal["auto", "none", "required"] = "auto"
-    max_corrupt: float = Field(default=0.0, ge=0, le=1, description="share of unreadable files that is tolerated")
+    max_corrupt: Annotated[float, BOUNDS["data.max_corrupt"]] = Field(
+        default=0.0, description="share of unreadable files that is tolerated"
+    )
     a: "Data | None" = None
     b: "Data | None" = None
     paired: bool | None = None
@@ -71,20 +76,24 @@ class Best(Part):
 
 
 class CheckpointPolicy(Part):
-    every: Count | None = Field(default=None, description="examples; null: a tenth of the run")
-    keep: int = Field(default=3, ge=1)
+    every: Annotated[Count, BOUNDS["train.checkpoint.every"]] | None = Field(
+        default=None, description="examples; null: a tenth of the run"
+    )
+    keep: Annotated[int, BOUNDS["train.checkpoint.keep"]] = 3
     best: Best | None = None
 
 
 class Grids(Part):
-    every: Count | None = Field(default=None, description="examples; null: a tenth of the run")
-    count: int = Field(default=64, ge=1, le=1024)
+    every: Annotated[Count, BOUNDS["train.grids.every"]] | None = Field(
+        default=None, description="examples; null: a tenth of the run"
+    )
+    count: Annotated[int, BOUNDS["train.grids.count"]] = 64
 
 
 class Evaluation(Part):
-    every: Count
+    every: Annotated[Count, BOUNDS["train.evaluate.every"]]
     metrics: tuple[str, ...] = ("kid",)
-    samples: Count = 10_000
+    samples: Annotated[Count, BOUNDS["train.evaluate.samples"]] = 10_000
     features: str = "inception-v3"
     reference: Data
 
@@ -98,10 +107,14 @@ class Health(Part):
 
 
 class Training(Part):
-    examples: Count = Field(default=1_000_000, description="real examples shown, over all workers")
-    batch_size: int = Field(default=128, ge=1, description="global")
-    group: int | None = Field(default=None, ge=1, description="null: 32, or the batch if smaller")
-    seed: int = Field(default=0, ge=0, lt=2**63)
+    examples: Annotated[Count, BOUNDS["train.examples"]] = Field(
+        default=1_000_000, description="real examples shown, over all workers"
+    )
+    batch_size: Annotated[int, BOUNDS["train.batch_size"]] = Field(default=128, description="global")
+    group: Annotated[int, BOUNDS["train.group"]] | None = Field(
+        default=None, description="null: 32, or the batch if smaller"
+    )
+    seed: Annotated[int, BOUNDS["train.seed"]] = 0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     checkpoint: CheckpointPolicy = CheckpointPolicy()
     grids: Grids = Grids()
@@ -125,8 +138,8 @@ class Training(Part):
 
 
 class Elastic(Part):
-    min: int = Field(ge=1)
-    max: int = Field(ge=1)
+    min: Annotated[int, BOUNDS["resources.workers"]]
+    max: Annotated[int, BOUNDS["resources.workers"]]
 
     @model_validator(mode="after")
     def ordered(self) -> "Elastic":
@@ -136,10 +149,10 @@ class Elastic(Part):
 
 
 class Resources(Part):
-    workers: Annotated[int, Field(ge=1, le=100_000)] | Elastic = 1
-    cpus_per_worker: float = Field(default=1, gt=0)
-    gpus_per_worker: Literal["auto"] | Annotated[float, Field(ge=0)] = "auto"
-    memory_per_worker: Bytes | None = None
+    workers: Annotated[int, BOUNDS["resources.workers"]] | Elastic = 1
+    cpus_per_worker: Annotated[float, BOUNDS["resources.cpus_per_worker"]] = 1
+    gpus_per_worker: Literal["auto"] | Annotated[float, BOUNDS["resources.gpus_per_worker"]] = "auto"
+    memory_per_worker: Annotated[Bytes, BOUNDS["resources.memory_per_worker"]] | None = None
     accelerator: str | None = None
     node_labels: dict[str, str] = {}
 
@@ -150,25 +163,23 @@ class Resources(Part):
 
 class Rule(Part):
     failure: str | None = None
-    exit_code: int | None = None
-    log: str | None = None
+    exit_code: Annotated[int, BOUNDS["retry.rules.exit_code"]] | None = None
+    log: str | None = Field(default=None, max_length=patterns.LONGEST, description="a regular expression of RE2")
     action: Literal["retry", "fail", "ignore"] = Field(description="ignore: again, and it costs no budget")
 
     @model_validator(mode="after")
     def some_condition(self) -> "Rule":
         if self.failure is None and self.exit_code is None and self.log is None:
             raise ValueError("failure, exit_code or log is expected")
-        try:
-            re.compile(self.log or "")
-        except re.error as error:
-            raise ValueError(f"log: {self.log!r} is no regular expression: {error}") from None
+        if self.log is not None:
+            patterns.compiled(self.log)
         return self
 
 
 class Retry(Part):
-    limit: int = Field(default=3, ge=0, description="further attempts after the first")
-    backoff: Duration = 10.0
-    rules: tuple[Rule, ...] = ()
+    limit: Annotated[int, BOUNDS["retry.limit"]] = Field(default=3, description="further attempts after the first")
+    backoff: Annotated[Duration, BOUNDS["retry.backoff"]] = 10.0
+    rules: tuple[Rule, ...] = Field(default=(), max_length=20, description="each is looked for in the log's end")
 
 
 class Need(Part):
@@ -177,17 +188,17 @@ class Need(Part):
 
 
 class History(Part):
-    succeeded: int = Field(default=3, ge=0)
-    failed: int = Field(default=1, ge=0)
+    succeeded: Annotated[int, BOUNDS["schedule.history.succeeded"]] = 3
+    failed: Annotated[int, BOUNDS["schedule.history.failed"]] = 1
 
 
 class Schedule(Part):
     cron: str
     time_zone: str = "UTC"
     concurrency: Literal["allow", "forbid", "replace"] = "forbid"
-    starting_deadline: Duration | None = None
+    starting_deadline: Annotated[Duration, BOUNDS["schedule.starting_deadline"]] | None = None
     catch_up: Literal["none", "latest", "all"] = "latest"
-    jitter: Duration = 0.0
+    jitter: Annotated[Duration, BOUNDS["schedule.jitter"]] = 0.0
     suspend: bool = False
     history: History = History()
 
@@ -200,15 +211,17 @@ class Job(Part):
     name: Name
     labels: dict[str, str] = {}
     queue: Name = "default"
-    priority: int = Field(default=50, ge=0, le=100)
+    priority: Annotated[int, BOUNDS["priority"]] = 50
     params: dict[str, Scalar] = {}
     code: str | None = None
     environment: Environment = Environment()
     resources: Resources = Resources()
     retry: Retry = Retry()
-    timeout: Duration | None = Field(default=None, description="running time over all attempts")
-    queue_timeout: Duration | None = None
-    ttl: Duration | None = None
+    timeout: Annotated[Duration, BOUNDS["timeout"]] | None = Field(
+        default=None, description="running time over all attempts"
+    )
+    queue_timeout: Annotated[Duration, BOUNDS["queue_timeout"]] | None = None
+    ttl: Annotated[Duration, BOUNDS["ttl"]] | None = None
     needs: tuple[Need, ...] = ()
     matrix: dict[str, tuple[Scalar, ...]] = {}
     schedule: Schedule | None = None
@@ -232,41 +245,37 @@ class TrainJob(Job):
 
 class ModelRef(Part):
     from_: Name | None = Field(default=None, alias="from")
-    checkpoint: Literal["latest", "best"] | Count = "latest"
+    checkpoint: Literal["latest", "best"] | Annotated[Count, BOUNDS["model.checkpoint"]] = "latest"
     uri: str | None = None
 
     @model_validator(mode="after")
     def one_origin(self) -> "ModelRef":
         if (self.from_ is None) == (self.uri is None):
             raise ValueError("exactly one of from and uri is expected")
+        if self.uri is not None and (wrong := plain.no_key(self.uri.partition("://")[2] or self.uri)):
+            raise ValueError(f"uri: {self.uri!r} names no object: {wrong}")
         return self
 
 
-def _truncation(value: float | None) -> float | None:
-    if value is not None and value <= 0:
-        raise ValueError("truncation is above 0; 1 or null means none")
-    return value
-
-
 class Sampling(Part):
-    seed: int = Field(default=0, ge=0, lt=2**63)
-    truncation: Annotated[float | None, AfterValidator(_truncation)] = None
-    classes: Literal["balanced"] | tuple[int, ...] | None = None
+    seed: Annotated[int, BOUNDS["sampling.seed"]] = 0
+    truncation: Annotated[float, BOUNDS["sampling.truncation"]] | None = None
+    classes: Literal["balanced"] | tuple[Annotated[int, BOUNDS["sampling.classes"]], ...] | None = None
 
 
 class Output(Part):
     format: Literal["webdataset", "parquet", "png", "webp", "jpeg", "npz"] = "webdataset"
-    samples_per_shard: Count = 10_000
+    samples_per_shard: Annotated[Count, BOUNDS["output.samples_per_shard"]] = 10_000
 
 
 class Bound(Part):
-    min: float | None = None
-    max: float | None = None
+    min: Annotated[float, BOUNDS["gate.require"]] | None = None
+    max: Annotated[float, BOUNDS["gate.require"]] | None = None
 
 
 class Gate(Part):
     reference: Data
-    samples: Count = 10_000
+    samples: Annotated[Count, BOUNDS["gate.samples"]] = 10_000
     features: str = "inception-v3"
     require: dict[str, Bound]
 
@@ -274,7 +283,7 @@ class Gate(Part):
 class GenerateJob(Job):
     kind: Literal["generate"]
     model: ModelRef
-    samples: Count | None = None
+    samples: Annotated[Count, BOUNDS["samples"]] | None = None
     data: Data | None = None
     sampling: Sampling = Sampling()
     output: Output = Output()
@@ -284,6 +293,11 @@ class GenerateJob(Job):
     def something_to_make(self) -> "GenerateJob":
         if (self.samples is None) == (self.data is None):
             raise ValueError("exactly one of samples and data is expected")
+        if self.samples is not None and -(-self.samples // self.output.samples_per_shard) > SHARDS:
+            raise ValueError(
+                f"{self.samples} samples in shards of {self.output.samples_per_shard} are more than {SHARDS} shards; "
+                "their names have five digits: set output.samples_per_shard higher"
+            )
         return self
 
     @property
@@ -296,7 +310,7 @@ class EvaluateJob(Job):
     data: Data
     reference: Data
     metrics: tuple[str, ...] = ("fid", "kid")
-    samples: Count | None = None
+    samples: Annotated[Count, BOUNDS["samples"]] | None = None
     features: str = "inception-v3"
 
     @property
@@ -320,8 +334,9 @@ def dump(spec: Job) -> Plain:
 
 def parse(document: Plain) -> Job:
     """Return a job from plain JSON. Raises pydantic.ValidationError, or ValueError for an unknown kind."""
+    plain.check(document)
     kind = document.get("kind")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"kind: unknown {kind!r}; choices: {', '.join(KINDS)}")
     if isinstance(needs := document.get("needs"), list):  # `needs: [a]` is short for `needs: [{name: a}]`
         document = {**document, "needs": [{"name": n} if isinstance(n, str) else n for n in needs]}

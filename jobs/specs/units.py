@@ -1,5 +1,6 @@
 """Quantities as people write them in a spec: counts `50k`, durations `90s`, bytes `64MiB`."""
 
+import math
 import re
 from typing import Annotated
 
@@ -29,7 +30,10 @@ def _parse(value: object, units: dict[str, int] | dict[str, float], what: str, e
     match = _QUANTITY.fullmatch(str(value).strip())
     if not match or match[2] not in units:
         raise ValueError(f"{what} is expected, such as {example} (units: {', '.join(unit for unit in units if unit)})")
-    return float(match[1]) * units[match[2]]
+    number = float(match[1]) * units[match[2]]
+    if not math.isfinite(number):
+        raise ValueError(f"{what} is expected, such as {example}; this number is too large")
+    return number
 
 
 def parse_count(value: object) -> int:

@@ -1,5 +1,6 @@
 """Is what was submitted runnable at all? Every error at once; nothing is written here."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -22,6 +23,9 @@ from orchestrator.records import Job, Schedule
 from orchestrator.scheduler import Node
 from orchestrator.settings import Settings
 from orchestrator.states import ENDED, Desired, Status
+
+MOST_JOBS = 2000  # of one submission: they are entered in one transaction
+MOST_BYTES = 16 << 20  # of all combinations of its matrices, as JSON
 
 
 class Conflict(ValueError):
@@ -47,21 +51,23 @@ class Asker:
     owner: str
 
 
-def admit(
-    connection: Connection,
-    documents: Sequence[Plain],
-    asker: Asker,
-    settings: Settings,
-    nodes: Sequence[Node] | None,
-    now: float,
-    source: str | None = None,
-    once: bool = False,
-) -> Admission:
-    """Return a job for each document, in their order, or a schedule. Raises SpecError with every problem, or Conflict.
+@dataclass(frozen=True, kw_only=True)
+class Understood:
+    """What a submission says, by itself: every spec in it, and each combination of a matrix."""
 
-    `once`: what is scheduled runs one time, now.
+    specs: dict[int, Spec]  # by number; after a sweep's those of its combinations
+    origins: dict[int, int]  # number -> document that it comes from
+
+    def without(self, numbers: set[int]) -> "Understood":
+        return Understood(specs={n: spec for n, spec in self.specs.items() if n not in numbers}, origins=self.origins)
+
+
+def understand(documents: Sequence[Plain], settings: Settings, nodes: Sequence[Node] | None) -> Understood:
+    """Read and check all that can be told without the database, so that no transaction waits for it.
+
+    Raises SpecError with every problem.
     """
-    expanded, origins = _expanded(connection, documents, asker.project)
+    expanded, origins = _expanded(documents)
     specs, problems = _parse(expanded)
     problems += _doubled(specs)
     for number, spec in specs.items():
@@ -78,12 +84,31 @@ def admit(
         problems.append(Problem(path="needs", message=f"jobs need each other in a circle: {' -> '.join(circle)}"))
     if problems:
         raise SpecError([replace(problem, document=origins.get(problem.document, 0)) for problem in problems])
+    return Understood(specs=specs, origins=origins)
+
+
+def admit(
+    connection: Connection,
+    understood: Understood,
+    asker: Asker,
+    now: float,
+    wall: float,
+    source: str | None = None,
+    once: bool = False,
+) -> Admission:
+    """Return a job for each document, in their order, or a schedule. Raises SpecError with every problem, or Conflict.
+
+    `source`: the digest of the submitted text. `once`: what is scheduled runs one time, now.
+    `wall`: what calendars say.
+    """
+    understood = understood.without(_of_known_sweeps(connection, understood, asker.project))
+    specs, origins = understood.specs, understood.origins
     known = {} if once else {each.name: each for each in db.schedules.of_project(connection, asker.project)}
     owners = {} if once else schedule_documents.owners(specs.values(), known)
     plain = {number: spec for number, spec in specs.items() if spec.name not in owners}
     scheduled = {number: spec for number, spec in specs.items() if spec.name in owners}
     problems = [] if once else _untimely(plain)
-    jobs = _jobs(connection, plain, asker, now, source)
+    jobs = _jobs(connection, plain, asker, now, wall, source)
     needs, unmet = _needs(connection, plain, jobs, asker.project)
     others = {spec.name for spec in specs.values()} | set(known)
     problems += unmet + _unmet(connection, scheduled, others, asker.project)
@@ -98,7 +123,7 @@ def admit(
     return Admission(
         jobs=[Admitted(job=job, needs=tuple(needs[name]), is_new=is_new) for name, (job, is_new) in jobs.items()],
         schedules=schedule_documents.schedules(
-            list(scheduled.values()), owners, known, asker.project, asker.owner, now
+            list(scheduled.values()), owners, known, asker.project, asker.owner, wall
         ),
     )
 
@@ -118,22 +143,45 @@ def firing_jobs(connection: Connection, schedule: Schedule, scheduled: float, no
     return [Admitted(job=job, needs=tuple(needs[name]), is_new=True) for name, (job, _) in jobs.items()]
 
 
-def _expanded(connection: Connection, documents: Sequence[Plain], project: str) -> tuple[list[Plain], dict[int, int]]:
-    """Return each document, after a sweep's the jobs of its combinations; and the document that each comes from.
-
-    A sweep that has not ended is not expanded anew: those of its jobs that have ended would run again.
-    """
+def _expanded(documents: Sequence[Plain]) -> tuple[list[Plain], dict[int, int]]:
+    """Return each document, after a sweep's the jobs of its combinations; and the document that each comes from."""
     found: list[tuple[int, Plain]] = []
+    room = MOST_BYTES
     for number, document in enumerate(documents):
         found.append((number, document))
-        wrong = sweeps.problem(document)
+        wrong = sweeps.problem(document) or _too_much(document, len(found), room)
         if wrong:
             raise SpecError([replace(wrong, document=number)])
-        name = document.get("name")
-        is_known = isinstance(name, str) and db.jobs.unfinished_of_name(connection, project, name) is not None
-        if document.get("matrix") and isinstance(name, str) and not is_known:
+        if document.get("matrix") and isinstance(document.get("name"), str):
+            room -= _size(document) * sweeps.count(document)
             found += [(number, child) for child in sweeps.children(document)]
     return [document for _, document in found], {n: number for n, (number, _) in enumerate(found)}
+
+
+def _too_much(document: Plain, before: int, room: int) -> Problem | None:
+    """What a matrix becomes is paid in rows of the database: bounded before it is made."""
+    if not document.get("matrix"):
+        return None
+    if before + sweeps.count(document) > MOST_JOBS:
+        return Problem(path="matrix", message=f"{MOST_JOBS} jobs are the most of one submission; submit in parts")
+    if _size(document) * sweeps.count(document) > room:
+        message = f"all combinations together are more than {MOST_BYTES >> 20} MiB; make the document smaller"
+        return Problem(path="matrix", message=message)
+    return None
+
+
+def _size(document: Plain) -> int:
+    return len(json.dumps(document))
+
+
+def _of_known_sweeps(connection: Connection, understood: Understood, project: str) -> set[int]:
+    """Return the combinations of sweeps that have not ended: expanded anew, those that have ended would run again."""
+    known = {
+        understood.origins[n]
+        for n, spec in understood.specs.items()
+        if spec.matrix and db.jobs.unfinished_of_name(connection, project, spec.name) is not None
+    }
+    return {n for n, spec in understood.specs.items() if understood.origins[n] in known and not spec.matrix}
 
 
 def _gather(
@@ -241,21 +289,23 @@ def _untimely(specs: dict[int, Spec]) -> list[Problem]:
 
 
 def _jobs(
-    connection: Connection, specs: dict[int, Spec], asker: Asker, now: float, source: str | None
+    connection: Connection, specs: dict[int, Spec], asker: Asker, now: float, wall: float, source: str | None
 ) -> dict[str, tuple[Job, bool]]:
     """By name. A microsecond apart, so that the queue keeps the order of the file."""
-    return {spec.name: _job(connection, spec, asker, now + n * 1e-6, source) for n, spec in specs.items()}
+    return {spec.name: _job(connection, spec, asker, now + n * 1e-6, wall, source) for n, spec in specs.items()}
 
 
-def _job(connection: Connection, spec: Spec, asker: Asker, now: float, source: str | None) -> tuple[Job, bool]:
+def _job(
+    connection: Connection, spec: Spec, asker: Asker, now: float, wall: float, source: str | None
+) -> tuple[Job, bool]:
     """Return the unfinished job of this name if it has this spec, or a new one. What has a schedule runs once, now."""
     document = job_spec.dump(spec)
     template = digest(job_spec.parse(schedule_documents.without_schedule(document)))
     unfinished = db.jobs.unfinished_of_name(connection, asker.project, spec.name)
     if unfinished is None:
         is_timed = spec.schedule is not None or bool(schedule_documents.timed_fields(document))
-        spec = load.parse(schedule_documents.at(document, spec.schedule, now)) if is_timed else spec
-        return _new(spec, asker, now, source, template, now if is_timed else None), True
+        spec = load.parse(schedule_documents.at(document, spec.schedule, wall)) if is_timed else spec
+        return _new(spec, asker, now, source, template, wall if is_timed else None), True
     if unfinished.spec_digest != template:
         raise Conflict(
             f"job {spec.name} ({unfinished.id}) is {unfinished.status} with another spec; "
@@ -280,7 +330,8 @@ def _new(
         owner=asker.owner,
         spec=job_spec.dump(spec),
         spec_digest=spec_digest,
-        source=source,
+        labels=dict(spec.labels),
+        source_digest=source,
         pinned=None if waits else {},
         status=Status.WAITING if waits else Status.QUEUED,
         desired=Desired.RUN,

@@ -19,27 +19,30 @@ from orchestrator.states import Desired, Status
 log = structlog.get_logger(__name__)
 
 
-def fire(database: db.Database, schedule: Schedule, now: float) -> None:
-    """Decide everything due of one schedule, firing by firing. The first that has to wait holds up those after it."""
-    last = min(schedule.considered, now)  # a clock set back decides again, and the rows of firings say what is done
-    for firing in cron.due(schedule.name, schedule.timing, last, now):
+def fire(database: db.Database, schedule: Schedule, now: float, wall: float) -> None:
+    """Decide everything due of one schedule, firing by firing. The first that has to wait holds up those after it.
+
+    `wall`: what calendars say; `now`: for records. A microsecond apart, so that the queue keeps the order of firings.
+    """
+    last = min(schedule.considered, wall)  # a clock set back decides again, and the rows of firings say what is done
+    for n, firing in enumerate(cron.due(schedule.name, schedule.timing, last, wall)):
         with database.write() as connection:
-            if not _fire(connection, schedule, firing, now):
+            if not _fire(connection, schedule, firing, now + n * 1e-5, wall):
                 return
         last = firing.scheduled
     with database.write() as connection:
-        _pass(connection, schedule, last, now)
+        _pass(connection, schedule, last, wall)
 
 
-def _pass(connection: Connection, schedule: Schedule, considered: float, now: float) -> None:
+def _pass(connection: Connection, schedule: Schedule, considered: float, wall: float) -> None:
     """Count only later firings from here on. After an outage beyond the horizon, that is no look back."""
-    considered = max(considered, now - cron.HORIZON)
+    considered = max(considered, wall - cron.HORIZON)
     at = schedule_documents.next_at(replace(schedule, considered=considered))
     changes = {"considered": considered, "next_at": at, "reason": None}
     db.schedules.change(connection, schedule.project, schedule.name, **changes)
 
 
-def _fire(connection: Connection, schedule: Schedule, firing: Firing, now: float) -> bool:
+def _fire(connection: Connection, schedule: Schedule, firing: Firing, now: float, wall: float) -> bool:
     """Decide one firing. False: it waits."""
     if firing.missed:
         _note(connection, schedule, firing.scheduled, "missed", firing.missed, None, now)
@@ -54,13 +57,15 @@ def _fire(connection: Connection, schedule: Schedule, firing: Firing, now: float
             reason = f"{running[0].id} still runs, and concurrency is forbid"
             _note(connection, schedule, firing.scheduled, "skipped", reason, None, now)
         else:
-            make(connection, schedule, firing.scheduled, running if decision == "replace" else [], now, firing.at)
+            make(
+                connection, schedule, firing.scheduled, running if decision == "replace" else [], now, wall - firing.at
+            )
     db.schedules.change(connection, schedule.project, schedule.name, considered=firing.scheduled)
     return True
 
 
 def make(
-    connection: Connection, schedule: Schedule, scheduled: float, replaced: list[Job], now: float, at: float
+    connection: Connection, schedule: Schedule, scheduled: float, replaced: list[Job], now: float, late: float
 ) -> str | None:
     """Enter the jobs of a firing, in place of `replaced`; returns the id of the scheduled one, or None when the firing has been before."""
     try:
@@ -78,7 +83,7 @@ def make(
     submission.enter(connection, admitted, now)
     for job in replaced:
         lifecycle.want(connection, job, Desired.CANCEL, f"replaced by {first.id}", None, now)
-    db.counters.observe(connection, "schedule_lateness_seconds", max(now - at, 0.0))
+    db.counters.observe(connection, "schedule_lateness_seconds", max(late, 0.0))
     return first.id
 
 

@@ -15,7 +15,7 @@ from jobs.wire import Command, Reply
 from orchestrator import db, lifecycle, tokens
 from orchestrator.crash_points import crash_point
 from orchestrator.lifecycle import Ending
-from orchestrator.policies import counter_sums, liveness
+from orchestrator.policies import counter_sums, liveness, retry
 from orchestrator.records import Attempt, Job, Json
 from orchestrator.server import auth
 from orchestrator.server.state import ServerState
@@ -186,12 +186,15 @@ def result(body: wire.Result, driver: Driver, server: Server) -> Reply:
     failure, message = (body.failure or "user_code") if body.outcome == "failed" else None, body.message[:4000]
     if failure:
         failure, message = liveness.attribute_failure(failure, message, driver.placement, server.supervisor.nodes)
+    message = server.redactor.text(message)
+    with server.database.read() as connection:
+        rules = _job(connection, driver).parsed.retry.rules
     ending = Ending(
         status=AttemptStatus(body.outcome.upper()),
         failure=failure,
-        message=server.redactor.text(message),
+        message=message,
         exit_code=body.exit_code,
-        log=body.log,
+        found=retry.found_in(rules, message, body.log) if failure else frozenset(),
     )
     with server.database.write() as connection:
         job, attempt = _fresh(connection, driver)

@@ -4,6 +4,8 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from jobs import wire
@@ -12,6 +14,7 @@ from jobs.store import StoreError
 from jobs.wire import Mismatch
 from orchestrator.admission.admit import Conflict
 from orchestrator.cluster import Refused, Unreachable
+from orchestrator.db import CannotWrite
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +28,11 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(StoreError, _store)
     app.add_exception_handler(Unreachable, _ray)
     app.add_exception_handler(Refused, _ray)
+    app.add_exception_handler(CannotWrite, _database)
+    app.add_exception_handler(OperationalError, _database)
+    app.add_exception_handler(PoolTimeout, _database)
+    app.add_exception_handler(UnicodeEncodeError, _no_text)
+    app.add_exception_handler(DataError, _no_text)
     app.add_exception_handler(Exception, _ours)
 
 
@@ -70,6 +78,16 @@ async def _store(request: Request, error: Exception) -> JSONResponse:
 
 async def _ray(request: Request, error: Exception) -> JSONResponse:
     return answer(503, str(error))
+
+
+async def _database(request: Request, error: Exception) -> JSONResponse:
+    log.warning("the database cannot be used", path=request.url.path, error=str(error).partition("\n")[0])
+    return answer(503, "the database cannot be used now; try again", headers={"Retry-After": "5"})
+
+
+async def _no_text(request: Request, error: Exception) -> JSONResponse:
+    """A lone surrogate or a NUL: JSON has it, no database does."""
+    return answer(422, "the request holds text that cannot be stored")
 
 
 async def _ours(request: Request, error: Exception) -> JSONResponse:

@@ -9,8 +9,8 @@ from sqlalchemy.exc import IntegrityError
 
 from jobs.specs.spec import Plain
 from orchestrator import db, lifecycle
-from orchestrator.admission import submission
-from orchestrator.admission.admit import Admission, Asker, admit
+from orchestrator.admission import admit, submission
+from orchestrator.admission.admit import Admission, Asker, Understood
 from orchestrator.api import views
 from orchestrator.api.answers import (
     DryRunAnswer,
@@ -49,31 +49,54 @@ def find(connection: Connection, user: Token, id_or_name: str) -> Job:
 @router.post("", status_code=201)
 def submit(body: Submission, user: User, server: Server, response: Response) -> SubmissionAnswer | DryRunAnswer:
     """All documents in one transaction. 201: something new; 200: all of it was there; 409: a name is taken."""
+    if (before := _repeated(body, user, server)) is not None:
+        response.status_code = 200
+        return before
+    understood = admit.understand(body.documents, server.settings, server.supervisor.nodes)
     if body.dry_run:
-        return _dry_run(body, user, server, response)
+        return _dry_run(body, understood, user, server, response)
     try:
-        ids, schedules, is_new = _enter(body, user, server)
+        ids, schedules, is_new = _enter(body, understood, user, server)
     except IntegrityError:
         # Another submit of the same name was faster: now its job is there to be found.
-        ids, schedules, is_new = _enter(body, user, server)
+        ids, schedules, is_new = _enter(body, understood, user, server)
     if not is_new:
         response.status_code = 200
     server.wake()
     with server.database.read() as connection:
-        found = [db.schedules.by_name(connection, user.project, name) for name in schedules]
-        return {
-            "jobs": [views.job(server, find(connection, user, job_id)) for job_id in ids],
-            "schedules": [views.schedule(schedule) for schedule in found if schedule],
-        }
+        return _shown(connection, user, server, ids, schedules)
 
 
-def _enter(body: Submission, user: Token, server: ServerState) -> tuple[list[str], list[str], bool]:
+def _repeated(body: Submission, user: Token, server: ServerState) -> SubmissionAnswer | None:
+    """The answer that this key has had, whatever would be said of the documents now."""
+    if body.key is None or body.dry_run:
+        return None
+    with server.database.read() as connection:
+        before = submission.earlier(connection, user.project, body.key, submission.digest(body.documents))
+        return _shown(connection, user, server, *before) if before else None
+
+
+def _shown(
+    connection: Connection, user: Token, server: ServerState, ids: list[str], schedules: list[str]
+) -> SubmissionAnswer:
+    found = [db.schedules.by_name(connection, user.project, name) for name in schedules]
+    return {
+        "jobs": [views.job(server, find(connection, user, job_id)) for job_id in ids],
+        "schedules": [views.schedule(schedule) for schedule in found if schedule],
+    }
+
+
+def _enter(
+    body: Submission, understood: Understood, user: Token, server: ServerState
+) -> tuple[list[str], list[str], bool]:
     now, digest = server.clock(), submission.digest(body.documents)
     with server.database.write() as connection:
         if body.key and (before := submission.earlier(connection, user.project, body.key, digest)):
             return *before, False
-        admission = _admit(connection, body, user, server, now)
+        source = None if body.source is None else db.sources.keep(connection, body.source)
+        admission = _admit(connection, body, understood, user, server, source)
         is_new = submission.enter_all(connection, admission, now)
+        db.sources.drop_unused(connection, source)
         ids = [each.job.id for each in admission.jobs]
         names = [schedule.name for schedule in admission.schedules]
         if body.key:
@@ -82,16 +105,24 @@ def _enter(body: Submission, user: Token, server: ServerState) -> tuple[list[str
     return ids, names, is_new
 
 
-def _admit(connection: Connection, body: Submission, user: Token, server: ServerState, now: float) -> Admission:
+def _admit(
+    connection: Connection,
+    body: Submission,
+    understood: Understood,
+    user: Token,
+    server: ServerState,
+    source: str | None,
+) -> Admission:
     asker = Asker(project=user.project, owner=user.owner)
-    nodes = server.supervisor.nodes
-    return admit(connection, body.documents, asker, server.settings, nodes, now, body.source, body.once)
+    return admit.admit(connection, understood, asker, server.clock(), server.wall(), source, body.once)
 
 
-def _dry_run(body: Submission, user: Token, server: ServerState, response: Response) -> DryRunAnswer:
+def _dry_run(
+    body: Submission, understood: Understood, user: Token, server: ServerState, response: Response
+) -> DryRunAnswer:
     response.status_code = 200
     with server.database.read() as connection:
-        admission = _admit(connection, body, user, server, server.clock())
+        admission = _admit(connection, body, understood, user, server, None)
     jobs: list[PlannedJobAnswer] = [
         {**views.job(server, each.job), "spec": each.job.spec, "is_new": each.is_new} for each in admission.jobs
     ]
@@ -110,7 +141,7 @@ def list_jobs(
     """Newest first; `status`, `name` and `kind` take several values with commas."""
     with server.database.read() as connection:
         found = db.jobs.page(connection, user.project, limit, status=status and status.upper(), name=name, kind=kind)
-        ticks = db.ticks.newest_of_unfinished(connection)
+        ticks = db.ticks.newest_of(connection, [job.id for job in found if not job.has_ended])
     return {"jobs": [views.job(server, job, ticks.get(job.id)) for job in found]}
 
 

@@ -58,7 +58,7 @@ def coming(name: str, user: User, server: Server, count: Annotated[int, Query(ge
     """The coming firings, each with its jitter. A suspended schedule shows those it would have."""
     with server.database.read() as connection:
         schedule = find_schedule(connection, user, name)
-    after = max(schedule.considered, server.clock())
+    after = max(schedule.considered, server.wall())
     firings = cron.coming(name, schedule.timing, after, count)
     shown: list[ComingFiring] = [
         {"scheduled_time": firing.scheduled, "at": firing.at, "text": cron.text(schedule.timing, firing.scheduled)}
@@ -98,14 +98,14 @@ def _within(
 @router.post("/{name}/trigger", status_code=201)
 def trigger(name: str, user: User, server: Server) -> JobAnswer:
     """Fire once more, now. `forbid` and `replace` hold for it too; a suspended schedule may be triggered."""
-    now = server.clock()
+    now, wall = server.clock(), server.wall()
     with server.database.write() as connection:
         schedule = find_schedule(connection, user, name)
         running = db.schedules.unfinished_jobs(connection, user.project, name)
         decision = cron.concurrency_decision(schedule.timing, [job.id for job in running])
         if decision in ("skip", "wait"):
             raise HTTPException(409, f"{running[0].id} still runs, and the concurrency of schedule {name} is forbid")
-        job_id = fire.make(connection, schedule, now, running if decision == "replace" else [], now, now)
+        job_id = fire.make(connection, schedule, wall, running if decision == "replace" else [], now, 0.0)
     server.wake()
     with server.database.read() as connection:
         if job_id is None:
@@ -130,17 +130,17 @@ def _set(name: str, user: Token, server: ServerState, suspended: bool) -> Schedu
     with server.database.write() as connection:
         schedule = find_schedule(connection, user, name)
         if schedule.suspended != suspended:
-            _switch(connection, schedule, suspended, user, now)
+            _switch(connection, schedule, suspended, user, now, server.wall())
         schedule = find_schedule(connection, user, name)
     server.wake()
     return views.schedule(schedule)
 
 
-def _switch(connection: Connection, schedule: Schedule, suspended: bool, user: Token, now: float) -> None:
-    firings = cron.coming(schedule.name, schedule.timing, now, 1)
+def _switch(connection: Connection, schedule: Schedule, suspended: bool, user: Token, now: float, wall: float) -> None:
+    firings = cron.coming(schedule.name, schedule.timing, wall, 1)
     next_at = firings[0].at if firings else None
     db.schedules.change(
-        connection, schedule.project, schedule.name, suspended=suspended, considered=now, reason=None, next_at=next_at
+        connection, schedule.project, schedule.name, suspended=suspended, considered=wall, reason=None, next_at=next_at
     )
     word = "suspended" if suspended else "resumed"
     db.schedules.note(connection, schedule.project, schedule.name, word, f"{word} by {user.owner}", now=now)

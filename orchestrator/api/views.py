@@ -12,13 +12,13 @@ from orchestrator.api.answers import (
     ScheduleAnswer,
     WholeJobAnswer,
 )
-from orchestrator.records import Attempt, Event, Job, Need, Schedule, ScheduleFiring, Tick
+from orchestrator.records import Attempt, Event, Job, JobSummary, Need, Schedule, ScheduleFiring, Tick
 from orchestrator.server.state import ServerState
 
 _ATTEMPT_HIDES = {"claim_hash", "nonce_hash", "token_hash", "position"}
 
 
-def job(server: ServerState, job: Job, tick: Tick | None = None) -> JobAnswer:
+def job(server: ServerState, job: JobSummary, tick: Tick | None = None) -> JobAnswer:
     return {
         "id": job.id,
         "name": job.name,
@@ -40,7 +40,7 @@ def job(server: ServerState, job: Job, tick: Tick | None = None) -> JobAnswer:
         "started": job.started,
         "ended": job.ended,
         "archived": job.archived,
-        "labels": job.spec.get("labels", {}),
+        "labels": job.labels,
         "output": server.store.locate(job.layout.prefix),
         "tick": shown_tick(tick) if tick else None,
     }

@@ -7,8 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-BUSY_SECONDS = 30  # how long a writer waits for another process; within this one they queue at a lock
+BUSY_SECONDS = 10  # how long a writer waits for another process …
+TURN_SECONDS = 30  # … and for its turn within this one
+
+
+class CannotWrite(RuntimeError):
+    """The database takes no write now: it is locked, read-only or full, or others write for too long."""
 
 
 class Touched:
@@ -40,6 +47,8 @@ class Database:
         self.url = make_url(url)
         self.engine = _open(url)
         self._writing = threading.RLock()
+        self._writer: int | None = None  # thread
+        self.unwritable: str | None = None  # why the last write failed; None: it did not
         self._watchers: list[Touched] = []
 
     def watch(self) -> Touched:
@@ -53,8 +62,9 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        with self._turn(), self.engine.connect().execution_options(writes=True) as connection:
+    def write(self, patience: float = BUSY_SECONDS) -> Iterator[Connection]:
+        """`patience`: seconds to wait for another process that holds SQLite's lock. Raises CannotWrite."""
+        with self._turn(), self._noted(), self._connected(patience) as connection:
             touched: set[str] = set()
             connection.info["touched"] = touched
             try:
@@ -64,14 +74,46 @@ class Database:
                 for watcher in self._watchers:
                     watcher.add(touched)
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether this thread is within a transaction that writes."""
+        return self._writer == threading.get_ident()
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        """Keep why the last write failed: nobody is judged by what could not be written down."""
+        try:
+            yield
+        except (OperationalError, InternalError, PoolTimeout) as error:
+            self.unwritable = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+            raise CannotWrite(f"the database cannot be written: {self.unwritable}") from error
+        self.unwritable = None
+
+    @contextmanager
+    def _connected(self, patience: float) -> Iterator[Connection]:
+        with self.engine.connect().execution_options(writes=True) as connection:
+            if self._is_sqlite and patience != BUSY_SECONDS:
+                driver: Any = connection.connection.driver_connection
+                driver.execute(f"PRAGMA busy_timeout = {patience * 1000:.0f}")
+                try:
+                    yield connection
+                finally:
+                    driver.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+            else:
+                yield connection
+
     @contextmanager
     def _turn(self) -> Iterator[None]:
         """SQLite has one writer: threads take turns here instead of polling its busy handler."""
-        if not self._is_sqlite:
+        if self._is_sqlite and not self._writing.acquire(timeout=TURN_SECONDS):
+            raise CannotWrite(f"the database cannot be written: others have written for {TURN_SECONDS} s")
+        before, self._writer = self._writer, threading.get_ident()
+        try:
             yield
-            return
-        with self._writing:
-            yield
+        finally:
+            self._writer = before
+            if self._is_sqlite:
+                self._writing.release()
 
     @property
     def _is_sqlite(self) -> bool:

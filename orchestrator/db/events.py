@@ -15,9 +15,10 @@ def add(
     now: float,
     attempt: int | None = None,
     data: Json | None = None,
-) -> None:
+) -> int:
+    """A new event; returns its number."""
     values = {"job_id": job_id, "attempt": attempt, "time": now, "type": type, "message": message, "data": data}
-    connection.execute(insert(events).values(**values))
+    return int(connection.execute(insert(events).values(**values).returning(events.c.seq)).scalar_one())
 
 
 def after(connection: Connection, job_id: str, seq: int = 0, limit: int = 1000) -> list[Event]:

@@ -1,20 +1,23 @@
 """Statements over jobs."""
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from orchestrator.db.engine import touch
+from orchestrator.db.sources import drop_unused
 from orchestrator.db.tables import attempts, events, jobs, needs, ticks
-from orchestrator.records import Attempt, Job
+from orchestrator.records import Attempt, Job, JobSummary
 from orchestrator.states import ENDED, TRANSITIONS, Status
 
 
 def add(connection: Connection, job: Job) -> None:
     """A new job. IntegrityError when its name has an unfinished one."""
     touch(connection, job.id)
-    connection.execute(insert(jobs).values(**vars(job)))
+    last = connection.execute(select(func.max(jobs.c.seq))).scalar() or 0
+    connection.execute(insert(jobs).values(**{**vars(job), "seq": last + 1}))
 
 
 def by_id(connection: Connection, job_id: str) -> Job | None:
@@ -23,10 +26,12 @@ def by_id(connection: Connection, job_id: str) -> Job | None:
 
 
 def find(connection: Connection, project: str, id_or_name: str) -> Job | None:
-    """A job of the project by its id, or the newest of that name; an unfinished one is the newest, whatever clocks say."""
-    matching = (jobs.c.id == id_or_name) | (jobs.c.name == id_or_name)
-    query = select(jobs).where(jobs.c.project == project, matching)
-    query = query.order_by(jobs.c.ended.is_(None).desc(), jobs.c.submitted.desc(), jobs.c.id.desc())
+    """A job of the project by its id, or else the newest of that name, an unfinished one first."""
+    job = by_id(connection, id_or_name)
+    if job is not None and job.project == project:
+        return job
+    query = select(jobs).where(jobs.c.project == project, jobs.c.name == id_or_name)
+    query = query.order_by(jobs.c.ended.is_(None).desc(), jobs.c.seq.desc())
     row = connection.execute(query.limit(1)).one_or_none()
     return Job(**row._mapping) if row else None
 
@@ -34,20 +39,20 @@ def find(connection: Connection, project: str, id_or_name: str) -> Job | None:
 def unfinished_of_name(connection: Connection, project: str, name: str) -> Job | None:
     """The newest. Of submitted ones there is one at most: an index says so."""
     query = select(jobs).where(jobs.c.project == project, jobs.c.name == name, jobs.c.ended.is_(None))
-    row = connection.execute(query.order_by(jobs.c.submitted.desc()).limit(1)).one_or_none()
+    row = connection.execute(query.order_by(jobs.c.seq.desc()).limit(1)).one_or_none()
     return Job(**row._mapping) if row else None
 
 
 def newest_ended(connection: Connection, project: str, name: str, statuses: Collection[str]) -> Job | None:
     """The newest job of that name that ended in one of these ways."""
     query = select(jobs).where(jobs.c.project == project, jobs.c.name == name, jobs.c.status.in_(statuses))
-    row = connection.execute(query.order_by(jobs.c.ended.desc()).limit(1)).one_or_none()
+    row = connection.execute(query.order_by(jobs.c.ended_seq.desc(), jobs.c.seq.desc()).limit(1)).one_or_none()
     return Job(**row._mapping) if row else None
 
 
 def unfinished(connection: Connection) -> list[Job]:
     """All that the supervisor has to think of, in the order of submission."""
-    query = select(jobs).where(jobs.c.ended.is_(None)).order_by(jobs.c.submitted, jobs.c.id)
+    query = select(jobs).where(jobs.c.ended.is_(None)).order_by(jobs.c.seq)
     return [Job(**row._mapping) for row in connection.execute(query)]
 
 
@@ -55,7 +60,7 @@ def to_prepare(connection: Connection) -> list[Job]:
     """Those whose references are to be pinned, or whose job.yaml is not in the bucket yet, in the order of submission."""
     to_pin = (jobs.c.status == Status.WAITING) & jobs.c.pinned.is_(None)
     to_describe = jobs.c.pinned.is_not(None) & jobs.c.described.is_(False)
-    query = select(jobs).where(jobs.c.ended.is_(None), to_pin | to_describe).order_by(jobs.c.submitted, jobs.c.id)
+    query = select(jobs).where(jobs.c.ended.is_(None), to_pin | to_describe).order_by(jobs.c.seq)
     return [Job(**row._mapping) for row in connection.execute(query)]
 
 
@@ -80,18 +85,21 @@ def with_attempts(connection: Connection, of: Iterable[Attempt]) -> dict[str, Jo
 
 def to_archive(connection: Connection) -> list[Job]:
     """Ended jobs whose events are not in the bucket yet."""
-    query = select(jobs).where(jobs.c.status.in_(ENDED), jobs.c.archived.is_(False)).order_by(jobs.c.ended)
+    query = select(jobs).where(jobs.c.status.in_(ENDED), jobs.c.archived.is_(False)).order_by(jobs.c.ended_seq)
     return [Job(**row._mapping) for row in connection.execute(query.limit(50))]
 
 
-def page(connection: Connection, project: str, limit: int, **equal: str | None) -> list[Job]:
-    """Jobs, newest first; `equal` narrows by status, name, kind."""
-    query = select(jobs).where(jobs.c.project == project)
+_SUMMARY = [jobs.c[field.name] for field in fields(JobSummary)]
+
+
+def page(connection: Connection, project: str, limit: int, **equal: str | None) -> list[JobSummary]:
+    """Jobs, newest first, without their large columns; `equal` narrows by status, name, kind."""
+    query = select(*_SUMMARY).where(jobs.c.project == project)
     for column, value in equal.items():
         if value is not None:
             query = query.where(jobs.c[column].in_(value.split(",")))
-    query = query.order_by(jobs.c.submitted.desc(), jobs.c.id.desc()).limit(limit)
-    return [Job(**row._mapping) for row in connection.execute(query)]
+    query = query.order_by(jobs.c.seq.desc()).limit(limit)
+    return [JobSummary(**row._mapping) for row in connection.execute(query)]
 
 
 def move(connection: Connection, job_id: str, transition: str, **changes: Any) -> bool:
@@ -124,7 +132,7 @@ def tally(connection: Connection) -> list[tuple[str, str, str, str, int]]:
 def active(connection: Connection) -> list[Job]:
     """Jobs that have an attempt alive."""
     query = select(jobs).where(jobs.c.status.in_((Status.STARTING, Status.RUNNING, Status.STOPPING)))
-    return [Job(**row._mapping) for row in connection.execute(query.order_by(jobs.c.submitted))]
+    return [Job(**row._mapping) for row in connection.execute(query.order_by(jobs.c.seq))]
 
 
 def needed_by(connection: Connection, job_id: str) -> list[Job]:
@@ -137,7 +145,9 @@ def needed_by(connection: Connection, job_id: str) -> list[Job]:
 def remove(connection: Connection, job_id: str) -> None:
     """The whole record; what is in the bucket stays."""
     touch(connection, job_id)
+    source = connection.execute(select(jobs.c.source_digest).where(jobs.c.id == job_id)).scalar()
     connection.execute(delete(needs).where((needs.c.job_id == job_id) | (needs.c.upstream_id == job_id)))
     for table in (ticks, events, attempts):
         connection.execute(delete(table).where(table.c.job_id == job_id))
     connection.execute(delete(jobs).where(jobs.c.id == job_id))
+    drop_unused(connection, source)

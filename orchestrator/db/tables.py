@@ -33,15 +33,17 @@ jobs = Table(
     "jobs",
     metadata,
     Column("id", String(40), primary_key=True),
+    Column("seq", Integer, nullable=False),  # the order of admission, whatever clocks say
     Column("project", String(50), nullable=False),
     Column("name", String(50), nullable=False),
     Column("kind", String(20), nullable=False),
     Column("queue", String(50), nullable=False),
     Column("priority", Integer, nullable=False),
     Column("owner", String(100), nullable=False),
+    Column("labels", JSON, nullable=False),  # of the spec, for lists, which do without it
     Column("spec", JSON, nullable=False),
     Column("spec_digest", String(64), nullable=False),
-    Column("source", Text),  # the text that was submitted, if the client gave it
+    Column("source_digest", String(64)),  # of the text that was submitted, if the client gave it
     Column("pinned", JSON),  # references as URI and sha256; null: not pinned yet
     Column("status", String(20), nullable=False),
     Column("desired", String(20), nullable=False),
@@ -55,12 +57,20 @@ jobs = Table(
     Column("not_before", Float),  # end of its back-off
     Column("started", Float),  # when its first driver claimed it
     Column("ended", Float),
+    Column("ended_seq", Integer),  # of the event of its end: the order of ends, whatever clocks say
     Column("totals", JSON),  # sums over its ticks, see counter_sums.py
     Column("described", Boolean, nullable=False),  # job.yaml is in the bucket
     Column("archived", Boolean, nullable=False),  # events.jsonl is in the bucket
     Index("jobs_by_status", "status"),
-    Index("jobs_by_name", "project", "name", "submitted"),
+    Index("jobs_by_seq", "seq", unique=True),
+    Index("jobs_by_project", "project", "seq"),
+    Index("jobs_by_name", "project", "name", "seq"),
     Index("jobs_by_schedule", "project", "schedule"),
+    Index("jobs_by_success", "schedule", "name", "status", "project", "ended"),
+    Index("jobs_by_end", "ended"),  # those without one are what every step looks at
+    Index("jobs_by_archival", "archived", "status"),
+    Index("jobs_by_tally", "project", "queue", "kind", "status"),
+    Index("jobs_by_source", "source_digest"),
 )
 # One unfinished job of a name: what makes two racing submits one job. Of a schedule's jobs, its policy says how many.
 Index(
@@ -70,6 +80,34 @@ Index(
     unique=True,
     sqlite_where=jobs.c.ended.is_(None) & jobs.c.schedule.is_(None),
     postgresql_where=jobs.c.ended.is_(None) & jobs.c.schedule.is_(None),
+)
+
+sources = Table(  # submitted texts, each once
+    "sources",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("text", Text, nullable=False),
+)
+
+usage = Table(  # what attempts that ended used: running sums, so that a reader adds up days and not attempts
+    "usage",
+    metadata,
+    Column("project", String(50), primary_key=True),
+    Column("by", String(10), primary_key=True),  # job | queue | user
+    Column("name", String(100), primary_key=True),
+    Column("day", Integer, primary_key=True, autoincrement=False),  # UTC days since the epoch
+    Column("gpu_seconds_useful", Float, nullable=False),
+    Column("gpu_seconds_wasted", Float, nullable=False),
+    Column("cpu_seconds_useful", Float, nullable=False),
+    Column("cpu_seconds_wasted", Float, nullable=False),
+    Index("usage_by_day", "project", "by", "day"),
+)
+
+marks = Table(  # single moments that the server notes of itself
+    "marks",
+    metadata,
+    Column("name", String(20), primary_key=True),
+    Column("value", Float, nullable=False),
 )
 
 needs = Table(
@@ -118,6 +156,8 @@ attempts = Table(
     Column("archived", Boolean, nullable=False),  # its log is in the bucket
     UniqueConstraint("job_id", "number"),
     Index("attempts_by_release", "released"),
+    Index("attempts_by_end", "ended"),
+    Index("attempts_by_archival", "archived", "released"),
 )
 
 events = Table(

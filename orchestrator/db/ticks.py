@@ -1,6 +1,6 @@
 """Statements over ticks. Each job keeps a bounded history: the older half thins out, the newest always stays."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection, delete, func, insert, select
 
@@ -29,6 +29,13 @@ def newest(connection: Connection, job_id: str) -> Tick | None:
 def newest_of_unfinished(connection: Connection) -> dict[str, Tick]:
     """The newest tick of every unfinished job, by job."""
     newest = select(func.max(ticks.c.seq)).join(jobs).where(jobs.c.ended.is_(None)).group_by(ticks.c.job_id)
+    rows = connection.execute(select(ticks).where(ticks.c.seq.in_(newest)))
+    return {row.job_id: Tick(**row._mapping) for row in rows}
+
+
+def newest_of(connection: Connection, ids: Collection[str]) -> dict[str, Tick]:
+    """The newest tick of each of these jobs that has one."""
+    newest = select(func.max(ticks.c.seq)).where(ticks.c.job_id.in_(ids)).group_by(ticks.c.job_id)
     rows = connection.execute(select(ticks).where(ticks.c.seq.in_(newest)))
     return {row.job_id: Tick(**row._mapping) for row in rows}
 

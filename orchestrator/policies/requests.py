@@ -30,7 +30,7 @@ def queued(job: Job, attempts: Sequence[Attempt], grace: float, now: float) -> Q
     )
 
 
-def sizes(spec: Spec) -> tuple[int, ...]:
+def sizes(spec: Spec) -> Sequence[int]:
     """Return the numbers of workers that will do, the largest first."""
     return kinds.of(spec).sizes(spec)
 

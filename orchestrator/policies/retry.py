@@ -5,11 +5,11 @@ of it, and what is nobody's fault costs nothing. Whatever the rules say, there i
 """
 
 import hashlib
-import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from jobs.specs import patterns
 from jobs.specs.spec import Retry as Policy
 from jobs.specs.spec import Rule
 from orchestrator.records import Attempt
@@ -60,10 +60,12 @@ class GiveUp:
     is_limit: bool = True  # a limit is reached; False: such a failure is not retried
 
 
-def decide(failure: str, attempts: Sequence[Attempt], policy: Policy, now: float, log: str = "") -> Retry | GiveUp:
-    """Decide what follows. `attempts` are all of the job's, the failed one last; `log` is the end of its driver's."""
+def decide(
+    failure: str, attempts: Sequence[Attempt], policy: Policy, now: float, found: Collection[str] = ()
+) -> Retry | GiveUp:
+    """Decide what follows. `attempts` are all of the job's, the failed one last; `found`: see `found_in`."""
     last = attempts[-1]
-    action = ruled(failure, last.exit_code, f"{last.message or ''}\n{log}", policy.rules)
+    action = ruled(failure, last.exit_code, found, policy.rules)
     if action == "fail":
         return GiveUp(reason=f"{failure}: not retried", is_limit=False)
     if action == "ignore":
@@ -84,13 +86,22 @@ def _ignored(failure: str, attempts: Sequence[Attempt], policy: Policy, now: flo
     return Retry(at=now + backoff(policy.backoff, excused, attempts[-1].id), excused=True)
 
 
-def ruled(failure: str, exit_code: int | None, text: str, rules: Sequence[Rule]) -> Action:
+def found_in(rules: Sequence[Rule], message: str, log: str) -> frozenset[str]:
+    """Return those of the rules' expressions that match the message or the end of the driver's log.
+
+    Asked for before the transaction that ends an attempt: the text may be long.
+    """
+    text = f"{message}\n{log}"
+    return frozenset(rule.log for rule in rules if rule.log is not None and patterns.found(rule.log, text))
+
+
+def ruled(failure: str, exit_code: int | None, found: Collection[str], rules: Sequence[Rule]) -> Action:
     """Return the action of the first rule whose every condition holds, or of the table."""
     for rule in rules:
         if (
             rule.failure in (None, failure)
             and rule.exit_code in (None, exit_code)
-            and (rule.log is None or re.search(rule.log, text))
+            and (rule.log is None or rule.log in found)
         ):
             return rule.action
     return ACTIONS.get(failure, "fail")

@@ -25,18 +25,24 @@ class Child:
 
 def problem(document: Mapping[str, Any]) -> Problem | None:
     matrix = document.get("matrix")
-    if not matrix or not isinstance(matrix, dict):
+    if matrix is None or matrix == {}:
         return None
+    if not isinstance(matrix, dict) or not all(isinstance(path, str) for path in matrix):
+        return Problem(path="matrix", message="fields with a list of values each are expected, as train.seed: [0, 1]")
     lists = [values for values in matrix.values() if isinstance(values, list)]
-    count = prod(map(len, lists))
-    if len(lists) < len(matrix) or not count:
+    if len(lists) < len(matrix) or not all(lists):
         return Problem(path="matrix", message="a list of values is expected for each field, such as train.seed: [0, 1]")
-    if count > MOST:
-        return Problem(path="matrix", message=f"{count} combinations; {MOST} are the most of one matrix")
+    if count(document) > MOST:
+        return Problem(path="matrix", message=f"{count(document)} combinations; {MOST} are the most of one matrix")
     if document.get("schedule"):
         return Problem(path="matrix", message="not supported yet together with a schedule")
     fixed = [path for path in matrix if path.partition(".")[0] in ("name", "kind", "matrix", "schedule", "needs")]
     return Problem(path=f"matrix.{fixed[0]}", message="cannot vary in a matrix") if fixed else None
+
+
+def count(document: Mapping[str, Any]) -> int:
+    """Return the number of combinations of a matrix in which `problem` finds nothing."""
+    return prod(map(len, document["matrix"].values()))
 
 
 def children(document: Mapping[str, Any]) -> list[Plain]:

@@ -1,6 +1,8 @@
 """An elastic job grows into capacity that has been idle for long enough. A resize is a stop and a new attempt."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
+from operator import neg
 
 from orchestrator.scheduler.capacity import Capacity
 from orchestrator.scheduler.model import Held, Preempt, Queued, Snapshot
@@ -22,7 +24,7 @@ def growth(snapshot: Snapshot, free: Capacity, ledger: Ledger) -> Preempt | None
 
 
 def _larger(gang: Held, free: Capacity, ledger: Ledger) -> int | None:
-    sizes: Sequence[int] = [size for size in gang.sizes if size > gang.workers]
+    sizes: Sequence[int] = gang.sizes[: bisect_left(gang.sizes, -gang.workers, key=neg)]
     if not sizes:
         return None
     capacity = free.copy()
@@ -31,8 +33,8 @@ def _larger(gang: Held, free: Capacity, ledger: Ledger) -> int | None:
         job_id=gang.job_id, name=gang.name, priority=gang.priority, submitted=0, sizes=(1,),
         cpus_per_worker=gang.cpus_per_worker, queue=gang.queue, owner=gang.owner,
     )  # fmt: skip
-    for size in sizes:
-        more = gang.each.times(size - gang.workers)
-        if ledger.refusal(ask, more) is None and capacity.room(ask, gang.each) >= size:
+    room = capacity.room(ask, gang.each)
+    for size in sizes[bisect_left(sizes, -room, key=neg) :]:
+        if ledger.refusal(ask, gang.each.times(size - gang.workers)) is None:
             return size
     return None

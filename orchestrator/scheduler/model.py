@@ -55,7 +55,7 @@ class Queued:
     name: str
     priority: int
     submitted: float
-    sizes: tuple[int, ...]  # numbers of workers that will do, best first
+    sizes: Sequence[int]  # numbers of workers that will do, falling: a tuple, or a range however long
     cpus_per_worker: float
     gpus_per_worker: float | Literal["auto"] = AUTO
     memory_per_worker: float = 0.0
@@ -98,7 +98,7 @@ class Held:
     ends: float | None = None  # when it is over at the latest; None: unknown
     is_stopping: bool = True  # or over, and not confirmed: neither preempted nor grown, and free soon
     stopped: int = 0  # how often earlier attempts of the job were stopped
-    sizes: tuple[int, ...] = ()  # of an elastic job, the largest first
+    sizes: Sequence[int] = ()  # of an elastic job, the largest first
 
     @cached_property
     def each(self) -> Amount:

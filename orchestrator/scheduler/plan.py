@@ -5,8 +5,10 @@ reservation, and the first that waits for quota a promise of it; those behind ma
 in nothing. Whoever waits may have less important ones stopped for it.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import neg
 
 from orchestrator.scheduler import elastic, reasons
 from orchestrator.scheduler.backfill import Backfill, Promise, Reservation, by_end, promise_of_quota, reserve
@@ -128,9 +130,20 @@ class _Planner:
     def _learn(self, shape: Shape) -> None:
         """Whether there is any room for it, reserved or not."""
         self.known.add(shape)
-        sizes = [(size, reasons.each_of(shape.job, size, self.gpus)) for size in shape.job.sizes]
-        if not any(self.free.room(shape.job, each) >= size for size, each in sizes):
+        if next(self._sizes(shape.job), None) is None:
             self.full.add(shape)
+
+    def _sizes(self, job: Queued) -> Iterator[tuple[int, Amount]]:
+        """Return the sizes for which there is room, and what each worker then holds, the largest first.
+
+        What a worker holds changes with the size at most once (with `auto`, beyond the cluster's GPUs): as many looks at
+        the room, and then no more sizes than the cluster has room for, whatever the spec allows.
+        """
+        for sizes in reasons.alike(job, self.gpus):
+            each = reasons.each_of(job, sizes[0], self.gpus)
+            room = self.free.room(job, each)
+            for size in sizes[bisect_left(sizes, -room, key=neg) :]:
+                yield size, each
 
     # --- starts
 
@@ -138,8 +151,7 @@ class _Planner:
         if not self._has_room(equals):
             return False
         job, is_refused = equals.jobs[at], False
-        for workers in job.sizes:
-            each = reasons.each_of(job, workers, self.gpus)
+        for workers, each in self._sizes(job):
             if self._refusal(job, each.times(workers)):
                 is_refused = True
                 continue

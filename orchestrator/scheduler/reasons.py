@@ -1,6 +1,8 @@
 """Why a job waits, in one sentence."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
+from operator import neg
 
 from orchestrator.scheduler.backlog import Shape, UserQueue
 from orchestrator.scheduler.capacity import Capacity, takes
@@ -25,6 +27,12 @@ def whole_gpus(nodes: Sequence[Node]) -> int:
 def each_of(job: Queued, workers: int, gpus: float) -> Amount:
     """What one worker of a gang of this size holds, in a cluster of so many GPUs."""
     return Amount(job.cpus_per_worker, gpus_for(job.gpus_per_worker, workers, gpus), job.memory_per_worker)
+
+
+def alike(job: Queued, gpus: float) -> list[Sequence[int]]:
+    """Return the sizes in the parts in which each worker holds the same: beyond the cluster's GPUs, `auto` is none."""
+    first = bisect_left(job.sizes, -gpus, key=neg) if job.gpus_per_worker == "auto" else 0
+    return [part for part in (job.sizes[:first], job.sizes[first:]) if part]
 
 
 def shortage(job: Queued, nodes: Sequence[Node], empty: Capacity | None = None) -> str | None:

@@ -53,4 +53,5 @@ def driver(request: Request, attempt_id: str) -> Attempt:
         attempt = db.attempts.by_id(connection, attempt_id)
     if attempt is None or not tokens.matches(secret, attempt.token_hash):
         raise HTTPException(403, "this token is not that of the attempt")
+    server(request).supervisor.heard(attempt.id)
     return attempt

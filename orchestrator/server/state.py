@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from jobs.store import Store
 from orchestrator import db
+from orchestrator.clock import SteadyClock
 from orchestrator.cluster import Cluster
 from orchestrator.observability.process_metrics import ProcessMetrics
 from orchestrator.observability.redact import Redactor
@@ -20,7 +21,8 @@ class ServerState:
     database: db.Database
     cluster: Cluster
     store: Store
-    clock: Callable[[], float] = time.time
+    clock: Callable[[], float] = field(default_factory=SteadyClock)  # for durations and records
+    wall: Callable[[], float] = time.time  # for calendars
     process_metrics: ProcessMetrics = field(default_factory=ProcessMetrics)
     supervisor: Supervisor = field(init=False)
     archiver: Archiver = field(init=False)
@@ -34,6 +36,7 @@ class ServerState:
             self.settings,
             self.redactor,
             clock=self.clock,
+            wall=self.wall,
             plan_seconds=self.process_metrics.plan_seconds.observe,
         )
         self.archiver = Archiver(

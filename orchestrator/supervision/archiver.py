@@ -15,7 +15,7 @@ from typing import TypeVar
 import structlog
 import yaml
 
-from jobs.store import Store, StoreError
+from jobs.store import BucketMissing, Store, StoreError, StoreFull, StoreUnreachable
 from orchestrator import db
 from orchestrator.cluster import Cluster, Refused, Unreachable
 from orchestrator.crash_points import crash_point
@@ -29,6 +29,7 @@ from orchestrator.supervision.pinning import ReferencePinner
 log = structlog.get_logger(__name__)
 LOG_PATIENCE = 120.0  # seconds for which an attempt's log is asked for after its end
 T = TypeVar("T", Job, Attempt)
+OF_ALL = (StoreUnreachable, StoreFull, BucketMissing)  # concern every record: the round ends
 
 
 @dataclass
@@ -49,7 +50,7 @@ class Archiver:
     def _run(self) -> float:
         try:
             self.step()
-        except StoreError as error:
+        except OF_ALL as error:
             log.warning("the store fails", error=str(error))
             return self.retry_seconds
         return self.seconds
@@ -72,11 +73,15 @@ class Archiver:
             self._run_task(self._archive_job, job)
 
     def _run_task(self, task: Callable[[T], None], record: T) -> None:
-        """Do one task. A store that fails ends the round; anything else concerns one record and holds up no other."""
+        """Do one task. Only a store that does nothing for anybody ends the round; all else concerns one record."""
         try:
             task(record)
-        except StoreError:
+        except OF_ALL:
             raise
+        except db.CannotWrite:
+            raise
+        except StoreError as error:
+            log.warning("task failed", task=task.__name__, record=record.id, error=str(error))
         except Exception:
             log.exception("task failed", task=task.__name__, record=record.id)
 

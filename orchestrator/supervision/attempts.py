@@ -10,7 +10,7 @@ from orchestrator.cluster import Cluster, Refused, Unreachable
 from orchestrator.crash_points import crash_point
 from orchestrator.lifecycle import Ending
 from orchestrator.observability.redact import Redactor
-from orchestrator.policies import liveness
+from orchestrator.policies import liveness, retry
 from orchestrator.policies.liveness import Drivers
 from orchestrator.records import Attempt, Job
 from orchestrator.scheduler import Node
@@ -61,7 +61,7 @@ class AttemptReconciler:
             case liveness.Lost(failure, message):
                 driver = (drivers or {}).get(attempt.id)
                 failure, message = liveness.attribute_failure(failure, message, attempt.placement, nodes)
-                self._lose(attempt, failure, message, driver.message if driver else "", now)
+                self._lose(job, attempt, failure, message, driver.message if driver else "", now)
 
     def _apply_ended(
         self, attempt: Attempt, assessment: liveness.Fine | liveness.Kill | liveness.Release, now: float
@@ -84,7 +84,7 @@ class AttemptReconciler:
             # Perhaps it took it all the same: the next step looks the id up.
             log.warning("submission unanswered", attempt=attempt.id, error=str(error))
         except Refused as error:
-            self._end(attempt, Ending(status=AttemptStatus.FAILED, failure="submit", message=str(error)), now)
+            self._end(job, attempt, Ending(status=AttemptStatus.FAILED, failure="submit", message=str(error)), now)
         else:
             crash_point("start: after Ray took it")
             self._change(attempt, submitted=now)
@@ -112,40 +112,44 @@ class AttemptReconciler:
     def _kill(self, attempt: Attempt, now: float) -> None:
         if attempt.kill_asked is not None and now - attempt.kill_asked < KILL_AGAIN:
             return
-        if self._stop_in_ray(attempt) and attempt.kill_asked is None:
-            with self.database.write() as connection:
-                db.attempts.change(connection, attempt.id, kill_asked=now)
+        with self.database.write() as connection:  # before the stop: see `_lose`
+            db.attempts.change(connection, attempt.id, kill_asked=now)
+            if attempt.kill_asked is None:
                 message = f"attempt {attempt.number} is stopped through Ray"
                 db.events.add(connection, attempt.job_id, "killed", message, now=now, attempt=attempt.number)
+        self._stop_in_ray(attempt)
 
-    def _stop_in_ray(self, attempt: Attempt) -> bool:
+    def _stop_in_ray(self, attempt: Attempt) -> None:
         try:
             self.cluster.stop(attempt.id)
         except (Unreachable, Refused) as error:
             log.warning("stop unanswered", attempt=attempt.id, error=str(error))
-            return False
-        return True
 
-    def _lose(self, attempt: Attempt, failure: str, message: str, log: str, now: float) -> None:
-        """Stop it through Ray, then call it lost; it keeps its place until Ray confirms or the reservation ends."""
-        crash_point("lose: before Ray stops it")
+    def _lose(self, job: Job, attempt: Attempt, failure: str, message: str, log: str, now: float) -> None:
+        """Call it lost, then stop it through Ray: a database that takes no note stops no training.
+
+        After a crash between the two, `assess_ended` stops it. It keeps its place until Ray confirms its end or the
+        reservation is over.
+        """
+        crash_point("lose: before the note of it")
+        code = liveness.exit_code(log)
+        lost = Ending(status=AttemptStatus.LOST, failure=failure, message=message, exit_code=code)
+        self._end(job, attempt, lost, now, log)
+        crash_point("lose: after the note of it")
         if attempt.driver_ended is None:
             self._stop_in_ray(attempt)
         crash_point("lose: after Ray stopped it")
-        code = liveness.exit_code(log)
-        lost = Ending(status=AttemptStatus.LOST, failure=failure, message=message, exit_code=code, log=log)
-        self._end(attempt, lost, now)
-        crash_point("lose: after the note of it")
 
-    def _end(self, attempt: Attempt, ending: Ending, now: float) -> None:
+    def _end(self, job: Job, attempt: Attempt, ending: Ending, now: float, log: str = "") -> None:
+        message = self.redactor.text(ending.message)  # Ray's may quote the driver's log
+        found = retry.found_in(job.parsed.retry.rules, message, log)
+        ending = replace(ending, message=message, found=found)
         with self.database.write() as connection:
-            job = db.jobs.by_id(connection, attempt.job_id)
+            fresh_job = db.jobs.by_id(connection, attempt.job_id)
             fresh = db.attempts.by_id(connection, attempt.id)
-            assert job is not None
+            assert fresh_job is not None
             assert fresh is not None
-            # Ray's message may quote the driver's log.
-            ending = replace(ending, message=self.redactor.text(ending.message))
-            lifecycle.finish(connection, job, fresh, ending, self.settings, now)
+            lifecycle.finish(connection, fresh_job, fresh, ending, self.settings, now)
 
     def _change(self, attempt: Attempt, **changes: float) -> None:
         with self.database.write() as connection:

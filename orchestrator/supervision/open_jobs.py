@@ -6,10 +6,11 @@ Nothing rests on it alone: every step of a job's life is guarded in the database
 
 import heapq
 from collections.abc import Sequence
+from typing import Any
 
 from orchestrator import db
 from orchestrator.policies import requests
-from orchestrator.records import Attempt, Job
+from orchestrator.records import Attempt, Job, Unreadable
 from orchestrator.scheduler import Backlog, Held, Queued
 from orchestrator.states import AttemptStatus, Status
 
@@ -25,6 +26,7 @@ class OpenJobs:
         self.queued: dict[str, Queued] = {}
         self.backlog = Backlog()
         self.waiting: dict[str, Job] = {}  # for what they need, or for the end of their back-off
+        self.unreadable: dict[str, tuple[Job, str]] = {}  # unfinished jobs of earlier versions, and why
         self._overdue: list[tuple[float, str]] = []  # heap: end of a queue_timeout, job
         self._touched = database.watch()
         self._is_new = True
@@ -43,8 +45,13 @@ class OpenJobs:
         self._is_new = False
         for id in touched:
             self._forget(id)
-        for job in sorted(jobs.values(), key=lambda job: (job.submitted, job.id)):
-            self._note(job, attempts.get(job.id, []), grace, now)
+        for job in sorted(jobs.values(), key=lambda job: job.seq):
+            try:
+                self._note(job, attempts.get(job.id, []), grace, now)
+            except Unreadable as error:
+                self._forget(job.id)
+                if not job.has_ended:
+                    self.unreadable[job.id] = job, str(error)
 
     def explained(self, job_id: str, reason: str) -> None:
         """Note what the row says now, too; nothing else of it has changed."""
@@ -63,7 +70,8 @@ class OpenJobs:
     def _forget(self, id: str) -> None:
         if (asked := self.queued.pop(id, None)) is not None:
             self.backlog.remove(asked)
-        for kept in (self.jobs, self.attempts, self.holding, self.held, self.owners, self.waiting):
+        kept: dict[str, Any]
+        for kept in (self.jobs, self.attempts, self.holding, self.held, self.owners, self.waiting, self.unreadable):
             kept.pop(id, None)
 
     def _note(self, job: Job, attempts: list[Attempt], grace: float, now: float) -> None:

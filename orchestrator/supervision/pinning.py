@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from jobs import kinds
 from jobs.specs.spec import ModelRef
 from jobs.storage import references
+from jobs.storage.layout import CONFIG
 from jobs.store import Store, StoreError
 from orchestrator import db, lifecycle
-from orchestrator.records import Job
+from orchestrator.records import Job, Unreadable
 
 
 @dataclass
@@ -22,9 +23,11 @@ class ReferencePinner:
         """Pin every reference of the job's kind, or fail the job. Raises StoreError: try again."""
         try:
             pinned = self._pinned(job)
-        except references.Unresolved as error:
-            with self.database.write() as connection:
-                lifecycle.end(connection, job, "failed", str(error), "reference", self.clock())
+        except (references.Unresolved, Unreadable) as error:
+            self._fail(job, str(error))
+            return
+        except (ValueError, TypeError, AttributeError, LookupError) as error:  # the same object will say the same again
+            self._fail(job, f"model: its {CONFIG} cannot be read: {error}")
             return
         except StoreError as error:
             with self.database.write() as connection:
@@ -35,6 +38,10 @@ class ReferencePinner:
             db.jobs.change(connection, job.id, pinned=plain, reason=None)
             db.events.add(connection, job.id, "pinned", "references are pinned", now=self.clock(), data=plain)
         self.wake_supervisor()
+
+    def _fail(self, job: Job, reason: str) -> None:
+        with self.database.write() as connection:
+            lifecycle.end(connection, job, "failed", reason, "reference", self.clock())
 
     def _pinned(self, job: Job) -> dict[str, references.PinnedModel]:
         wanted = kinds.of(job.parsed).references(job.parsed)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 
 import structlog
@@ -27,6 +27,7 @@ from orchestrator.supervision.periodic import Loop
 log = structlog.get_logger(__name__)
 
 USAGE_AGE = 60.0  # seconds for which the reckoning of fair shares is good
+MARK_AGE = 5.0  # seconds between two notes of how far the clock has come
 CAPACITY_AGE = 5.0  # seconds for which the list of nodes is good
 EXPLAINED = 5000  # queued jobs whose reasons are looked at in one step; the next step goes on with the others
 UNREACHABLE = "waiting for Ray, which cannot be reached"
@@ -38,7 +39,8 @@ class Supervisor:
     cluster: Cluster
     settings: Settings
     redactor: Redactor
-    clock: Callable[[], float] = time.time
+    clock: Callable[[], float] = time.time  # for durations and records: never steps
+    wall: Callable[[], float] = time.time  # for calendars
     raises: bool = False  # tests want to see what a step would only log
     nodes: Sequence[Node] | None = None  # as last seen; None: Ray has not been reached yet, or no more
     last_step: float | None = None
@@ -48,7 +50,9 @@ class Supervisor:
     attempts: AttemptReconciler = field(init=False)
     _usage: Mapping[tuple[str, str], Amount] = field(default_factory=dict)
     _usage_seen: float = -1e18
-    _since: float = 0.0  # no deadline began before this: the server was away until then
+    _since: float = 0.0  # no deadline began before this: the server was away until then, or could note nothing
+    _arrivals: dict[str, float] = field(default_factory=dict)  # when each attempt's driver last called
+    _marked: float = -1e18
     _nodes_seen: float = -1e9
     _explained: int = 0  # where the next step goes on with reasons
 
@@ -73,6 +77,8 @@ class Supervisor:
 
     def step(self) -> None:
         now = self._tell_time()
+        if not self._can_note(now):
+            return
         drivers = self._look(now)
         self._reconcile_attempts(drivers, now)
         self._reconcile_deadlines(now)
@@ -89,6 +95,24 @@ class Supervisor:
             self._since = now
         self.last_step = now
         return now
+
+    def heard(self, attempt_id: str) -> None:
+        """Note that an attempt's driver called, before anything is written: the database may be away."""
+        self._arrivals[attempt_id] = self.clock()
+
+    def _can_note(self, now: float) -> bool:
+        """Try a write now and then, and at once after one that failed. While none succeeds, nobody is judged."""
+        if self.database.unwritable is None and 0 <= now - self._marked < MARK_AGE:
+            return True
+        try:
+            with self.database.write(patience=1.0) as connection:
+                db.marks.put(connection, db.marks.CLOCK, now)
+        except db.CannotWrite as error:
+            log.warning("nobody is judged", error=str(error))
+            self._since = now
+            return False
+        self._marked = now
+        return True
 
     # --- look
 
@@ -127,7 +151,13 @@ class Supervisor:
         for attempt in list(chain.from_iterable(self.open_jobs.holding.values())):
             with self.isolated(attempt.id):
                 job = self.open_jobs.owners[attempt.job_id]
-                self.attempts.reconcile(attempt, job, drivers, self.nodes, now, self._since)
+                self.attempts.reconcile(self._as_heard(attempt), job, drivers, self.nodes, now, self._since)
+        for id in self._arrivals.keys() - {each.id for each in chain.from_iterable(self.open_jobs.holding.values())}:
+            self._arrivals.pop(id, None)
+
+    def _as_heard(self, attempt: Attempt) -> Attempt:
+        heard = self._arrivals.get(attempt.id)
+        return attempt if heard is None else replace(attempt, heartbeat=max(attempt.heartbeat or 0.0, heard))
 
     # --- deadlines
 
@@ -148,15 +178,17 @@ class Supervisor:
     # --- schedules
 
     def _reconcile_schedules(self, now: float) -> None:
+        wall = self.wall()
         with self.database.read() as connection:
-            schedules = db.schedules.to_fire(connection, now)
+            schedules = db.schedules.to_fire(connection, wall)
         for schedule in schedules:
             with self.isolated(f"schedule {schedule.name}"):
-                fire.fire(self.database, schedule, now)
+                fire.fire(self.database, schedule, now, wall)
 
     # --- waiting
 
     def _reconcile_waiting(self, now: float) -> None:
+        self._end_unreadable(now)
         waiting = list(self.open_jobs.waiting.values())
         with self.database.read() as connection:
             needs = db.needs.of_waiting(connection) if waiting else {}
@@ -167,6 +199,12 @@ class Supervisor:
                 elif now >= (job.not_before or 0):
                     with self.database.write() as connection:
                         lifecycle.enqueue(connection, job, "requeued", "queued again after its back-off", now)
+
+    def _end_unreadable(self, now: float) -> None:
+        """What this version refuses was admitted by an earlier one."""
+        for job, reason in list(self.open_jobs.unreadable.values()):
+            with self.isolated(job.id), self.database.write() as connection:
+                lifecycle.end(connection, job, "failed", reason, "spec", now)
 
     def _reconcile_needs(
         self, job: Job, state: dependencies.Met | dependencies.Unmet | dependencies.Unsatisfiable, now: float

@@ -209,7 +209,7 @@ def make_server(folder: Path, cluster: MemoryCluster, clock: Clock, **settings: 
             token = Token(hash=tokens.digest(secret), project="default", owner="ada", role=role)
             db.tokens.put(connection, token)
     server = ServerState(
-        settings=chosen, database=database, cluster=cluster, store=open_store(chosen.store_uri), clock=clock
+        settings=chosen, database=database, cluster=cluster, store=open_store(chosen.store_uri), clock=clock, wall=clock
     )
     server.supervisor.raises = True
     server.start = server.stop = lambda: None  # type: ignore[method-assign]  # tests step the loops by hand

@@ -104,7 +104,9 @@ class AnyHistory(RuleBasedStateMachine):
         if not hasattr(self, "bench"):
             return
         with self.bench.server.database.read() as connection:
-            jobs = db.jobs.page(connection, "default", 1000)
+            jobs = list(
+                db.jobs.by_ids(connection, {job.id for job in db.jobs.page(connection, "default", 1000)}).values()
+            )
             attempts = {job.id: db.attempts.of_job(connection, job.id) for job in jobs}
             held = db.attempts.unreleased(connection)
             events = {job.id: [event.type for event in db.events.after(connection, job.id)] for job in jobs}

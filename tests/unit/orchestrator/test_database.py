@@ -40,6 +40,48 @@ def test_a_database_of_the_first_revision_is_brought_up_to_date(database: db.Dat
         assert list(db.counters.all(connection)) == [("attempts_total", {}, 7)]
 
 
+def test_jobs_of_revision_4_keep_their_order_their_text_and_what_they_used(database: db.Database) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS))
+    day = 86400.0 * 20_000
+    with database.write() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0004")
+        for id, submitted in (("b", 2.0), ("a", 1.0)):
+            connection.execute(
+                text(
+                    "INSERT INTO jobs (id, project, name, kind, queue, priority, owner, spec, spec_digest, source, status, "
+                    "desired, attempt, submitted, ended, described, archived) VALUES (:id, 'p', :id, 'train', 'q', 50, 'ada', "
+                    "'{\"labels\": {\"team\": \"x\"}}', '', 'the text', 'SUCCEEDED', 'RUN', 1, :at, 9.0, false, false)"
+                ),
+                {"id": id, "at": submitted},
+            )
+            connection.execute(
+                text(
+                    "INSERT INTO attempts (id, job_id, number, workers, cpus_per_worker, gpus_per_worker, placement, status, "
+                    "claim_hash, created, started, ended, archived) VALUES (:id || '-1', :id, 1, 2, 1, 0.5, '{}', 'SUCCEEDED', "
+                    "'', 0, :begin, :end, true)"
+                ),
+                {"id": id, "begin": day - 30, "end": day + 10},
+            )
+        connection.exec_driver_sql(
+            "INSERT INTO events (job_id, time, type, message) VALUES ('b', 0, 'x', ''), ('a', 0, 'x', '')"
+        )
+    db.migrate(database)
+    with database.read() as connection:
+        rows = connection.execute(text("SELECT id, seq, ended_seq, source_digest FROM jobs ORDER BY seq")).all()
+        assert [(row.id, row.seq, row.ended_seq) for row in rows] == [("a", 1, 2), ("b", 2, 1)]
+        assert connection.execute(text("SELECT digest, text FROM sources")).all() == [
+            (rows[0].source_digest, "the text")
+        ]
+        assert db.jobs.page(connection, "p", 10)[0].labels == {"team": "x"}
+        used = db.usage.since(connection, "p", "user", 20_000)
+        assert used == {
+            "ada": {**dict.fromkeys(db.usage.COLUMNS, 0.0), "gpu_seconds_useful": 20, "cpu_seconds_useful": 40}
+        }
+        assert db.usage.since(connection, "p", "user", 0)["ada"]["cpu_seconds_useful"] == 160
+
+
 def test_migrating_again_changes_nothing(database: db.Database) -> None:
     db.migrate(database)
     db.migrate(database)

@@ -16,6 +16,7 @@ from orchestrator.policies.retry import (
     avoided,
     backoff,
     decide,
+    found_in,
     ruled,
 )
 from orchestrator.records import Attempt
@@ -109,7 +110,7 @@ RULES = (
     ],
 )
 def test_the_first_rule_whose_conditions_all_hold(failure: str, exit_code: int | None, text: str, action: str) -> None:
-    assert ruled(failure, exit_code, text, RULES) == action
+    assert ruled(failure, exit_code, found_in(RULES, "", text), RULES) == action
 
 
 def test_what_is_nobodys_fault_costs_nothing_and_still_ends() -> None:

@@ -1,0 +1,92 @@
+"""One spec, one request or one record never costs the others more than its share."""
+
+from typing import Any
+
+import pytest
+from server_bench import TOKEN, Bench, train
+from sqlalchemy import select
+
+from orchestrator import scheduler
+from orchestrator.db.tables import sources
+from orchestrator.scheduler import Node, Queued, Snapshot
+
+
+@pytest.mark.timeout(60)
+def test_a_rule_that_would_backtrack_for_ever_holds_up_nobody(bench: Bench) -> None:
+    rule = {"failure": "user_code", "log": r"(\w+\s?)+\$", "action": "retry"}
+    (job,) = bench.submit(train(retry={"rules": [rule], "backoff": "1s"}))
+    bench.step()
+    bench.driver(f"{job}-1").result("failed", failure="user_code", log="a" * 40)
+    assert bench.job(job).status == "FAILED"
+
+
+def test_a_rule_is_matched_before_the_transaction_that_ends_the_attempt(bench: Bench, monkeypatch: Any) -> None:
+    from orchestrator.policies import retry
+
+    asked = []
+
+    def found_in(*_: Any) -> frozenset[str]:
+        asked.append(bench.server.database.is_writing)
+        return frozenset()
+
+    monkeypatch.setattr(retry, "found_in", found_in)
+    (job,) = bench.submit(train(retry={"backoff": "1s"}))
+    bench.step()
+    bench.driver(f"{job}-1").result("failed", failure="storage")
+    bench.step(6)
+    bench.driver(f"{job}-2").dies()
+    bench.sleep(10)
+    assert asked == [False, False]
+
+
+def test_the_text_of_a_sweep_is_stored_once(bench: Bench) -> None:
+    text = "x" * 10_000
+    jobs = bench.submit(train("sweep", matrix={"train.seed": list(range(20))}), source=text)
+    bench.submit(train("other"), source=text)
+    with bench.server.database.read() as connection:
+        assert connection.execute(select(sources.c.text)).scalars().all() == [text]
+    assert bench.job(jobs[0]).source_digest == bench.job(jobs[-1]).source_digest
+
+
+def test_a_text_goes_with_the_last_job_that_came_of_it(bench: Bench) -> None:
+    (job,) = bench.submit(train(), source="the text")
+    bench.post(f"/api/v1/jobs/{job}/cancel")
+    bench.step(3)
+    assert bench.http.delete(f"/api/v1/jobs/{job}", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+    with bench.server.database.read() as connection:
+        assert connection.execute(select(sources.c.text)).all() == []
+
+
+def test_what_a_matrix_becomes_is_bounded_before_it_is_made(bench: Bench) -> None:
+    big = train("big", environment={"env": {"A": "x" * 90_000}}, matrix={"train.seed": list(range(500))})
+    answer = bench.post("/api/v1/jobs", {"documents": [big]})
+    assert answer.status_code == 422
+    assert "16 MiB" in answer.json()["error"]["problems"][0]["message"]
+    many = [train(f"s{n}", matrix={"train.seed": list(range(500))}) for n in range(5)]
+    assert "2000 jobs" in bench.post("/api/v1/jobs", {"documents": many}).json()["error"]["problems"][0]["message"]
+
+
+@pytest.mark.timeout(60)
+def test_a_plan_looks_at_no_more_sizes_than_the_cluster_has_room_for() -> None:
+    class Counted:
+        """A range that says how often it was looked into."""
+
+        def __init__(self, sizes: range) -> None:
+            self.sizes, self.looks = sizes, 0
+
+        def __getitem__(self, n: Any) -> Any:
+            self.looks += 1
+            return self.sizes[n]
+
+        def __len__(self) -> int:
+            return len(self.sizes)
+
+        def __hash__(self) -> int:
+            return hash(self.sizes)
+
+    sizes: Any = Counted(range(10**9, 0, -1))
+    job = Queued(job_id="a", name="a", priority=50, submitted=0, sizes=sizes, cpus_per_worker=1, gpus_per_worker=0)
+    (start,) = scheduler.plan(Snapshot(queued=[job], nodes=[Node(id="n", cpus=5)]))
+    assert isinstance(start, scheduler.Start)
+    assert start.workers == 5
+    assert sizes.looks < 200
