@@ -3,6 +3,7 @@
 One listing says what is missing; a pool of fixed size writes it; the manifest comes last.
 """
 
+import re
 import threading
 import time
 from dataclasses import asdict
@@ -19,11 +20,13 @@ from jobs.driver.orchestrator_client import Claim, Line
 from jobs.specs.spec import GenerateJob, Resources, parse
 from jobs.storage import shards
 from jobs.storage.layout import Layout
-from jobs.storage.manifest import card, publish, published
+from jobs.storage.manifest import File, card, publish, published
 from jobs.storage.shards import Shard
-from jobs.store import Store, open_store
+from jobs.store import Store, StoreError, open_store
 
 POLL = 1.0  # seconds between two ticks
+ROUNDS = 3  # of making what is missing: a receipt that was put may be found damaged
+_WRITER = re.compile(r"data/a\d+-[0-9a-f]+/")  # the folder of one writer alone, see receipts
 
 
 class Stopped(Exception):
@@ -85,23 +88,32 @@ def run(claim: Claim, line: Line, home: Path) -> tuple[str, dict[str, Any]]:
     assert spec.samples is not None
     store = open_store(claim.store["uri"], env=claim.store.get("env"))
     job = Layout(project=claim.project, job_name=claim.job_name, job_id=claim.job_id)
-    if manifest := published(store, job, line):
+    if manifest := published(store, job, line, claim.accepted):
         return "succeeded", summary(store, job, manifest)
     planned = shards.plan(spec.samples, spec.output.samples_per_shard)
-    done = [info.key for info in store.list(job.receipts_prefix)]
-    todo = shards.missing(planned, done)
-    if done:
-        line.event("restored", f"{len(planned) - len(todo)} of {len(planned)} shards are there already")
     try:
-        _write(claim, spec, store, line, planned, todo)
+        receipts = _complete(claim, spec, store, job, line, planned)
     except Stopped:
         return ("cancelled" if line.command == "cancel" else "stopped"), {}
-    return "succeeded", summary(store, job, _publish(claim, spec, store, job, line, planned))
+    return "succeeded", summary(store, job, _publish(claim, spec, store, job, line, receipts))
+
+
+def _complete(
+    claim: Claim, spec: GenerateJob, store: Store, job: Layout, line: Line, planned: list[Shard]
+) -> list[dict[str, Any]]:
+    """The receipt of every shard, those made that are missing. Raises Stopped."""
+    done = receipt_files.read_all(store, job, planned, line.event)
+    if done:
+        line.event("restored", f"{len(done)} of {len(planned)} shards are there already")
+    for _ in range(ROUNDS):
+        if not (todo := shards.missing(planned, done)):
+            return [done[shard.number] for shard in planned]
+        _write(claim, spec, store, line, planned, todo)
+        done = receipt_files.read_all(store, job, planned, line.event)
+    raise StoreError(f"{store.locate(job.receipts_prefix)}: receipts that were put do not come back")
 
 
 def _write(claim: Claim, spec: GenerateJob, store: Store, line: Line, planned: list[Shard], todo: list[Shard]) -> None:
-    if not todo:
-        return
     ray.data.DataContext.get_current().enable_progress_bars = False
     totals = ray.remote(num_cpus=0)(Totals).remote()
     gpus = claim.gpus_per_worker
@@ -173,42 +185,45 @@ class _Ticker(threading.Thread):
 
 
 def _publish(
-    claim: Claim, spec: GenerateJob, store: Store, job: Layout, line: Line, planned: list[Shard]
+    claim: Claim, spec: GenerateJob, store: Store, job: Layout, line: Line, receipts: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    receipts = receipt_files.read_all(store, [info.key for info in store.list(job.receipts_prefix)])
-    receipt_files.check_complete(receipts, planned)
     files = receipt_files.files_of(receipts)
-    _remove_orphans(store, job, {file.key for file in files})
     model = claim.references["model"]
     about = {
         "kind": "generate",
         "samples": spec.samples,
-        "shards": len(planned),
+        "shards": len(receipts),
         "format": spec.output.format,
         "samples_per_shard": spec.output.samples_per_shard,
         "sampling": spec.sampling.model_dump(mode="json"),
         "lineage": {"model": model},
     }
-    return publish(store, job, line, files=files, about=about, readme=_readme(spec, job, model))
+    readme = _readme(spec, job, model, _patterns(spec, files))
+    return publish(store, job, line, attempt=claim.number, files=files, about=about, readme=readme)
 
 
-def _remove_orphans(store: Store, job: Layout, named: set[str]) -> None:
-    """Objects that no receipt names, of attempts that died between the two: a reader of the folder would count them."""
-    for info in list(store.list(job.data_prefix)):
-        if info.key[len(job.prefix) :] not in named:
-            store.delete(info.key)
+def _patterns(spec: GenerateJob, files: list[File]) -> list[str]:
+    """Where a reader of the folder finds the samples: exactly, also where late writers may leave something beside them."""
+    everything = sinks.get(spec.output.format).data_files
+    folders = {match[0] for file in files if (match := _WRITER.match(file.key))}
+    plain = any(not _WRITER.match(file.key) for file in files)
+    return [everything] if plain else [everything.replace("data/", folder, 1) for folder in sorted(folders)]
 
 
-def _readme(spec: GenerateJob, job: Layout, model: dict[str, Any]) -> str:
-    files = sinks.get(spec.output.format).data_files
+def _readme(spec: GenerateJob, job: Layout, model: dict[str, Any], patterns: list[str]) -> str:
     header = {
         "tags": ["synthetic", "gan"],
-        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": files}]}],
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": [{"split": "train", "path": patterns[0] if len(patterns) == 1 else patterns}],
+            }
+        ],
     }
     text = (
         f"{spec.samples:,} synthetic samples, made by ganworks with seed {spec.sampling.seed} from the generator "
         f"`{model['uri']}` (sha256 `{model['sha256']}`).\n\nSample i depends on the seed and i alone. "
-        f"The files are `{files}`; `MANIFEST.json` and `SHA256SUMS` have every file's digest.\n\n"
+        f"The files are `{sinks.get(spec.output.format).data_files}`; `MANIFEST.json` and `SHA256SUMS` have every file's digest.\n\n"
         f'```python\nfrom datasets import load_dataset\n\nload_dataset("path/to/this/folder")\n```'
     )
     return card(header, job.job_name, text)

@@ -19,7 +19,7 @@ from jobs.driver.rank import Work, run_rank
 from jobs.specs.spec import TrainJob, parse
 from jobs.storage import checkpoints
 from jobs.storage.layout import Layout
-from jobs.storage.manifest import card, publish, published, stored_files
+from jobs.storage.manifest import card, made_by, publish, published
 from jobs.store import Store, open_store
 
 # Ray's own words for a worker that went away; any of them beats the errors that its peers then raise.
@@ -33,17 +33,26 @@ def run(claim: Claim, line: Line, home: Path) -> tuple[str, dict[str, Any]]:
     assert isinstance(spec, TrainJob)
     store = open_store(claim.store["uri"], env=claim.store.get("env"))
     job = Layout(project=claim.project, job_name=claim.job_name, job_id=claim.job_id)
-    if manifest := published(store, job, line):
+    if manifest := published(store, job, line, claim.accepted):
         return "succeeded", summary(store, job, manifest)
-    resume = checkpoints.newest(store, job, home / "attempts" / claim.attempt_id / "resume", line.event)
+    resume = checkpoints.newest(
+        store, _lineage(claim, store, job), home / "attempts" / claim.attempt_id / "resume", line.event
+    )
     if resume:
         line.event("restored", f"from the checkpoint at {resume[0].examples} examples, of attempt {resume[0].attempt}")
     work = Work(claim=claim, home=str(home), resume=resume[0] if resume else None)
     outcome = _fit(work)
     if outcome["status"] != "finished":
         return outcome["status"], {"examples": outcome["examples"]}
-    manifest = _publish(spec, store, job, line, outcome)
+    manifest = _publish(claim, spec, store, job, line, outcome)
     return "succeeded", {**summary(store, job, manifest), "rate": outcome["rate"]}
+
+
+def _lineage(claim: Claim, store: Store, job: Layout) -> checkpoints.Lineage:
+    """What may be resumed from: what the database has recorded; where it has no record yet, what is there."""
+    if claim.lineage is None:
+        return checkpoints.committed(store, job)
+    return checkpoints.recorded(job, claim.lineage)
 
 
 def _fit(work: Work) -> dict[str, Any]:
@@ -109,8 +118,10 @@ def _unwrap(error: BaseException) -> BaseException:
     return error
 
 
-def _publish(spec: TrainJob, store: Store, job: Layout, line: Line, outcome: dict[str, Any]) -> dict[str, Any]:
-    files = stored_files(store, job, job.model_prefix, job.grids_prefix, job.merged_stats, job.loss_curves)
+def _publish(
+    claim: Claim, spec: TrainJob, store: Store, job: Layout, line: Line, outcome: dict[str, Any]
+) -> dict[str, Any]:
+    files = made_by(store, job, claim.number)
     about = {
         "kind": "train",
         "family": spec.model.family,
@@ -125,7 +136,7 @@ def _publish(spec: TrainJob, store: Store, job: Layout, line: Line, outcome: dic
         f"- `checkpoints/`: to go on from\n- `MANIFEST.json`, `SHA256SUMS`: every file's digest"
     )
     readme = card({"library_name": "ganworks", "tags": ["gan", spec.model.family]}, job.job_name, text)
-    return publish(store, job, line, files=files, about=about, readme=readme)
+    return publish(store, job, line, attempt=claim.number, files=files, about=about, readme=readme)
 
 
 def summary(store: Store, job: Layout, manifest: dict[str, Any]) -> dict[str, Any]:

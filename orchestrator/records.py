@@ -1,6 +1,6 @@
 """Rows of the database as frozen values, field for field as in db/tables.py."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jobs.specs import spec as job_spec
@@ -37,6 +37,8 @@ class Job:
     started: float | None = None
     ended: float | None = None
     totals: dict[str, Any] | None = None
+    commit_sha256: str | None = None
+    lineage: list[dict[str, str]] | None = field(default_factory=list)
     described: bool = False
     archived: bool = False
 

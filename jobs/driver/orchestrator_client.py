@@ -52,6 +52,8 @@ class Claim:
     secrets: dict[str, str]
     heartbeat_seconds: float
     url: str
+    accepted: str | None = None  # the digest of the manifest that an earlier attempt committed
+    lineage: list[dict[str, str]] | None = None  # checkpoints to resume from, newest first; None: never recorded
 
 
 def claim(url: str, attempt_id: str, code: str, patience: float = 300.0) -> Claim:
@@ -126,6 +128,14 @@ class Line:
         """The orchestrator accepts the manifest's digest under this attempt's token. Raises Stale."""
         self._demand("commit", {"sha256": sha256})
 
+    def lineage(self, checkpoints: list[dict[str, str]], patience: float) -> bool:
+        """Have it recorded what may be resumed from now; False when nobody answers in time. Raises Stale."""
+        try:
+            self._demand("lineage", {"checkpoints": checkpoints}, patience)
+        except TimeoutError:
+            return False
+        return True
+
     def result(
         self,
         outcome: str,
@@ -140,10 +150,10 @@ class Line:
         body = {"outcome": outcome, "failure": failure, "message": message[:4000], "data": data or {}}
         self._demand("result", body | {"exit_code": exit_code, "log": log[-100_000:]})
 
-    def _demand(self, route: str, body: dict[str, Any]) -> None:
-        answer = _insist(lambda: self._client.post(f"{self._base}/{route}", json=body), PATIENCE)
+    def _demand(self, route: str, body: dict[str, Any], patience: float = PATIENCE) -> None:
+        answer = _insist(lambda: self._client.post(f"{self._base}/{route}", json=body), patience)
         if answer is None:
-            raise TimeoutError(f"the orchestrator at {self._base} did not take the {route} within {PATIENCE:.0f} s")
+            raise TimeoutError(f"the orchestrator at {self._base} did not take the {route} within {patience:.0f} s")
         if answer.status_code in (401, 403, 404, 409, 410) or answer.json().get("command") == "stale":
             raise Stale(f"{route} refused: {_reason(answer)}")
         answer.raise_for_status()

@@ -6,16 +6,17 @@ hardware. Where they differ, the first writer's stay and the receipt describes t
 
 import hashlib
 import json
-from collections.abc import Iterable
+import secrets
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from contextlib import suppress
 from typing import Any
 
 from jobs.sinks import Written
-from jobs.storage.layout import Layout
+from jobs.storage.layout import Layout, parse_receipt_key
 from jobs.storage.manifest import File
 from jobs.storage.shards import Shard
-from jobs.store import AlreadyExists, Store
+from jobs.store import AlreadyExists, NotFound, Store
 
 THREADS = 8
 
@@ -25,10 +26,11 @@ def commit_shard(
 ) -> dict[str, Any]:
     """Put a shard's objects and its receipt; returns the receipt.
 
-    Where the store does not honour put-if-absent, keys carry the attempt, and the receipt (which the
-    newest attempt writes) says which of them count.
+    Where the store does not honour put-if-absent, every key carries a name that this call alone uses: neither an
+    earlier attempt nor another worker of this one can write over it.
     """
-    folder = job.data_prefix if put_if_absent else f"{job.data_prefix}a{attempt}/"
+    writer = None if put_if_absent else f"a{attempt}-{secrets.token_hex(4)}"
+    folder = f"{job.data_prefix}{writer}/" if writer else job.data_prefix
     with ThreadPoolExecutor(THREADS) as pool:
         files = list(pool.map(lambda item: _put(store, job, folder + item.key, item.content, put_if_absent), objects))
     receipt = {
@@ -37,10 +39,15 @@ def commit_shard(
         "stop": shard.stop,
         "count": shard.count,
         "attempt": attempt,
-        "files": [asdict(file) for file in files],
+        "files": [file.described() for file in files],
     }
-    store.put(job.receipt(shard.number), json.dumps(receipt, sort_keys=True).encode())
+    with suppress(AlreadyExists):  # another attempt's, of the same objects: it stays
+        store.put(job.receipt(shard.number, writer), _encoded(receipt), if_absent=put_if_absent)
     return receipt
+
+
+def _encoded(receipt: dict[str, Any]) -> bytes:
+    return json.dumps(receipt, sort_keys=True).encode()
 
 
 def _put(store: Store, job: Layout, key: str, content: bytes, if_absent: bool) -> File:
@@ -53,18 +60,51 @@ def _put(store: Store, job: Layout, key: str, content: bytes, if_absent: bool) -
     return File(key=key[len(job.prefix) :], size=size, sha256=digest)
 
 
-def read_all(store: Store, keys: Iterable[str]) -> list[dict[str, Any]]:
-    """Every receipt, by shard number."""
+def read_all(
+    store: Store, job: Layout, shards: Sequence[Shard], report: Callable[[str, str], None]
+) -> dict[int, dict[str, Any]]:
+    """The receipt of each shard that has one; of several the newest attempt's.
+
+    What is no receipt of these shards is reported and moved out of the way: its shard is made again.
+    """
+    keys = [info.key for info in store.list(job.receipts_prefix)]
     with ThreadPoolExecutor(THREADS) as pool:
-        receipts = list(pool.map(lambda key: json.loads(store.get(key)), keys))
-    return sorted(receipts, key=lambda receipt: receipt["shard"])
+        read = list(pool.map(lambda key: _read(store, key, shards), keys))
+    for key, receipt in zip(keys, read, strict=True):
+        if isinstance(receipt, str):
+            _quarantine(store, job, key, receipt, report)
+    good = [(key, receipt) for key, receipt in zip(keys, read, strict=True) if isinstance(receipt, dict)]
+    by_attempt = sorted(good, key=lambda each: (each[1]["attempt"], each[0]))
+    return {receipt["shard"]: receipt for _, receipt in by_attempt}
 
 
-def check_complete(receipts: list[dict[str, Any]], shards: list[Shard]) -> None:
-    """Receipts cover every sample once: no gap, no double. An assertion: only our own mistake breaks it."""
-    ranges = [(receipt["shard"], receipt["start"], receipt["stop"]) for receipt in receipts]
-    assert ranges == [(shard.number, shard.start, shard.stop) for shard in shards], "receipts do not cover the data set"
+def _read(store: Store, key: str, shards: Sequence[Shard]) -> dict[str, Any] | str | None:
+    """The receipt, or why the object is none; None when it has gone meanwhile."""
+    named = parse_receipt_key(key)
+    if named is None or named[0] >= len(shards):
+        return "not the name of a receipt of this data set"
+    try:
+        receipt = json.loads(store.get(key))
+        shard = shards[named[0]]
+        found, expected = (receipt["shard"], receipt["start"], receipt["stop"]), (shard.number, shard.start, shard.stop)
+        int(receipt["attempt"])
+        files_of([receipt])
+    except NotFound:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        return f"not readable as a receipt ({type(error).__name__}: {error})"
+    return receipt if found == expected else f"shard, start and stop are {found}, not {expected}"
 
 
-def files_of(receipts: list[dict[str, Any]]) -> list[File]:
+def _quarantine(store: Store, job: Layout, key: str, why: str, report: Callable[[str, str], None]) -> None:
+    """Kept for whoever wants to know, where nobody reads it."""
+    aside = job.quarantine_prefix + key.removeprefix(job.prefix)
+    with suppress(NotFound):  # another attempt moved it
+        store.copy(key, aside)
+    store.delete(key)
+    report("receipt_damaged", f"{store.locate(key)}: {why}; moved to {store.locate(aside)}, its shard is made again")
+
+
+def files_of(receipts: Iterable[dict[str, Any]]) -> list[File]:
+    """The objects that receipts prove."""
     return [File(**file) for receipt in receipts for file in receipt["files"]]

@@ -51,6 +51,15 @@ class Commit(BaseModel):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
+class Checkpoint(BaseModel):
+    folder: str = Field(pattern=r"^\d{12}-a\d{1,9}(-r\d{1,9})?$")
+    commit: str = Field(pattern=r"^([0-9a-f]{64})?$")  # the digest of its COMMIT; empty: from before it was recorded
+
+
+class Lineage(BaseModel):
+    checkpoints: list[Checkpoint] = Field(max_length=10_000)  # newest first
+
+
 class Result(BaseModel):
     outcome: Literal["succeeded", "stopped", "cancelled", "failed"]
     failure: str | None = Field(default=None, max_length=40)
@@ -118,6 +127,8 @@ def _claimed(works: Works, job: Job, attempt: Attempt, token: str) -> dict[str, 
         "heartbeat_seconds": settings.heartbeat_seconds,
         "stalled_after": settings.stalled_after,
         "desired": job.desired,
+        "accepted": job.commit_sha256,
+        "lineage": job.lineage,
     }
 
 
@@ -194,16 +205,33 @@ def events(body: NewEvent, driver: Driver, works: TheWorks) -> dict[str, str]:
 
 @router.post("/commit")
 def commit(body: Commit, driver: Driver, works: TheWorks) -> dict[str, str]:
-    """Accept the manifest's digest under this attempt's token; only then may the manifest be put."""
+    """Accept the manifest's digest for the job, under this attempt's token; only then may anything be published.
+
+    One digest a job: a later attempt stands for the one that was accepted, and finishes what it names.
+    """
     now = works.clock()
     with works.database.write() as connection:
         job, attempt = _fresh(connection, driver)
-        if not _is_current(job, attempt) or not db.attempts.commit(connection, attempt.id, body.sha256):
-            raise HTTPException(409, f"attempt {attempt.id} cannot commit: it is over, or committed another digest")
+        if not _is_current(job, attempt):
+            raise HTTPException(409, f"attempt {attempt.id} cannot commit: it is over")
+        if not db.jobs.accept(connection, job.id, body.sha256):
+            raise HTTPException(409, f"job {job.id} has committed another manifest: {job.commit_sha256}")
         if attempt.commit_sha256 is None:
+            db.attempts.change(connection, attempt.id, commit_sha256=body.sha256)
             message = f"attempt {attempt.number} committed {body.sha256[:12]}"
             data = {"sha256": body.sha256}
             db.events.add(connection, job.id, "committed", message, now=now, attempt=attempt.number, data=data)
+    return {"command": command(job, attempt)}
+
+
+@router.post("/lineage")
+def lineage(body: Lineage, driver: Driver, works: TheWorks) -> dict[str, str]:
+    """What the next attempt resumes from, as the current one says; what is not in it any more may be deleted."""
+    with works.database.write() as connection:
+        job, attempt = _fresh(connection, driver)
+        if not _is_current(job, attempt):
+            raise HTTPException(409, f"attempt {attempt.id} is over: its checkpoints are not resumed from")
+        db.jobs.change(connection, job.id, lineage=[checkpoint.model_dump() for checkpoint in body.checkpoints])
     return {"command": command(job, attempt)}
 
 
@@ -224,6 +252,8 @@ def result(body: Result, driver: Driver, works: TheWorks) -> dict[str, str]:
     )
     with works.database.write() as connection:
         job, attempt = _fresh(connection, driver)
+        if ending.status == AttemptStatus.SUCCEEDED and attempt.is_live and attempt.commit_sha256 is None:
+            raise HTTPException(409, f"attempt {attempt.id} cannot have succeeded: it has committed no manifest")
         if not lifecycle.finish(connection, job, attempt, ending, works.settings, works.clock()):
             _same_again(attempt, ending)
     crash_point("finish: after the result")

@@ -5,8 +5,11 @@ from typing import Any
 
 from fastapi import APIRouter, HTTPException, Response
 
-from jobs.store import NotFound
+from jobs.storage.layout import parse_drawn_grid
+from jobs.store import NotFound, ObjectInfo
 from orchestrator.api.jobs import TheWorks, User, find
+from orchestrator.records import Job
+from orchestrator.server.state import Works
 
 router = APIRouter(prefix="/api/v1/jobs/{job}/grids", tags=["grids"])
 _FILE = re.compile(r"\d{12}\.png")
@@ -16,8 +19,6 @@ _FILE = re.compile(r"\d{12}\.png")
 def grids(job: str, user: User, works: TheWorks) -> dict[str, Any]:
     with works.database.read() as connection:
         found = find(connection, user, job)
-    prefix = found.layout.grids_prefix
-    files = [(info.key.removeprefix(prefix), info) for info in works.store.list(prefix)]
     shown = [
         {
             "file": file,
@@ -26,8 +27,7 @@ def grids(job: str, user: User, works: TheWorks) -> dict[str, Any]:
             "modified": info.modified,
             "location": works.store.locate(info.key),
         }
-        for file, info in files
-        if _FILE.fullmatch(file)
+        for file, info in sorted(_known(works, found).items())
     ]
     return {"job_id": found.id, "grids": shown}
 
@@ -38,8 +38,18 @@ def grid(job: str, file: str, user: User, works: TheWorks) -> Response:
         found = find(connection, user, job)
     if not _FILE.fullmatch(file):
         raise HTTPException(404, f"{file!r} is not the name of a grid: 12 digits and .png")
+    info = _known(works, found).get(file)
     try:
-        picture = works.store.get(found.layout.grids_prefix + file)
+        picture = works.store.get(info.key if info else found.layout.grids_prefix + file)
     except NotFound:
         raise HTTPException(404, f"job {found.name} has no grid {file}") from None
     return Response(picture, media_type="image/png")
+
+
+def _known(works: Works, job: Job) -> dict[str, ObjectInfo]:
+    """Grids by file name: those of a running job where its attempts drew them, then the published ones."""
+    layout, infos = job.layout, list(works.store.list(job.layout.attempts_prefix))
+    drawn = sorted((grid, info) for info in infos if (grid := parse_drawn_grid(layout, info.key)))
+    known = {layout.grid(grid.examples).removeprefix(layout.grids_prefix): info for grid, info in drawn}
+    published = ((info.key.removeprefix(layout.grids_prefix), info) for info in works.store.list(layout.grids_prefix))
+    return known | {file: info for file, info in published if _FILE.fullmatch(file)}

@@ -131,7 +131,7 @@ def test_a_checkpoint_without_commit_is_never_resumed_from(outbox: Outbox, tmp_p
     outbox.checkpoint(local(tmp_path, 10), 10)
     torn = local(tmp_path, 20)
     outbox.store.put_file(outbox.job.checkpoint(20, 1) + "generator.safetensors", torn / "generator.safetensors")
-    found = checkpoints.newest(outbox.store, outbox.job, tmp_path / "resume", lambda kind, text: None)
+    found = checkpoints.newest(outbox.store, outbox._lineage, tmp_path / "resume", lambda kind, text: None)
     assert found
     assert found[0].examples == 10
 
@@ -153,7 +153,7 @@ def test_a_damaged_checkpoint_is_named_and_passed_over(outbox: Outbox, tmp_path:
     else:
         outbox.store.put(folder + "COMMIT.json", b'{"files": {"../../outside": {"size": 1, "sha256": "x"}}}')
     told: list[str] = []
-    found = checkpoints.newest(outbox.store, outbox.job, tmp_path / "resume", lambda kind, text: told.append(text))
+    found = checkpoints.newest(outbox.store, outbox._lineage, tmp_path / "resume", lambda kind, text: told.append(text))
     assert found
     assert found[0].examples == 10
     assert len(told) == 1

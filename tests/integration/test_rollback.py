@@ -3,6 +3,7 @@ nothing of how it ends."""
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,12 +58,17 @@ class KilledBeforeItForgot(Outbox):
 
 
 @pytest.fixture
-def line() -> Iterator[Line]:
+def orchestrator() -> Iterator[Orchestrator]:
     server = Orchestrator()
-    line = Line(server.url, "j-1", "t")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def line(orchestrator: Orchestrator) -> Iterator[Line]:
+    line = Line(orchestrator.url, "j-1", "t")
     yield line
     line.close()
-    server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -71,21 +77,31 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> PackedData:
 
 
 @pytest.fixture
-def attempt(line: Line, data: PackedData, tmp_path: Path) -> Callable[..., tuple[Outcome, Outbox]]:
-    """Trains as one attempt does, from the newest checkpoint in the store."""
+def attempt(
+    orchestrator: Orchestrator, line: Line, data: PackedData, tmp_path: Path
+) -> Callable[..., tuple[Outcome, Outbox]]:
+    """Trains as one attempt does, from the newest checkpoint that was recorded."""
+    lineages: dict[str, list[dict[str, str]]] = {}
+
+    def recorded(job: str) -> list[dict[str, str]]:
+        return lineages.get(job, [])
 
     def run(job: str, number: int, outbox: type[Outbox] = Outbox) -> tuple[Outcome, Outbox]:
         claim = Claim(
             attempt_id="j-1", number=number, token="t", project="default", job_id=job, job_name="shapes", kind="train",
             spec=SPEC, references={}, workers=1, cpus_per_worker=1, gpus_per_worker=0, secrets={}, heartbeat_seconds=5,
-            store={"uri": str(tmp_path / "store")}, url="",
+            store={"uri": str(tmp_path / "store")}, url="", lineage=recorded(job),
         )  # fmt: skip
-        work = Work(claim=claim, home=str(tmp_path), resume=None)
-        out, here = outbox(work, work.store, line), tmp_path / job / str(number)
-        found = checkpoints.newest(out.store, out.job, here / "resume", lambda kind, text: pytest.fail(text))
-        resume = found[1] if found else None
-        outcome = train(SETTINGS, data, workspace=here, resume=resume, hooks=out)
-        out.finish(outcome, here)
+        work, here = Work(claim=claim, home=str(tmp_path), resume=None), tmp_path / job / str(number)
+        lineage = checkpoints.recorded(work.layout, claim.lineage or [])
+        found = checkpoints.newest(work.store, lineage, here / "resume", lambda kind, text: pytest.fail(text))
+        work, resume = (replace(work, resume=found[0]), found[1]) if found else (work, None)
+        out = outbox(work, work.store, line)
+        try:
+            outcome = train(SETTINGS, data, workspace=here, resume=resume, hooks=out)
+            out.finish(outcome, here)
+        finally:
+            lineages[job] = orchestrator.sent("lineage")[-1]["checkpoints"]
         return outcome, out
 
     return run
@@ -106,7 +122,7 @@ def test_what_was_left_is_gone_and_the_new_line_is_whole(attempt: Callable[..., 
     outcome, outbox = attempt("calm", 1)
     left = checkpoints.committed(outbox.store, outbox.job)
     assert [key.examples // STEP for key in left] == [40, 36, 30]
-    rows = [json.loads(text) for text in outbox.store.get(outbox.job.merged_stats).splitlines()]
+    rows = [json.loads(text) for text in outbox.store.get(outbox.job.draft(1, outbox.job.merged_stats)).splitlines()]
     assert [row["examples"] for row in rows] == sorted({row["examples"] for row in rows})
     assert {row["stats"].get("rollbacks", 0) for row in rows if row["examples"] > TWICE_BACK} == {2}
     assert rollbacks(outcome) == 2

@@ -106,7 +106,7 @@ class DriverDouble:
 
     def __init__(self, bench: Bench, attempt_id: str, nonce: str = "a nonce of the driver") -> None:
         self.bench, self.id, self.nonce = bench, attempt_id, nonce
-        self.token = ""
+        self.token, self.commits = "", "c" * 64
         self.code = bench.cluster.entries[attempt_id].env["GANWORKS_CLAIM"]
 
     def claim(self) -> Any:
@@ -115,6 +115,8 @@ class DriverDouble:
         return answer
 
     def call(self, route: str, body: dict[str, Any] | None = None) -> Any:
+        if route == "result" and (body or {}).get("outcome") == "succeeded":
+            self.call("commit", {"sha256": self.commits})  # no driver succeeds without it
         return self.bench.post(f"/api/v1/attempts/{self.id}/{route}", body, token=self.token or "none")
 
     def heartbeat(self) -> str:
