@@ -5,7 +5,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +132,10 @@ class S3Store:
         reraise=True,
     )
     def _read(self, key: str, span: dict[str, str]) -> bytes:
-        return _from_s3(self.client.get_object(**self._name(key), **span))["Body"].read()
+        answer = self.client.get_object(**self._name(key), **span)
+        with closing(answer["Body"]) as body:
+            _from_s3(answer)
+            return body.read()
 
     def get(self, key: str, *, start: int = 0, stop: int | None = None) -> bytes:
         if stop is not None and stop <= start:
@@ -200,7 +203,9 @@ class S3Store:
 
     def delete(self, key: str) -> None:
         with self._explained(key):
-            self.client.delete_object(**self._name(key))
+            answer = self.client.delete_object(**self._name(key))
+            if "html" in answer["ResponseMetadata"]["HTTPHeaders"].get("content-type", ""):
+                raise NotS3("a page, where nothing is to be said")
 
     def probe(self) -> Capabilities:
         return probe(self)

@@ -129,7 +129,7 @@ PLANTED: list[tuple[Callable[[pytest.MonkeyPatch], None], str, bool, str, int]] 
     (a_digest_an_attempt, "generate", False, "late", 12),
     (a_digest_an_attempt, "train", False, "asleep", 40),
     (most_examples, "train", False, "both", 1),
-    (prunes_unasked, "train", False, "asleep", 1),
+    (prunes_unasked, "train", False, "asleep", 8),
     (forgets_unasked, "train", False, "both", 12),
 ]
 
