@@ -25,7 +25,7 @@ from jobs.store import AccessRefused, BucketMissing, Store, StoreError, open_sto
 from trainers import loop
 
 STORE_PATIENCE = 600.0  # seconds that a store may be away before the attempt fails
-RECORD_PATIENCE = 60.0  # seconds that a checkpoint waits for the orchestrator; training goes on without its record
+RECORD_PATIENCE = 10.0  # seconds that a checkpoint waits for the orchestrator; training goes on without its record
 QUIET = 1.0  # seconds between two reports of the same preparation
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from jobs.driver import rank
-from jobs.driver.orchestrator_client import Claim, Line
+from jobs.driver.orchestrator_client import Claim, Line, Stale
 from jobs.driver.rank import Outbox, Work
 from jobs.storage import checkpoints
 from jobs.store import StoreError, open_store
 from tests.support import weed
 from tests.support.faults import FaultProxy
 from tests.support.orchestrator import Orchestrator
-from trainers.loop import Tick
+from trainers.loop import Outcome, Tick
 
 SPEC = {
     "kind": "train",
@@ -125,6 +125,69 @@ def test_a_store_that_stays_away_fails_loudly_and_commits_nothing(
     with pytest.raises(StoreError):
         outbox.checkpoint(local(tmp_path, 20), 20)
     assert commits(outbox) == [10]
+
+
+def test_a_commit_names_its_parent_and_the_lineage_is_recorded(
+    outbox: Outbox, orchestrator: Orchestrator, tmp_path: Path
+) -> None:
+    for examples in (10, 20):
+        outbox.checkpoint(local(tmp_path, examples), examples)
+    parents = [json.loads(outbox.store.get(outbox.job.checkpoint(n, 1) + "COMMIT.json"))["parent"] for n in (10, 20)]
+    assert parents == [None, "000000000010-a1"]
+    recorded = orchestrator.sent("lineage")[-1]["checkpoints"]
+    assert [entry["folder"] for entry in recorded] == ["000000000020-a1", "000000000010-a1"]
+    commit = outbox.store.sha256(outbox.job.checkpoint(20, 1) + "COMMIT.json")
+    assert recorded[0]["commit"] == commit
+
+
+def test_a_stale_attempt_deletes_nothing(outbox: Outbox, orchestrator: Orchestrator, tmp_path: Path) -> None:
+    for examples in (10, 20):
+        outbox.checkpoint(local(tmp_path, examples), examples)
+    orchestrator.status = 409
+    with pytest.raises(Stale):
+        outbox.checkpoint(local(tmp_path, 30), 30)
+    with pytest.raises(Stale):
+        outbox.rolled_back(10)
+    assert commits(outbox) == [30, 20, 10]
+
+
+def test_without_an_orchestrator_training_goes_on_and_nothing_is_deleted_until_it_is_back(
+    outbox: Outbox, orchestrator: Orchestrator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rank, "RECORD_PATIENCE", 0.1)
+    orchestrator.status = 503
+    for examples in (10, 20, 30):
+        outbox.checkpoint(local(tmp_path, examples), examples)
+    assert commits(outbox) == [30, 20, 10]
+    orchestrator.status = 200
+    outbox.finish(Outcome(status="stopped", examples=30, steps=1, checkpoint=None, model=None, grid=None), tmp_path)
+    assert [entry["folder"] for entry in orchestrator.sent("lineage")[-1]["checkpoints"]] == [
+        "000000000030-a1",
+        "000000000020-a1",
+    ]
+    assert commits(outbox) == [30, 20]
+
+
+def test_after_a_rollback_the_same_number_of_examples_has_another_key(outbox: Outbox, tmp_path: Path) -> None:
+    for examples in (10, 20):
+        outbox.tick(tick(examples))
+        outbox.checkpoint(local(tmp_path, examples), examples)
+    outbox.rolled_back(10)
+    shutil.rmtree(tmp_path / f"{10:012d}")
+    outbox.checkpoint(local(tmp_path, 10), 10)
+    assert [key.folder for key in checkpoints.committed(outbox.store, outbox.job)] == ["000000000010-a1-r1"]
+    assert len([info for info in outbox.store.list(outbox.job.stats_prefix) if info.size]) == 2, "no tick is lost"
+
+
+def test_a_recorded_commit_that_was_exchanged_is_damaged(outbox: Outbox, tmp_path: Path) -> None:
+    for examples in (10, 20):
+        outbox.checkpoint(local(tmp_path, examples), examples)
+    commit = outbox.job.checkpoint(20, 1) + "COMMIT.json"
+    outbox.store.put(commit, json.dumps(json.loads(outbox.store.get(commit)) | {"parent": "another"}).encode())
+    told: list[str] = []
+    found = checkpoints.newest(outbox.store, outbox._lineage, tmp_path / "resume", lambda kind, text: told.append(text))
+    assert found
+    assert (found[0].examples, len(told)) == (10, 1)
 
 
 def test_a_checkpoint_without_commit_is_never_resumed_from(outbox: Outbox, tmp_path: Path) -> None:
