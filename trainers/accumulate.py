@@ -1,7 +1,7 @@
-"""One turn's backward in several passes over parts of the batch: the gradients of one pass, with less memory.
+"""Gradient accumulation: one optimizer step's backward in several passes over parts of the batch, with less memory.
 
 Losses are means over samples, so gradients add up. What a forward pass changes besides must not: running statistics
-begin each pass where the turn began and are averaged, and spectral norm iterates in the first pass alone.
+begin each pass where the step began and are averaged, and spectral norm iterates in the first pass alone.
 """
 
 import contextlib
@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import _SpectralNorm
 
+from trainers.batch import Batch
 from trainers.layers.grouped import running_statistics
 from trainers.parallel import unsynchronised
-from trainers.phase import Batch
 from trainers.randomness.draws import Draws
 
 Stats = Mapping[str, Tensor]

@@ -1,7 +1,7 @@
 """Exact resume: a snapshot as a folder of files that are committed last and checked before they are read.
 
-<network>.safetensors  average.safetensors  ranks.safetensors
-optimizer-<player>.pt  (read with weights_only=True, and only after its digest matched)
+<network>.safetensors  average-<network>.safetensors  ranks.safetensors
+optimizer-<name>.pt  (read with weights_only=True, and only after its digest matched)
 state.json             progress, and what a resume must agree with
 COMMIT.json            written last: size and sha256 of every file
 """
@@ -21,7 +21,7 @@ from trainers.snapshot import Snapshot, State
 
 VERSION = 1
 COMMIT, STATE = "COMMIT.json", "state.json"
-AVERAGE, RANKS = "average", "ranks"
+AVERAGE, RANKS = "average-", "ranks"  # AVERAGE: prefix of an averaged network's file
 KEPT = 2  # checkpoints that stay in the workspace
 
 
@@ -59,11 +59,12 @@ def load(folder: Path) -> Snapshot:
     files = read_commit(folder)["files"]
     for name, expected in files.items():
         _check_file(folder / name, expected)
-    networks = {path.stem: load_file(path) for path in _named(folder, files, ".safetensors")}
+    states = {path.stem: load_file(path) for path in _named(folder, files, ".safetensors")}
+    ranks = states.pop(RANKS, {})
     return Snapshot(
-        average=networks.pop(AVERAGE),
-        ranks=networks.pop(RANKS, {}),
-        networks=networks,
+        averages={name.removeprefix(AVERAGE): state for name, state in states.items() if name.startswith(AVERAGE)},
+        ranks=ranks,
+        networks={name: state for name, state in states.items() if not name.startswith(AVERAGE)},
         optimizers={
             path.stem.removeprefix("optimizer-"): torch.load(path, map_location="cpu", weights_only=True)
             for path in _named(folder, files, ".pt")
@@ -107,7 +108,8 @@ def processor_kind(device: torch.device) -> str:
 
 
 def _write_files(folder: Path, snapshot: Snapshot) -> None:
-    for name, state in {**snapshot.networks, AVERAGE: snapshot.average}.items():
+    averages = {f"{AVERAGE}{name}": state for name, state in snapshot.averages.items()}
+    for name, state in {**snapshot.networks, **averages}.items():
         save_file(_contiguous(state), folder / f"{name}.safetensors")
     if snapshot.ranks:
         save_file(_contiguous(snapshot.ranks), folder / f"{RANKS}.safetensors")

@@ -19,19 +19,20 @@ class Average:
         self._copied, self._copied_from = _copied(self.network), _copied(source)
 
     @torch.no_grad()
-    def update(self, examples: int, step: int) -> None:
-        """examples: seen so far; step: how many of them are new."""
-        torch._foreach_lerp_(self._average, self._source, 1 - decay(self._settings, examples, step))
+    def update(self, step: int, examples: int, new: int) -> None:
+        """Follow the source after a training step. step: its number; examples: seen so far, of which `new` in this step."""
+        keep = 0.0 if step < self._settings.start else decay(self._settings, examples, new)
+        torch._foreach_lerp_(self._average, self._source, 1 - keep)
         if self._copied:
             torch._foreach_copy_(self._copied, self._copied_from)
 
 
-def decay(settings: Ema, examples: int, step: int) -> float:
-    """How much of the old average stays."""
+def decay(settings: Ema, examples: int, new: int) -> float:
+    """Return how much of the old average stays (0..1)."""
     half_life = settings.half_life
     if settings.ramp is not None:
         half_life = min(half_life, settings.ramp * examples)
-    return 0.5 ** (step / half_life) if half_life else 0.0
+    return 0.5 ** (new / half_life) if half_life else 0.0
 
 
 def _averaged(network: nn.Module) -> list[Tensor]:

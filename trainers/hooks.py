@@ -29,8 +29,8 @@ class Tick:
 class Hooks(Protocol):
     """Called on rank 0 alone; none of them may raise."""
 
-    def tick(self, tick: Tick) -> str:
-        """The command for all ranks; must be quick, for all of them wait."""
+    def tick(self, tick: Tick) -> Command:
+        """Return the command for all ranks; must be quick, for all of them wait."""
         ...
 
     def checkpoint(self, folder: Path, examples: int) -> None:
@@ -49,7 +49,7 @@ class Hooks(Protocol):
 class NoHooks:
     """Goes on to the end and keeps nothing elsewhere."""
 
-    def tick(self, tick: Tick) -> str:
+    def tick(self, tick: Tick) -> Command:
         return "continue"
 
     def checkpoint(self, folder: Path, examples: int) -> None: ...

@@ -3,67 +3,95 @@
 import json
 import time
 from collections import deque
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from torch import nn
 
 from trainers import checkpoint
 from trainers.background import Background
-from trainers.cadence import next_pace, passed_multiple, steps_to_multiple
+from trainers.cadence import next_multiple, next_steps_per_tick, passed_multiple
+from trainers.data.inputs import Data, by_input
 from trainers.data.packed import PackedData
 from trainers.data.stream import Stream
 from trainers.devices import dtype_of, prepare
 from trainers.engine import Engine
-from trainers.generation.sampling import Sampler, complete, save_model
-from trainers.hooks import COMMANDS, Hooks, NoHooks, Outcome, Tick
+from trainers.gan.family import Helper
+from trainers.generation.sampling import Sampler, complete, inputs_config, sampled_networks, save_model
+from trainers.hooks import Command, Hooks, NoHooks, Outcome, Tick
 from trainers.monitoring.grids import save_grid
-from trainers.monitoring.health import Collapsed, Diverged, Finding, Watch, not_finite
+from trainers.monitoring.health import Collapsed, Diverged, Finding, Watches, not_finite, prefix_of
 from trainers.monitoring.health import reaction as react
 from trainers.monitoring.meter import Clock, Meter
 from trainers.monitoring.plots import loss_curves
-from trainers.monitoring.sample_stats import Painter
-from trainers.objectives.losses import LOSSES, adversarial_loss
+from trainers.monitoring.sample_stats import SampleMonitor
 from trainers.parallel import from_first, world
 from trainers.randomness.groups import Share
 from trainers.settings import Settings
-from trainers.snapshot import Snapshot, State, read_state
+from trainers.snapshot import Snapshot, State
 
 __all__ = ["Collapsed", "Diverged", "Hooks", "NoHooks", "Outcome", "Settings", "Tick", "train"]
 
 Stats = dict[str, float]
+FindHelper = Callable[[Helper], Path]
 
-CONTINUE, FAILED = 0, len(COMMANDS)
-REACTIONS = ("warn", "rollback", "fail")
 MAX_ROLLBACKS = 3
 KEPT_HEALTHY = 2  # snapshots to go back to: the newest may have been ill already
 STATUS = {"continue": "finished", "checkpoint_and_stop": "stopped", "cancel": "cancelled"}
-MUST_AGREE = ("family", "params", "data", "shape", "classes", "batch_size", "group", "seed", "precision")
+MUST_AGREE = ("family", "params", "data", "inputs", "batch_size", "group", "seed", "precision")
 
 
 class WrongCheckpoint(ValueError):
     """A checkpoint belongs to another training; the message names what differs."""
 
 
-def train(settings: Settings, data: PackedData, *, workspace: Path, resume: Path | None, hooks: Hooks) -> Outcome:
-    """Trains to settings.examples, or until a hook says otherwise. Every rank calls it with the same arguments.
+class HelperMissing(ValueError):
+    """A family needs a pretrained network, and nothing finds it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """What rank 0 found at a tick, and every rank acts on."""
+
+    command: Command = "continue"
+    steps_per_tick: int
+    reaction: Literal["warn", "rollback", "fail"] = "warn"
+    is_ill: bool = False
+    has_diverged: bool = True
+    has_failed: bool = False  # rank 0 raised; its own error says why
+
+
+def train(
+    settings: Settings,
+    data: Data,
+    *,
+    workspace: Path,
+    resume: Path | None,
+    hooks: Hooks,
+    find_helper: FindHelper | None = None,
+) -> Outcome:
+    """Train to settings.examples, or until a hook says otherwise. Every rank calls it with the same arguments.
 
     The caller has initialised torch.distributed, or there is one rank. Rank 0 writes into `workspace`
     checkpoints/<examples>/, grids/<examples>.png, stats.jsonl, and at the end model/ and losses.png.
-    Raises Diverged, checkpoint.DamagedCheckpoint, WrongCheckpoint, BadSplit and what building the family raises.
+    Raises Diverged, checkpoint.DamagedCheckpoint, WrongCheckpoint, BadSplit, InputsMissing, HelperMissing and what
+    building the family raises. find_helper: gives the file of a pretrained network that the family asks for.
     """
     with Background() as background:
-        run = _Run(settings, data, Path(workspace), hooks, background)
+        run = _Run(settings, data, Path(workspace), hooks, background, find_helper)
         if resume is not None:
             run.resume(Path(resume))
         run.remember_start()
-        command = CONTINUE
-        while not run.finished and command == CONTINUE:
+        command: Command = "continue"
+        while not run.finished and command == "continue":
             before = run.examples
             stats = run.advance()
             with run.clock("tick"):
                 command = run.tick(stats)
-            ends = run.finished or command != CONTINUE
+            ends = run.finished or command != "continue"
             if not ends and passed_multiple(before, run.examples, settings.grid_every):
                 run.draw_grid()
             if not ends and passed_multiple(before, run.examples, settings.checkpoint_every):
@@ -75,34 +103,39 @@ class _Run:
     """One rank's training: what the loop's verbs act on."""
 
     def __init__(
-        self, settings: Settings, data: PackedData, workspace: Path, hooks: Hooks, background: Background
+        self,
+        settings: Settings,
+        data: Data,
+        workspace: Path,
+        hooks: Hooks,
+        background: Background,
+        find_helper: FindHelper | None,
     ) -> None:
-        self._settings, self._data, self._workspace, self._hooks = settings, data, workspace, hooks
+        self._settings, self._workspace, self._hooks = settings, workspace, hooks
+        self._data = by_input(settings.family_class.inputs(), data)
         self._background, self._world = background, world()
         self._device = prepare(settings.device, settings.threads)
-        self._family = settings.build_family(data.shape, data.classes)
+        self._family = settings.build_family(self._data)
+        helpers = load_helpers(self._family.helpers(), find_helper)
         share = Share(
             batch_size=settings.batch_size, group=settings.group, rank=self._world.rank, world=self._world.size
         )
-        self._engine = Engine(self._family, settings, share, self._device)
+        self._engine = Engine(self._family, settings, share, self._device, helpers)
         self._share = share
         self._stream = self._fresh_stream()
-        self._painter = Painter(self._family, data, seed=settings.seed, device=self._device)
-        self._watch = self._fresh_watch()
+        self._monitor = SampleMonitor(self._family, self._data, seed=settings.seed, device=self._device)
+        self._watches = Watches(self._family.roles())
         self._notes: list[Finding] = []  # for the next tick
         self._is_ill = False
         self._healthy: deque[Snapshot] = deque(maxlen=KEPT_HEALTHY)
         self._meter, self.clock = Meter(self._device), Clock()
-        self._steps, self._pace = 0, 1
+        self._steps, self._steps_per_tick = 0, 1
+        self.examples = 0  # shown so far
         self._begun = self._last_tick = time.perf_counter()
         self._last_examples = 0
         self._stalled = 0.0
         self._checkpoint: Path | None = None
         self._workspace.mkdir(parents=True, exist_ok=True)
-
-    @property
-    def examples(self) -> int:
-        return self._steps * self._engine.examples_per_step
 
     @property
     def finished(self) -> bool:
@@ -126,80 +159,93 @@ class _Run:
 
     def _go_to(self, snapshot: Snapshot) -> None:
         self._engine.restore(snapshot)
-        self._steps = int(snapshot.progress["steps"])
+        self._steps, self.examples = int(snapshot.progress["steps"]), int(snapshot.progress["examples"])
         self._stream = self._fresh_stream()
 
     def _fresh_stream(self) -> Stream:
-        dtype = dtype_of(self._settings.precision)
-        balanced = self._family.config.balanced
         return Stream(
-            self._data, self._share, seed=self._engine.seed, device=self._device, dtype=dtype, balanced=balanced
+            self._family.inputs(),
+            self._data,
+            self._share,
+            seed=self._engine.seed,
+            device=self._device,
+            dtype=dtype_of(self._settings.precision),
+            balanced=self._family.config.balanced,
         )
 
-    def _fresh_watch(self) -> Watch:
-        loss = getattr(self._family.config, "loss", None)
-        return Watch(adversarial_loss(loss).at_chance if loss in LOSSES else None)
-
     def advance(self) -> Stats:
-        """As many steps as were agreed at the last tick, or fewer if something is due before; their mean stats."""
-        steps = min(self._pace, *(self._steps_to(every) for every in self._borders()))
-        begun = time.perf_counter()
-        for left in reversed(range(steps)):
-            self._engine.step(self._steps, self._stream, self._meter, self.clock, measure=left == 0)
-            self._steps += 1
+        """Take as many steps as were agreed at the last tick, or fewer if something is due before; return their mean stats."""
+        boundary = min(next_multiple(self.examples, every) for every in self._boundaries())
+        steps, begun = 0, time.perf_counter()
+        is_last = False
+        while not is_last:
+            after = self.examples + self._engine.examples_in(self._steps, self.examples)
+            is_last = steps + 1 == self._steps_per_tick or after >= min(boundary, self._settings.examples)
+            self.examples = self._engine.step(
+                self._steps, self.examples, self._stream, self._meter, self.clock, measure=is_last
+            )
+            self._steps, steps = self._steps + 1, steps + 1
         stats = self._meter.read()
-        self._pace = next_pace(steps, time.perf_counter() - begun, self._settings.tick_seconds)
+        self._steps_per_tick = next_steps_per_tick(steps, time.perf_counter() - begun, self._settings.tick_seconds)
         return stats
 
-    def tick(self, stats: Stats) -> int:
-        """Reports, and returns the command's number; raises on every rank if the training is none any more."""
-        command, reaction, failure, finding = CONTINUE, 0, None, None
+    def tick(self, stats: Stats) -> Command:
+        """Report, and return the command; raises on every rank if the training is none any more."""
+        agreed = Agreement(steps_per_tick=self._steps_per_tick)
+        failure, finding = None, None
         if self._world.is_first:
             try:
                 self._background.raise_failures()
                 findings = self._look(stats)
-                wanted, finding = react(findings, self._settings.health)
-                reaction = REACTIONS.index(wanted)
-                command = COMMANDS.index(self._report(stats, tuple(findings)))
+                reaction, finding = react(findings, self._settings.health)
+                command = self._report(stats, tuple(findings))
+                agreed = Agreement(
+                    command=command,
+                    steps_per_tick=self._steps_per_tick,
+                    reaction=reaction,
+                    is_ill=self._is_ill,
+                    has_diverged=finding is None or finding.name == "divergence",
+                )
             except Exception as error:  # every other rank must learn of it, or it would wait for ever
-                command, failure = FAILED, error
-        told = [command, self._pace, reaction, int(self._is_ill), int(finding is None or finding.name == "divergence")]
-        command, self._pace, reaction, ill, diverged = from_first(told, self._device)
-        self._is_ill = bool(ill)
-        if command == FAILED:
+                agreed, failure = Agreement(steps_per_tick=1, has_failed=True), error
+        agreed = from_first(agreed, self._device)
+        if agreed.has_failed:
             raise failure or RuntimeError("rank 0 failed between two steps; its own error says why")
-        self._react(REACTIONS[reaction], stats, finding, diverged=bool(diverged))
-        return command
+        self._steps_per_tick, self._is_ill = agreed.steps_per_tick, agreed.is_ill
+        self._react(agreed, stats, finding)
+        return agreed.command
 
     def _look(self, stats: Stats) -> list[Finding]:
-        """What is wrong; adds what was seen to the stats. On rank 0."""
-        portrait = None
-        if self._painter.is_due and not not_finite(stats):
+        """Return what is wrong; add what was seen to the stats. On rank 0."""
+        roles = self._family.roles()
+        seen: list[Any] = [None] * len(roles)
+        if self._monitor.is_due and not not_finite(stats):
             with self.clock("health"):
-                portrait = self._painter.look(self._engine.networks[self._family.averaged])
-            stats.update(portrait.stats())
+                seen = self._monitor.look(self._engine.networks)
+            for role, own in zip(roles, seen, strict=True):
+                stats.update(own.stats(prefix_of(role, roles)))
         progress = self.examples / self._settings.examples
-        found = self._watch.look(stats, portrait, progress=progress, steps=self._steps)
-        self._is_ill = self._watch.is_worried or any(f.name in ("divergence", "mode_collapse") for f in found)
+        found = self._watches.look(stats, seen, progress=progress, steps=self._steps)
+        self._is_ill = self._watches.is_worried or any(f.name in ("divergence", "mode_collapse") for f in found)
         noted, self._notes = self._notes, []
         return [*noted, *found]
 
-    def _react(self, reaction: str, stats: Stats, finding: Finding | None, *, diverged: bool) -> None:
-        """Every rank does the same."""
-        if reaction == "warn":
+    def _react(self, agreed: Agreement, stats: Stats, finding: Finding | None) -> None:
+        """Do as all ranks do. finding: what asks for it, on rank 0."""
+        if agreed.reaction == "warn":
             return
         reason = f"{finding.name}: {finding.message}" if finding else "see rank 0"
-        if reaction == "rollback" and self._engine.rollbacks < MAX_ROLLBACKS:
+        if agreed.reaction == "rollback" and self._engine.rollbacks < MAX_ROLLBACKS:
             return self._roll_back(reason)
-        if reaction == "rollback":
+        if agreed.reaction == "rollback":
             reason += f"; {MAX_ROLLBACKS} rollbacks did not help"
-        if diverged:
-            told = "" if reaction == "fail" and not_finite(stats) else reason
+        if agreed.has_diverged:
+            told = "" if agreed.reaction == "fail" and not_finite(stats) else reason
             raise Diverged(stats, examples=self.examples, steps=self._steps, reason=told)
         raise Collapsed(f"at {self.examples} examples: {reason}")
 
     def _roll_back(self, reason: str) -> None:
-        """To the newest healthy state, with other draws, another order of the data, and slower.
+        """Go back to the newest healthy state, with other draws, another order of the data, and slower.
 
         What was saved after it is forgotten, and the state saved anew: a later attempt goes on along the new line.
         """
@@ -208,8 +254,8 @@ class _Run:
         left = self.examples
         self._engine.rollbacks += 1
         self._go_to(snapshot)
-        self._last_examples, self._pace, self._is_ill = self.examples, 1, False
-        self._watch = self._fresh_watch()
+        self._last_examples, self._steps_per_tick, self._is_ill = self.examples, 1, False
+        self._watches = Watches(self._family.roles())
         self._forget_later_checkpoints()
         self._keep(self._engine.snapshot(self._progress()))
         evidence = {"rollbacks": float(self._engine.rollbacks), "from": float(left), "to": float(self.examples)}
@@ -219,7 +265,7 @@ class _Run:
         self._notes.append(Finding(name="rollback", message=message, evidence=evidence))
 
     def save(self) -> bool:
-        """Copies the state; the rest happens in the background. False, and nothing is kept, if it is not finite."""
+        """Copy the state; the rest happens in the background. Return False, and nothing is kept, if it is not finite."""
         begun = time.perf_counter()
         with self.clock("checkpoint"):
             self._background.wait()
@@ -233,14 +279,14 @@ class _Run:
 
     def draw_grid(self) -> Path | None:
         with self.clock("grid"):
-            return self._draw(read_state(self._engine.average.network))
+            return self._draw(self._engine.sampled_weights())
 
-    def end(self, command: int) -> Outcome:
-        """The last checkpoint, and what a finished training leaves."""
+    def end(self, command: Command) -> Outcome:
+        """Take the last checkpoint, and write what a finished training leaves."""
         if not self.save() and self._settings.health.get("on_divergence") != "warn":
             raise Diverged({}, examples=self.examples, steps=self._steps, reason="the last weights are not finite")
-        finished = command == CONTINUE
-        weights = read_state(self._engine.average.network)
+        finished = command == "continue"
+        weights = self._engine.sampled_weights()
         model = grid = None
         if self._world.is_first:
             if finished:
@@ -248,7 +294,7 @@ class _Run:
             self._background.wait()
             self._draw_curves()
         return Outcome(
-            status=STATUS[COMMANDS[command]],  # type: ignore[arg-type]
+            status=STATUS[command],  # type: ignore[arg-type]
             examples=self.examples,
             steps=self._steps,
             checkpoint=self._checkpoint,
@@ -272,15 +318,10 @@ class _Run:
     def _checkpoints(self) -> Path:
         return self._workspace / "checkpoints"
 
-    def _borders(self) -> tuple[int, ...]:
+    def _boundaries(self) -> tuple[int, ...]:
         return self._settings.checkpoint_every, self._settings.grid_every
 
-    def _steps_to(self, every: int) -> int:
-        per_step = self._engine.examples_per_step
-        left = -(-(self._settings.examples - self.examples) // per_step)
-        return min(left, steps_to_multiple(self.examples, every, per_step))
-
-    def _report(self, stats: Stats, findings: tuple[Finding, ...]) -> str:
+    def _report(self, stats: Stats, findings: tuple[Finding, ...]) -> Command:
         now = time.perf_counter()
         tick = Tick(
             examples=self.examples,
@@ -308,14 +349,13 @@ class _Run:
             "rollbacks": self._engine.rollbacks,
             "family": self._settings.family,
             "params": self._family.config.model_dump(mode="json"),
-            "data": self._data.digest,
-            "shape": list(self._data.shape),
-            "classes": self._data.classes,
+            "data": {name: data.digest for name, data in self._data.items()},
+            "inputs": inputs_config(self._family.examples),
             "batch_size": self._settings.batch_size,
             "group": self._settings.group,
             "seed": self._settings.seed,
             "precision": self._settings.precision,
-            "model": complete(self._model_config()),  # with average.safetensors, any checkpoint can be sampled from
+            "model": complete(self._model_config()),  # with its averages, any checkpoint can be sampled from
         }
 
     def _write(self, folder: Path, snapshot: Snapshot, examples: int) -> None:
@@ -329,14 +369,17 @@ class _Run:
         self._hooks.checkpoint(folder, examples)
         checkpoint.prune(folder.parent)
 
-    def _draw(self, weights: State) -> Path | None:
-        """The same latents at every time, so that grids show one thing becoming another."""
+    def _draw(self, weights: Mapping[str, State]) -> Path | None:
+        """Draw the same latents, or inputs, at every time, so that grids show one thing becoming another."""
         if not self._world.is_first:
             return None
-        network = self._family.networks()[self._family.averaged]
-        network.load_state_dict(weights)
-        sampler = Sampler(self._family, network, device=self._device)
-        samples, _ = sampler.samples(0, self._settings.grid_count, seed=self._settings.seed)
+        networks = sampled_networks(self._family)
+        for name, network in networks.items():
+            network.load_state_dict(weights[name])
+        sampler = Sampler(self._family, networks, device=self._device)
+        start = sampler.spec().start
+        inputs = self._data[start] if start else None
+        samples, _ = sampler.samples(0, self._settings.grid_count, seed=self._settings.seed, inputs=inputs)
         path, examples = self._workspace / "grids" / f"{self.examples:012d}.png", self.examples
         save_grid(samples, path)
         self._background.submit(lambda: self._hooks.grid(path, examples))
@@ -346,14 +389,17 @@ class _Run:
         return {
             "family": self._settings.family,
             "params": self._family.config.model_dump(mode="json"),
-            "shape": list(self._family.shape),
-            "classes": self._family.classes,
-            "class_names": self._data.class_names if self._family.classes else None,
+            "inputs": inputs_config(self._family.examples),
+            "class_names": self._first.class_names if self._family.classes else None,
             "latent": self._family.config.latent.model_dump(mode="json"),
             "examples": self.examples,
         }
 
-    def _save_model(self, weights: State) -> Path:
+    @property
+    def _first(self) -> PackedData:
+        return self._data[self._family.inputs()[0].name]
+
+    def _save_model(self, weights: Mapping[str, State]) -> Path:
         save_model(self._workspace / "model", weights, self._model_config())
         return self._workspace / "model"
 
@@ -364,7 +410,7 @@ class _Run:
 
 
 def _as_line(tick: Tick) -> str:
-    """JSON has no NaN: what is not finite becomes null."""
+    """Return it as JSON, which has no NaN: what is not finite becomes null."""
     row = asdict(tick)
     findings = [{**finding, "evidence": _finite(finding["evidence"])} for finding in row["findings"]]
     return json.dumps({**row, "stats": _finite(row["stats"]), "findings": findings}) + "\n"
@@ -378,3 +424,13 @@ def _check_agreement(folder: Path, saved: dict[str, Any], own: dict[str, Any]) -
     for name in MUST_AGREE:
         if saved.get(name) != own[name]:
             raise WrongCheckpoint(f"{folder} was trained with {name} {saved.get(name)!r}, not {own[name]!r}")
+
+
+def load_helpers(wanted: Mapping[str, Helper], find: FindHelper | None) -> dict[str, nn.Module]:
+    """Return the pretrained networks that a family needs, by the names it has for them; HelperMissing."""
+    found = {}
+    for name, helper in wanted.items():
+        if find is None:
+            raise HelperMissing(f"the family needs {helper.file} ({name}), and nothing finds it; {helper.where}")
+        found[name] = helper.build(find(helper))
+    return found

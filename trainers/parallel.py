@@ -2,12 +2,14 @@
 
 import contextlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,10 +83,10 @@ def of_each_rank(tensor: Tensor) -> Tensor:
     return torch.stack(parts)
 
 
-def from_first(values: list[int], device: torch.device) -> list[int]:
-    """Rank 0's values, on every rank."""
+def from_first(value: T, device: torch.device) -> T:
+    """Return rank 0's value, on every rank. Every rank must call it; for what is small and seldom."""
     if world().size == 1:
-        return values
-    told = torch.tensor(values, dtype=torch.int64, device=device)
-    dist.broadcast(told, src=0)
-    return [int(value) for value in told.tolist()]
+        return value
+    told = [value]
+    dist.broadcast_object_list(told, src=0, device=device)
+    return told[0]

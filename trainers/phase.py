@@ -1,34 +1,15 @@
-"""A phase: one player's turn in a training step."""
+"""A phase: what one player does in a training step, and when it does so."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+from trainers.batch import Batch
 from trainers.randomness.draws import Draws
 
 Networks = Mapping[str, nn.Module]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Batch:
-    """This rank's part of a batch, of real examples or of fakes."""
-
-    samples: Tensor  # [n, channels, height, width] in -1..1
-    labels: Tensor | None  # [n] int64
-
-    def parts(self, count: int) -> list["Batch"]:
-        """So many of equal size, in order."""
-        labels = self.labels.chunk(count) if self.labels is not None else [None] * count
-        return [Batch(samples=part, labels=own) for part, own in zip(self.samples.chunk(count), labels, strict=True)]
-
-    def first_of_groups(self, group: int, count: int) -> "Batch":
-        """So many of each group of consecutive samples."""
-
-        def first(tensor: Tensor) -> Tensor:
-            return tensor.unflatten(0, (-1, group))[:, :count].flatten(0, 1)
-
-        return Batch(samples=first(self.samples), labels=None if self.labels is None else first(self.labels))
+Moment = int | float  # an int counts real examples shown, a float is a share of the training (0..1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +22,35 @@ class Loss:
 class Phase:
     name: str
     trains: tuple[str, ...]  # names of the networks whose weights it moves; all others are frozen meanwhile
-    optimizer: str  # name of the player whose optimizer steps; several phases may share one
+    optimizer: str  # name of the optimizer that steps; several phases may share one
     loss: Callable[[Networks, Batch, Draws], Loss]
-    interval: int = 1  # it has its turn in every so-many-th step
-    turns: int = 1  # within a step
-    fresh: bool = False  # each turn takes new real examples; else it sees those of the turn before
+    interval: int = 1  # it has its turn in every so-many-th training step
+    steps: int | Callable[[int], int] = 1  # of its optimizer within a training step; or a function of the step's number
+    new_batch: bool = False  # each of them takes new real examples; else it sees those of the one before
+    batch_multiple: int = 1  # samples of its optimizer steps, as a multiple of the batch: each group so many times
+    begin: Moment = 0  # when it has its first turn
+    end: Moment | None = None  # when it has no more; None: never
 
-    def is_due(self, step: int) -> bool:
-        return step % self.interval == 0
+    def is_due(self, step: int, examples: int, total: int) -> bool:
+        """Return whether it has its turn in this training step. examples, total: shown before it, and in all."""
+        began = examples >= _in_examples(self.begin, total)
+        ended = self.end is not None and examples >= _in_examples(self.end, total)
+        return began and not ended and step % self.interval == 0
+
+    def steps_at(self, step: int) -> int:
+        """Return how many optimizer steps it takes in this training step."""
+        return self.steps(step) if callable(self.steps) else self.steps
+
+
+def _in_examples(moment: Moment, total: int) -> float:
+    return moment * total if isinstance(moment, float) else moment
+
+
+def batches_in(phases: list[Phase], step: int, examples: int, total: int) -> int:
+    """Return how many batches of real examples a training step shows: the first optimizer step always takes a new one."""
+    count = 0
+    for phase in phases:
+        if phase.is_due(step, examples, total):
+            taken = phase.steps_at(step)
+            count += taken if phase.new_batch else int(count == 0 and taken > 0)
+    return max(count, 1)

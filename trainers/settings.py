@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from trainers.data.inputs import Data, by_input
 from trainers.devices import PRECISIONS
-from trainers.gan.family import Family, build
+from trainers.gan.family import ExampleShape, Family
+from trainers.gan.registry import build, get
 from trainers.randomness.groups import BadSplit, check_split
 
 DEVICES = ("cpu", "cuda")
@@ -46,8 +48,15 @@ class Settings:
         if reason := check_split(self.batch_size, self.group):
             raise BadSplit(reason)
 
-    def build_family(self, shape: tuple[int, int, int], classes: int | None) -> Family:
-        return build(self.family_object or self.family, self.params, shape=shape, classes=classes)
+    @property
+    def family_class(self) -> type[Family]:
+        return self.family_object or get(self.family)
+
+    def build_family(self, data: Data) -> Family:
+        """Return the family for this data; InputsMissing, and what building it raises."""
+        sets = by_input(self.family_class.inputs(), data)
+        examples = {name: ExampleShape(shape=own.shape, classes=own.classes) for name, own in sets.items()}
+        return build(self.family_class, self.params, examples=examples)
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

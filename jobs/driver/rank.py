@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import tenacity
 
@@ -23,6 +23,7 @@ from jobs.storage import checkpoints
 from jobs.storage.layout import CheckpointKey, Layout
 from jobs.store import AccessRefused, BucketMissing, Store, StoreError, open_store
 from trainers import loop
+from trainers.hooks import Command
 
 STORE_PATIENCE = 600.0  # seconds that a store may be away before the attempt fails
 RECORD_PATIENCE = 10.0  # seconds that a checkpoint waits for the orchestrator; training goes on without its record
@@ -139,7 +140,7 @@ def _throttled(report: Callable[..., None]) -> Callable[..., None]:
 class Silent:
     """The hooks of every rank but the first."""
 
-    def tick(self, tick: loop.Tick) -> str:
+    def tick(self, tick: loop.Tick) -> Command:
         return "continue"
 
     def checkpoint(self, folder: Path, examples: int) -> None:
@@ -170,7 +171,7 @@ class Outbox:
         self._grids: list[Future[None]] = []
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="grids")
 
-    def tick(self, tick: loop.Tick) -> str:
+    def tick(self, tick: loop.Tick) -> Command:
         row = asdict(tick)
         self._first = self._first or row
         self.rate = _rate(self._first, row)
@@ -182,7 +183,7 @@ class Outbox:
         if command == "stale":  # another attempt has this job: whatever we would still write is not wanted
             print("this attempt is stale; leaving", flush=True)
             os._exit(0)
-        return command
+        return cast(Command, command)
 
     def _tell_findings(self, row: dict[str, Any]) -> None:
         """An event when a finding begins; off the loop's thread, since it waits for the orchestrator."""

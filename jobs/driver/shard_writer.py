@@ -47,7 +47,7 @@ class ShardWriter:
 
     def write(self, shard: Shard) -> dict[str, Any]:
         """Generate, encode and commit one shard; returns its receipt. Failed for what the format cannot hold."""
-        if self.sampler.dtype != np.uint8:
+        if self.sampler.dtype() != np.uint8:
             raise Failed(
                 "bad_data", f"the model makes vectors, and output.format {self.spec.output.format} is for pictures"
             )

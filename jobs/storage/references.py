@@ -14,7 +14,7 @@ from jobs.store import NotFound, Store, StoreError
 
 # A model's folder, and a checkpoint's: where the averaged weights are, and what they are the weights of.
 WEIGHTS, CONFIG = "generator.safetensors", "config.json"
-CHECKPOINT_WEIGHTS, CHECKPOINT_CONFIG = "average.safetensors", "state.json"
+CHECKPOINT_WEIGHTS, CHECKPOINT_CONFIG = "average-generator.safetensors", "state.json"
 
 
 class Unresolved(ValueError):

@@ -25,13 +25,13 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from tests.bench.timing import now
+from tests.support.streams import stream_of
 from trainers.data.pack import pack
 from trainers.data.packed import PackedData, open_packed
 from trainers.data.shapes import Shapes
-from trainers.data.stream import Stream
 from trainers.devices import prepare
 from trainers.engine import Engine
-from trainers.gan.family import build
+from trainers.gan.registry import build
 from trainers.monitoring.meter import Clock, Meter
 from trainers.parallel import world
 from trainers.randomness.groups import Share
@@ -44,15 +44,15 @@ Steps = Callable[[int], None]
 def engine_steps(settings: Settings, data: PackedData, batch: int = BATCH) -> Steps:
     device = prepare(settings.device, 1)
     share = Share(batch_size=batch, group=settings.group, rank=world().rank, world=world().size)
-    engine = Engine(settings.build_family(data.shape, data.classes), settings, share, device)
-    stream = Stream(data, share, seed=0, device=device, dtype=torch.float32)
+    engine = Engine(settings.build_family(data), settings, share, device)
+    stream = stream_of(data, share, seed=0, device=device, dtype=torch.float32)
     meter, clock = Meter(device), Clock()
-    done = 0
+    done = examples = 0
 
     def run(count: int) -> None:
-        nonlocal done
+        nonlocal done, examples
         for left in reversed(range(count)):
-            engine.step(done, stream, meter, clock, measure=left == 0)
+            examples = engine.step(done, examples, stream, meter, clock, measure=left == 0)
             done += 1
         if share.world == world().size:  # means are over all ranks, and all must come for them
             meter.read()

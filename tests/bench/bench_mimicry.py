@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.bench.timing import now
+from tests.support.streams import stream_of
 from trainers.data.pack import pack
 from trainers.data.packed import PackedData
 from trainers.data.shapes import Shapes
@@ -33,8 +34,8 @@ from trainers.engine import Engine
 from trainers.families.sngan import SNGAN
 from trainers.families.wgan_gp import WganGP
 from trainers.gan.family import Family
-from trainers.gan.game import Game
-from trainers.layers.head import Verdict
+from trainers.gan.two_player import Game
+from trainers.layers.head import DiscriminatorOutput
 from trainers.monitoring.meter import Clock, Meter
 from trainers.randomness.groups import Share
 from trainers.settings import Settings
@@ -74,9 +75,9 @@ class Generator(nn.Module):
 
 
 class Discriminator(Generator):
-    def forward(self, samples: Tensor, labels: Tensor | None = None) -> Verdict:
+    def forward(self, samples: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
         logits = self.inner(samples)[:, 0]
-        return Verdict(logits=logits, features=logits[:, None])
+        return DiscriminatorOutput(logits=logits, features=logits[:, None])
 
 
 def family_on(name: str, channels: int) -> type[Family]:
@@ -111,15 +112,15 @@ def engine_step(
         Share(batch_size=options.batch, group=options.batch, rank=0, world=1),
     )
     begun = time.perf_counter()
-    engine = Engine(settings.build_family(data.shape, None), settings, share, device)
+    engine = Engine(settings.build_family(data), settings, share, device)
     how = ", compiled" * compiled + ", CUDA graphs" * graphs
     print(f"  engine{how}: {time.perf_counter() - begun:.1f} s of warm-up", flush=True)
     stream, meter, clock = fresh_stream(data, options), Meter(device), Clock()
-    done = 0
+    done = examples = 0
 
     def step() -> None:
-        nonlocal done
-        engine.step(done, stream, meter, clock, measure=False)
+        nonlocal done, examples
+        examples = engine.step(done, examples, stream, meter, clock, measure=False)
         done += 1
 
     return step
@@ -141,7 +142,7 @@ def mimicry_step(name: str, options: argparse.Namespace, data: PackedData) -> St
     def step() -> None:
         nonlocal position
         for _ in range(TURNS):
-            batch = stream.batch(position).samples.contiguous(), None
+            batch = stream.batch(position)["real"].samples.contiguous(), None
             position += options.batch
             discriminator.train_step(batch, netG=generator, optD=players[1], log_data=Log(), device=device)
         generator.train_step(batch, netD=discriminator, optG=players[0], log_data=Log(), device=device)
@@ -151,7 +152,7 @@ def mimicry_step(name: str, options: argparse.Namespace, data: PackedData) -> St
 
 def fresh_stream(data: PackedData, options: argparse.Namespace) -> Stream:
     share = Share(batch_size=options.batch, group=options.batch, rank=0, world=1)
-    return Stream(data, share, seed=0, device=torch.device(options.device), dtype=torch.float32)
+    return stream_of(data, share, seed=0, device=torch.device(options.device), dtype=torch.float32)
 
 
 def compare(name: str, options: argparse.Namespace, data: PackedData) -> None:

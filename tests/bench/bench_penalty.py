@@ -13,7 +13,7 @@ from unittest.mock import patch
 import torch
 
 from tests.bench.timing import now
-from trainers.gan.family import build
+from trainers.gan.registry import build
 from trainers.objectives import double_backward
 from trainers.objectives.penalties import unit_slope
 

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from tests.bench.bench_engine import BATCH
+from tests.support.streams import stream_of
 from trainers.data.pack import pack
 from trainers.data.packed import PackedData, open_packed
 from trainers.data.shapes import Shapes
-from trainers.data.stream import Stream
 from trainers.devices import prepare
 from trainers.engine import Engine
 from trainers.hooks import NoHooks, Tick
@@ -59,11 +59,11 @@ def tensors(value: Any) -> list[Tensor]:
 def stall(data: PackedData, channels: int, rounds: int) -> None:
     asked = settings(channels)
     device = prepare("cpu", 1)
-    engine = Engine(asked.build_family(data.shape, None), asked, SHARE, device)
-    stream = Stream(data, SHARE, seed=0, device=device, dtype=torch.float32)
-    engine.step(0, stream, Meter(device), Clock(), measure=False)
+    engine = Engine(asked.build_family(data), asked, SHARE, device)
+    stream = stream_of(data, SHARE, seed=0, device=device, dtype=torch.float32)
+    engine.step(0, 0, stream, Meter(device), Clock(), measure=False)
     found = engine.snapshot({})
-    state = tensors([*found.networks.values(), found.average, found.ranks, found.optimizers])
+    state = tensors([*found.networks.values(), *found.averages.values(), found.ranks, found.optimizers])
     size = sum(tensor.nbytes for tensor in state)
     pairs = [
         (timed(lambda: engine.snapshot({}).is_finite), timed(lambda: [torch.empty_like(t).copy_(t) for t in state]))
@@ -91,12 +91,12 @@ def ticks(data: PackedData, channels: int, folder: Path) -> None:
     spent = sum(tick.activity_seconds.get("tick", 0.0) for tick in steady)
     seconds = steady[-1].seconds - hooks.ticks[len(hooks.ticks) // 2 - 1].seconds
     print(
-        f"ticks: {100 * spent / seconds:.2f} % of the time between them ({1e3 * spent / len(steady):.1f} ms each, portraits for health included)"
+        f"ticks: {100 * spent / seconds:.2f} % of the time between them ({1e3 * spent / len(steady):.1f} ms each, sample statistics for health included)"
     )
 
 
 def loader(data: PackedData, rounds: int, batches: int = 200) -> None:
-    stream = Stream(data, SHARE, seed=0, device=torch.device("cpu"), dtype=torch.float32)
+    stream = stream_of(data, SHARE, seed=0, device=torch.device("cpu"), dtype=torch.float32)
     memory = np.array(data.samples)
     orders = [np.random.default_rng(n).permutation(data.count)[:BATCH] for n in range(batches)]
 

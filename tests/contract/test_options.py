@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from tests.support.options import OPTIONS, merged
 from tests.support.toy import StopAfterOneTick, by_two, furthest, numbers, packed, settings, trained
 from trainers.data.packed import PackedData
-from trainers.gan.family import LabelsNeeded, UnsupportedShape, build, get
+from trainers.gan.family import LabelsNeeded, UnsupportedShape
+from trainers.gan.registry import build, get
 
 REMEMBER = (
     "historical averaging", "ada with r1", "lecam", "norm spectral", "betas that move", "path length", "growing",
@@ -32,7 +33,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> PackedData:
 def pairs(toy: PackedData, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """What two workers made with each option."""
     wanted = {option: asked(option, precision="fp64") for option in OPTIONS}
-    return by_two(wanted, toy, tmp_path_factory.mktemp("two"))
+    return by_two(wanted, dict.fromkeys(wanted, toy), tmp_path_factory.mktemp("two"))
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -68,9 +69,9 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
         {"penalties": {"path_length": {}}},
         r"path_length is a gradient per sample, and generator\.norm 'batch'",
     ),
-    "path length in passes": (
+    "path length in parts": (
         "dcgan",
-        {"penalties": {"path_length": {}}, "generator": {"norm": "none"}, "execution": {"passes": 2}},
+        {"penalties": {"path_length": {}}, "generator": {"norm": "none"}, "execution": {"gradient_accumulation": 2}},
         r"penalties\.path_length needs the whole batch",
     ),
     "a view for one": ("dcgan", {"discriminator": {"view": "scales"}}, "count is 1; set count to 2 or more"),
@@ -125,7 +126,7 @@ def test_conditioning_without_labels():
 
 def test_a_part_given_in_part_keeps_the_familys_own_defaults():
     wgan = build("wgan", {"discriminator": {"lr": 1e-4}}, shape=(1, 16, 16), classes=None)
-    critic = wgan.players()["discriminator"]
+    critic = wgan.optimizers()["discriminator"]
     assert (critic.optimizer, critic.steps, critic.clip, critic.lr) == ("rmsprop", 5, 0.01, 1e-4)
     r3gan = build("r3gan", {"penalties": {"r1": {"weight": 2.0}}}, shape=(1, 16, 16), classes=None)
     assert (r3gan.config.penalties.r1.final_weight, r3gan.config.penalties.r2.weight) == (0.005, 0.05)  # type: ignore[attr-defined]

@@ -57,7 +57,9 @@ def test_bf16_stays_near_fp32(data: PackedData, tmp_path: Path) -> None:
         assert torch.allclose(value.float(), model(rough)[name].float(), atol=2e-3), name
 
 
-@pytest.mark.parametrize("execution", [{"compile": True}, {"compile": True, "cuda_graphs": True}, {"passes": 2}])
+@pytest.mark.parametrize(
+    "execution", [{"compile": True}, {"compile": True, "cuda_graphs": True}, {"gradient_accumulation": 2}]
+)
 def test_however_a_step_is_computed_it_stays_near(data: PackedData, tmp_path: Path, execution: dict) -> None:
     plain = train(settings(examples=64), data, workspace=tmp_path / "a", resume=None, hooks=NoHooks())
     other = settings(examples=64, params=PARAMS | {"execution": execution})

@@ -25,11 +25,11 @@ from tests.learn import recipes
 from tests.support.options import merged
 from tests.support.planted import Deaf, SpoiledOnce
 from trainers.data.packed import PackedData
-from trainers.gan.family import Family, build, built_in, get
+from trainers.gan.family import Family, Role
+from trainers.gan.registry import build, built_in, get
 from trainers.hooks import NoHooks, Tick
 from trainers.loop import train
-from trainers.monitoring.health import RULES, Diverged, Portrait, Rule, Watch, is_grown_up, not_finite
-from trainers.objectives.losses import LOSSES, adversarial_loss
+from trainers.monitoring.health import RULES, Diverged, Rule, SampleStatistics, Watch, is_mature, not_finite
 from trainers.settings import Settings
 
 SEEDS = range(2)
@@ -65,7 +65,7 @@ DCGAN = CLOTHES["dcgan"][0]
 
 def hasty(family: str) -> dict[str, Any]:
     params, _ = CLOTHES[family]
-    players = build(family, params, shape=(1, 16, 16), classes=10).players()
+    players = build(family, params, shape=(1, 16, 16), classes=10).optimizers()
     return merged(params, {name: {"lr": 100 * player.lr} for name, player in players.items()})
 
 
@@ -120,17 +120,17 @@ CASES: tuple[Case, ...] = FAULTS + HEALTHY
 class Seen(NoHooks):
     """Findings and signals of one training."""
 
-    def __init__(self, at_chance: float | None) -> None:
+    def __init__(self, role: Role) -> None:
         self.found: dict[str, float] = {}  # finding -> share of the training when it was first named
         self.signals: dict[str, list[float]] = {rule.signal: [] for rule in RULES}
-        self._watch = Watch(at_chance)
+        self._watch = Watch(role)
 
     def tick(self, tick: Tick) -> str:
         progress = tick.examples / tick.total_examples
         for finding in tick.findings:
             self.found.setdefault(finding.name, progress)
         if not not_finite(tick.stats):
-            told = self._watch.signals(tick.stats, _portrait(tick), grown_up=is_grown_up(progress, tick.steps))
+            told = self._watch.signals(tick.stats, _seen(tick), mature=is_mature(progress, tick.steps))
             for name, value in told.items():
                 self.signals[name].append(value)
         return "continue"
@@ -144,24 +144,25 @@ class Seen(NoHooks):
         return max(map(min, rows)) if rule.above else min(map(max, rows))
 
 
-def _portrait(tick: Tick) -> Portrait | None:
+def _seen(tick: Tick) -> SampleStatistics | None:
     if "health/diversity" not in tick.stats:
         return None
-    return Portrait(**{field.name: tick.stats.get(f"health/{field.name}") for field in fields(Portrait)})  # type: ignore[arg-type]
+    return SampleStatistics(
+        **{field.name: tick.stats.get(f"health/{field.name}") for field in fields(SampleStatistics)}
+    )  # type: ignore[arg-type]
 
 
 def observe(case: Case, seed: int) -> Seen:
     """One training, to its end or until it is none any more."""
-    family = case.planted or get(case.family)
-    loss = getattr(family.Config.model_validate(case.params), "loss", None)
-    seen = Seen(adversarial_loss(loss).at_chance if loss in LOSSES else None)
     settings = Settings(
         family=case.family, family_object=case.planted, params=case.params, examples=case.examples, seed=seed,
         batch_size=case.batch, group=min(32, case.batch), precision="fp32", checkpoint_every=10**9, grid_every=10**9,
         grid_count=4, threads=1, device="cpu", tick_seconds=TICK,
     )  # fmt: skip
+    examples = data(case.source, case.side)
+    seen = Seen(settings.build_family(examples).roles()[0])
     with tempfile.TemporaryDirectory() as folder, suppress(Diverged):
-        train(settings, data(case.source, case.side), workspace=Path(folder), resume=None, hooks=seen)
+        train(settings, examples, workspace=Path(folder), resume=None, hooks=seen)
     return seen
 
 

@@ -17,8 +17,8 @@ from tests.learn import recipes
 from tests.learn.kid import Features, kid
 from tests.support.models import as_model
 from trainers.data.packed import PackedData
-from trainers.gan.family import built_in
-from trainers.generation.sampling import Sampler
+from trainers.gan.registry import built_in
+from trainers.generation.sampling import Sampler, sampled_networks
 from trainers.loop import NoHooks, Settings, train
 from trainers.monitoring.grids import save_grid
 
@@ -80,8 +80,8 @@ def test_it_gets_nearer_to_real_clothes_all_the_way(
 
 
 def untrained(settings: Settings, data: PackedData) -> np.ndarray:
-    built = settings.build_family(data.shape, data.classes)
-    sampler = Sampler(built, built.networks()[built.averaged], device=torch.device("cpu"))
+    built = settings.build_family(data)
+    sampler = Sampler(built, sampled_networks(built), device=torch.device("cpu"))
     return sampler.samples(0, SAMPLES, seed=1)[0]
 
 

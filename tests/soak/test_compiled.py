@@ -8,7 +8,7 @@ from tests.support.options import OPTIONS, merged
 from tests.support.toy import StopAfterOneTick, furthest, packed, settings, trained
 from tests.support.works import TheWorks
 from trainers.data.packed import PackedData
-from trainers.gan.family import built_in, get
+from trainers.gan.registry import built_in, get
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the compiler, which looks at everything
 

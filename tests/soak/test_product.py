@@ -23,7 +23,8 @@ from tests.support.toy import (
     trained,
 )
 from trainers.data.packed import PackedData
-from trainers.gan.family import UnsupportedShape, build, built_in, get
+from trainers.gan.family import UnsupportedShape
+from trainers.gan.registry import build, built_in, get
 from trainers.settings import Settings
 
 

@@ -1,25 +1,44 @@
 """Faults planted into a training, as families: what `health` must name."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
+from trainers.batch import Batch, Examples
 from trainers.families.dcgan import DCGAN
-from trainers.phase import Batch
+from trainers.gan.turn import Turn
+from trainers.phase import Loss, Networks
 from trainers.randomness.draws import Draws
 from trainers.randomness.keys import key
 
 NAN = float("nan")
 
 
-class SpoiledOnce(DCGAN):
+class Planted(DCGAN):
+    """Knows the draws of the optimizer step that it is in."""
+
+    draws: Draws
+
+    def _loss(self, of_turn: Callable[[Turn], Loss]) -> Callable[[Networks, Batch, Draws], Loss]:
+        plain = super()._loss(of_turn)
+
+        def loss(networks: Networks, batch: Batch, draws: Draws) -> Loss:
+            self.draws = draws
+            return plain(networks, batch, draws)
+
+        return loss
+
+
+class SpoiledOnce(Planted):
     """Its fakes turn to NaN on the 20th step, until the training has gone back: then its draws have another seed."""
 
     at, seed, lines = 20, 3, 1
 
-    def _fakes(self, generator: nn.Module, reals: Batch, draws: Draws) -> Batch:
-        fakes = super()._fakes(generator, reals, draws)
-        bad = draws.step == self.at and draws.seed in self._bad_seeds()
-        return Batch(samples=fakes.samples * (NAN if bad else 1), labels=None)
+    def fakes(self, generator: nn.Module, reals: Examples, latents: Tensor) -> Examples:
+        fakes = super().fakes(generator, reals, latents)
+        bad = self.draws.step == self.at and self.draws.seed in self._bad_seeds()
+        return Examples(samples=fakes.samples * (NAN if bad else 1))
 
     def _bad_seeds(self) -> list[int]:
         return [key(self.seed, "rollback", line)[0] if line else self.seed for line in range(self.lines)]
@@ -59,7 +78,7 @@ class DeafOnce(SpoiledOnce):
         hearing = network.get_buffer("hearing")
         return super().generate(network, latents * hearing + (1 - hearing), labels)
 
-    def _fakes(self, generator: nn.Module, reals: Batch, draws: Draws) -> Batch:
-        if draws.step == self.at and draws.seed == self.seed:
+    def fakes(self, generator: nn.Module, reals: Examples, latents: Tensor) -> Examples:
+        if self.draws.step == self.at and self.draws.seed == self.seed:
             generator.get_buffer("hearing").zero_()
-        return DCGAN._fakes(self, generator, reals, draws)
+        return DCGAN.fakes(self, generator, reals, latents)

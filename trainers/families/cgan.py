@@ -9,9 +9,9 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from trainers.gan.backbones import ConvConfig, ConvGame
+from trainers.gan.backbones import ConvConfig, ConvFamily
 from trainers.gan.family import FamilyConfig
-from trainers.gan.game import Conditional, Discriminator
+from trainers.gan.two_player import Conditional, Discriminator
 from trainers.layers.head import Conditioning
 from trainers.objectives.losses import LossName
 
@@ -27,7 +27,7 @@ class Config(ConvConfig, Conditional):
     )
 
 
-class CGAN(ConvGame[Config]):
+class CGAN(ConvFamily[Config]):
     summary = "conditional GAN on DCGAN's networks: by projection, auxiliary classifier or concatenation"
     paper = "https://arxiv.org/abs/1802.05637"
     conditional = True

@@ -7,7 +7,7 @@ N(0, 0.02). Labels are ignored.
 
 from typing import ClassVar
 
-from trainers.gan.backbones import ConvConfig, ConvGame
+from trainers.gan.backbones import ConvConfig, ConvFamily
 from trainers.gan.family import FamilyConfig
 
 
@@ -15,7 +15,7 @@ class Config(ConvConfig):
     """DCGAN's parameters."""
 
 
-class DCGAN(ConvGame[Config]):
+class DCGAN(ConvFamily[Config]):
     summary = "deep convolutional GAN: the plain, quick baseline for pictures of 16 to 128 pixels"
     paper = "https://arxiv.org/abs/1511.06434"
     Config: ClassVar[type[FamilyConfig]] = Config

@@ -13,16 +13,14 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from trainers.config import Latent
-from trainers.gan.family import FamilyConfig
-from trainers.gan.game import Conditional, Discriminator, Game, GameConfig, Generator, params
-from trainers.layers.head import Conditioning, Head, Verdict
+from trainers.gan.family import FamilyConfig, Shape
+from trainers.gan.two_player import Conditional, Discriminator, Generator, TwoPlayer, TwoPlayerConfig, params
+from trainers.layers.head import Conditioning, DiscriminatorOutput, Head
 from trainers.layers.norms import NormName, norm_layer
 from trainers.layers.stack import JoinedLabels
 
-Shape = tuple[int, int, int]
 
-
-class Config(GameConfig, Conditional):
+class Config(TwoPlayerConfig, Conditional):
     """The first GAN's parameters."""
 
     latent: Latent = Latent(distribution="uniform")
@@ -52,7 +50,7 @@ class Config(GameConfig, Conditional):
         return self
 
 
-class GAN(Game[Config]):
+class GAN(TwoPlayer[Config]):
     summary = "the first GAN: dense networks, for small pictures of any size and for vectors"
     paper = "https://arxiv.org/abs/1406.2661"
     resolutions = (1, 16, 28, 32, 64)
@@ -98,7 +96,7 @@ class _Generator(nn.Module):
 
 
 class _Discriminator(nn.Module):
-    """samples [n, *shape], labels -> Verdict"""
+    """samples [n, *shape], labels -> DiscriminatorOutput"""
 
     def __init__(self, config: Config, shape: Shape, classes: int | None, conditioning: Conditioning) -> None:
         super().__init__()
@@ -111,7 +109,7 @@ class _Discriminator(nn.Module):
         self.body = nn.Sequential(*layers)
         self.head = Head(before, classes, conditioning, minibatch=config.discriminator.minibatch)
 
-    def forward(self, samples: Tensor, labels: Tensor | None = None) -> Verdict:
+    def forward(self, samples: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
         flat = samples.flatten(1)
         return self.head(self.body(flat if self.join is None else self.join(flat, labels)), labels)
 

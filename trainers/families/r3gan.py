@@ -14,17 +14,19 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from trainers.config import R1, R2, Latent, Penalties
-from trainers.gan.family import FamilyConfig
-from trainers.gan.game import Conditional, Discriminator, Game, GameConfig, Generator, params
+from trainers.config import Latent
+from trainers.gan.family import FamilyConfig, Shape
+from trainers.gan.two_player import Conditional, Discriminator, Generator, TwoPlayer, TwoPlayerConfig, params
 from trainers.layers.filters import Doubled, Halved, doubled, halved
-from trainers.layers.head import Conditioning, Head, Verdict
+from trainers.layers.head import Conditioning, DiscriminatorOutput, Head
 from trainers.layers.minibatch import MinibatchStddev
 from trainers.layers.stack import JoinedLabels, LabelMaps, attention_at
 from trainers.layers.stages import falling, rising
 from trainers.objectives.losses import LossName
+from trainers.objectives.penalties import Penalties
+from trainers.objectives.penalties.r1 import R1
+from trainers.objectives.penalties.r2 import R2
 
-Shape = tuple[int, int, int]
 BOTTOM = 4  # pixels of the smallest feature maps
 COSINES: dict[str, Any] = {
     "lr": 2e-4,
@@ -36,7 +38,7 @@ COSINES: dict[str, Any] = {
 }
 
 
-class Config(GameConfig, Conditional):
+class Config(TwoPlayerConfig, Conditional):
     """R3GAN's parameters."""
 
     latent: Latent = Latent(dim=64)
@@ -60,7 +62,7 @@ class Config(GameConfig, Conditional):
         return self
 
 
-class R3GAN(Game[Config]):
+class R3GAN(TwoPlayer[Config]):
     summary = "relativistic pairs, R1 and R2, modern residual networks without norms: stable without tricks"
     paper = "https://arxiv.org/abs/2501.05441"
     resolutions = (16, 32, 64, 128)
@@ -153,7 +155,7 @@ def _growing_generator(config: Config, start: int, shape: Shape) -> nn.Module:
 
 
 class _Discriminator(nn.Module):
-    """samples [n, *shape], labels -> Verdict"""
+    """samples [n, *shape], labels -> DiscriminatorOutput"""
 
     def __init__(self, config: Config, shape: Shape, classes: int | None, conditioning: Conditioning) -> None:
         super().__init__()
@@ -173,7 +175,7 @@ class _Discriminator(nn.Module):
         nn.init.kaiming_normal_(self.gather.weight, 1)
         self.head = Head(features, classes, conditioning, minibatch=minibatch, bias=False)
 
-    def forward(self, samples: Tensor, labels: Tensor | None = None) -> Verdict:
+    def forward(self, samples: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
         x = self._features(samples, labels)
         x = x if self.spread is None else self.spread(x)
         return self.head(self.gather(x).flatten(1), labels)

@@ -8,9 +8,9 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from trainers.gan.backbones import ResidualConfig, ResidualGame
+from trainers.gan.backbones import ResidualConfig, ResidualFamily
 from trainers.gan.family import FamilyConfig
-from trainers.gan.game import Discriminator, Generator
+from trainers.gan.two_player import Discriminator, Generator
 from trainers.objectives.losses import LossName
 
 
@@ -23,7 +23,7 @@ class Config(ResidualConfig):
     discriminator: Discriminator = Discriminator(betas=(0.0, 0.9), steps=5, norm="spectral")
 
 
-class SNGAN(ResidualGame[Config]):
+class SNGAN(ResidualFamily[Config]):
     summary = "spectrally normalised GAN, on residual networks"
     paper = "https://arxiv.org/abs/1802.05957"
     Config: ClassVar[type[FamilyConfig]] = Config

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from trainers.gan.backbones import ConvConfig, ConvGame
+from trainers.gan.backbones import ConvConfig, ConvFamily
 from trainers.gan.family import FamilyConfig
-from trainers.gan.game import Discriminator, Generator, params
+from trainers.gan.two_player import Discriminator, Generator, params
 from trainers.objectives.losses import LossName
 
 
@@ -23,7 +23,7 @@ class Config(ConvConfig):
     discriminator: Discriminator = Discriminator(optimizer="rmsprop", lr=5e-5, betas=(0.0, 0.99), steps=5, clip=0.01)
 
 
-class WGAN(ConvGame[Config]):
+class WGAN(ConvFamily[Config]):
     summary = "Wasserstein GAN with weight clipping: a loss that says how far apart the data are, and slow learning"
     paper = "https://arxiv.org/abs/1701.07875"
     Config: ClassVar[type[FamilyConfig]] = Config

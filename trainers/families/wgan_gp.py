@@ -8,11 +8,12 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from trainers.config import GradientPenalty, Penalties
-from trainers.gan.backbones import ResidualConfig, ResidualGame
+from trainers.gan.backbones import ResidualConfig, ResidualFamily
 from trainers.gan.family import FamilyConfig
-from trainers.gan.game import Discriminator, Generator
+from trainers.gan.two_player import Discriminator, Generator
 from trainers.objectives.losses import LossName
+from trainers.objectives.penalties import Penalties
+from trainers.objectives.penalties.gradient_penalty import GradientPenalty
 
 
 class Config(ResidualConfig):
@@ -24,7 +25,7 @@ class Config(ResidualConfig):
     discriminator: Discriminator = Discriminator(betas=(0.0, 0.9), schedule="linear", steps=5, norm="none")
 
 
-class WganGP(ResidualGame[Config]):
+class WganGP(ResidualFamily[Config]):
     summary = "Wasserstein GAN with gradient penalty, on residual networks"
     paper = "https://arxiv.org/abs/1704.00028"
     Config: ClassVar[type[FamilyConfig]] = Config

@@ -1,4 +1,4 @@
-"""Games on the two stacks of networks for pictures that several families share: DCGAN's, and residual ones."""
+"""Families on the two stacks of networks for pictures that several share: DCGAN's, and residual ones."""
 
 from typing import Any, TypeVar
 
@@ -6,29 +6,29 @@ from pydantic import Field
 from torch import nn
 
 from trainers.config import Latent
-from trainers.gan.game import Conditional, Game, GameConfig, params
+from trainers.gan.family import Shape
+from trainers.gan.two_player import Conditional, TwoPlayer, TwoPlayerConfig, params
 from trainers.layers import convolutional, residual
 from trainers.layers.stack import Choices
 
-Shape = tuple[int, int, int]
-G = TypeVar("G", bound=GameConfig)
+G = TypeVar("G", bound=TwoPlayerConfig)
 C = TypeVar("C", bound="ConvConfig")
 R = TypeVar("R", bound="ResidualConfig")
 
 
-class ConvConfig(GameConfig):
+class ConvConfig(TwoPlayerConfig):
     base_channels: int = Field(
         default=64, ge=1, description="channels beside the picture; they double with every halving"
     )
 
 
-class ResidualConfig(GameConfig, Conditional):
+class ResidualConfig(TwoPlayerConfig, Conditional):
     latent: Latent = Latent(dim=128)
     generator_channels: int = Field(default=128, ge=1, description="of every feature map")
     discriminator_channels: int = Field(default=128, ge=1, description="of every feature map")
 
 
-class _PictureGame(Game[G]):
+class _PictureFamily(TwoPlayer[G]):
     resolutions = (16, 32, 64, 128)
 
     @property
@@ -49,7 +49,7 @@ class _PictureGame(Game[G]):
         }
 
 
-class ConvGame(_PictureGame[C]):
+class ConvFamily(_PictureFamily[C]):
     """On DCGAN's networks."""
 
     @classmethod
@@ -75,7 +75,7 @@ class ConvGame(_PictureGame[C]):
         return convolutional.picture_sizes(self.shape[1])[:-1]
 
 
-class ResidualGame(_PictureGame[R]):
+class ResidualFamily(_PictureFamily[R]):
     """On the residual networks of WGAN-GP and SNGAN."""
 
     conditional = True

@@ -6,7 +6,8 @@ python -m trainers.gan.describe FOLDER FAMILY…     these: a plug-in package ca
 
 import json
 import sys
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from trainers.gan.family import Family, build, built_in, get
-from trainers.gan.two_player import DISCRIMINATOR
+from trainers.batch import Examples
+from trainers.gan.family import ExampleShape, Family, Request, SamplerSpec
+from trainers.gan.registry import build, built_in, get
+from trainers.randomness.source import drawing_from
 
 EXAMPLE_CHANNELS, EXAMPLE_CLASSES = 3, 10
 EXAMPLE_RESOLUTION = 64  # or the one nearest to it that the family makes
@@ -46,7 +49,7 @@ def _capacity(family: type[Family]) -> dict[str, Any]:
     with torch.device("meta"):  # shapes without numbers: nothing is drawn or computed
         built = build(family, {}, shape=shape, classes=EXAMPLE_CLASSES)
         networks = built.networks()
-        flops = {name: _flops(built, name, network) for name, network in networks.items()}
+        flops = _flops(built, networks)
     counts = {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()}
     return {
         "parameters": {"shape": list(shape), **counts},
@@ -54,14 +57,46 @@ def _capacity(family: type[Family]) -> dict[str, Any]:
     }
 
 
-def _flops(family: Family, name: str, network: nn.Module) -> int:
+def _flops(family: Family, networks: Mapping[str, nn.Module]) -> dict[str, int]:
+    """Return those of one sample of each sampler, under its first network, and of one judgement of each discriminator."""
+    for network in networks.values():
+        network.eval().requires_grad_(False)
+    passes: dict[str, Callable[[], object]] = {}
+    for spec in family.samplers().values():
+        passes[spec.networks[0]] = partial(spec.run, networks, _request(family, spec))
+    for role in family.roles():
+        if role.discriminator is not None:
+            makes = family.examples[family.samplers()[role.sampler].makes]
+            passes[role.discriminator] = partial(family.judge, networks[role.discriminator], _example(family, makes))
+    return {name: _counted(run) for name, run in passes.items()}
+
+
+class _Nothing:
+    """A draw source of zeros: shapes are all that is asked for."""
+
+    count = 1
+
+    def normal(self, purpose: str, *shape: int) -> torch.Tensor:
+        return torch.zeros(self.count, *shape)
+
+    uniform = normal
+
+
+def _request(family: Family, spec: SamplerSpec) -> Request:
+    start = None if spec.start is None else torch.zeros(1, *family.examples[spec.start].shape)
+    latents = torch.zeros(1, family.config.latent.dim) if spec.start is None else None
     labels = torch.zeros(1, dtype=torch.int64) if family.classes else None
-    network.eval()
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        if name == family.averaged:
-            family.generate(network, torch.zeros(1, family.config.latent.dim), labels)
-        elif name == DISCRIMINATOR:
-            network(torch.zeros(1, *family.shape), labels)
+    return Request(latents=latents, inputs=start, labels=labels, draws=_Nothing())
+
+
+def _example(family: Family, like: ExampleShape) -> Examples:
+    labels = torch.zeros(1, dtype=torch.int64) if family.classes else None
+    return Examples(samples=torch.zeros(1, *like.shape), labels=labels)
+
+
+def _counted(run: Callable[[], object]) -> int:
+    with torch.no_grad(), drawing_from(_Nothing()), FlopCounterMode(display=False) as counter:
+        run()
     return counter.get_total_flops()
 
 

@@ -1,274 +1,318 @@
-"""The phases of a game of two: a discriminator against a generator, with any loss, penalties and stabilisers."""
+"""A family of one generator and one discriminator (or a panel of them): what such families have in common."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, ClassVar, TypeVar
 
-import torch
-import torch.nn.functional as F
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from trainers.config import R1, Augment, Dragan, GradientPenalty, Lazy, PathLength, Penalties, Player, Stabilisers
-from trainers.layers.head import Verdict
-from trainers.objectives import penalties as terms
-from trainers.objectives.augment import augmented, mirrored, shifted
+from trainers.batch import Batch, Examples
+from trainers.config import Growing, OptimizerConfig, Part
+from trainers.gan.family import (
+    ExampleShape,
+    Family,
+    FamilyConfig,
+    LabelsNeeded,
+    Request,
+    Role,
+    SamplerSpec,
+    Shape,
+    UnsupportedShape,
+)
+from trainers.gan.turn import Turn
+from trainers.growing import Growth, doublings
+from trainers.layers.head import Conditioning, DiscriminatorOutput, Minibatch, panel
+from trainers.layers.norms import NormName, with_spectral_norm
+from trainers.layers.views import ViewName, halvings, possible_halvings, views
+from trainers.objectives.augment import Augment
 from trainers.objectives.losses import LossName, adversarial_loss
-from trainers.objectives.state import MEMORY, Memory
-from trainers.parallel import differentiable_mean, mean_over_ranks
-from trainers.phase import Batch, Loss, Networks, Phase
+from trainers.objectives.penalties import Penalties
+from trainers.objectives.penalty import DISCRIMINATOR, GENERATOR, Penalty
+from trainers.objectives.stabilisers import Stabilisers
+from trainers.objectives.state import OBJECTIVES, ObjectiveState
+from trainers.phase import Loss, Networks, Phase
 from trainers.randomness.draws import Draws
 
-GENERATOR, DISCRIMINATOR = "generator", "discriminator"
-LAZY = {  # penalties of each player, in the order of their phases
-    DISCRIMINATOR: ("r1", "r2", "gradient_penalty", "dragan", "orthogonal", "consistency"),
-    GENERATOR: ("path_length",),
-}
-Stats = dict[str, Tensor]
+__all__ = ["DISCRIMINATOR", "GENERATOR", "Conditional", "Discriminator", "Generator", "TwoPlayer", "TwoPlayerConfig"]
+SAMPLES = "samples"  # the name of the one sampler
 
 
-@dataclass(frozen=True, kw_only=True)
-class TwoPlayers:
-    """What the phases need to know of a family with one generator and one discriminator."""
+class Generator(OptimizerConfig):
+    """How the generator is trained, and what is peculiar to it."""
 
-    loss: LossName
-    penalties: Penalties
-    discriminator: Player
-    generator: Player
-    fakes: Callable[[nn.Module, Batch, Draws], Batch]  # (generator, reals, …) -> as many fakes
-    latents: Callable[[Draws], Tensor]  # [n, dim]: what fakes are made from
-    fakes_from: Callable[[nn.Module, Batch, Tensor], Batch]  # (generator, reals, latents)
-    judge: Callable[[nn.Module, Batch], Verdict]  # (discriminator, …) -> [n]
-    stabilisers: Stabilisers = field(default_factory=Stabilisers)
-    augment: Augment = field(default_factory=Augment)
-    auxiliary: float = 0.0  # weight of the class loss, where the discriminator names classes
+    norm: NormName = Field(
+        default="batch", description="of its feature maps, or of its weights (spectral); a path length bars batch"
+    )
+    batch_multiple: int = Field(
+        default=1, ge=1, le=64, description="fakes of its optimizer steps, as a multiple of the batch size"
+    )
+
+
+class Discriminator(OptimizerConfig):
+    """How the discriminator is trained, and what is peculiar to it."""
+
+    norm: NormName = Field(
+        default="batch",
+        description="of its feature maps, or of its weights (spectral); penalties on gradients bar batch",
+    )
+    minibatch: Minibatch = Field(
+        default="none", description="how it compares the samples of a group (1710.10196, 1606.03498)"
+    )
+    count: int = Field(default=1, ge=1, le=16, description="discriminators; losses are the mean over them (1611.01673)")
+    view: ViewName = Field(
+        default="same",
+        description="of several: the picture for all; scales, halved k times for the k-th from 0 (1711.11585); "
+        "projections, halved for each by random filters of its own, which never train (1705.07831); "
+        "attention is only where a view leaves feature maps of its size",
+    )
+
+    @model_validator(mode="after")
+    def _views_need_members(self) -> "Discriminator":
+        if self.view != "same" and self.count == 1:
+            raise ValueError(
+                f"view {self.view!r} shows each discriminator something else, and count is 1; set count to 2 or more"
+            )
+        return self
+
+
+class TwoPlayerConfig(FamilyConfig):
+    """The parts that every game of two has."""
+
+    loss: LossName = Field(default="non_saturating", description="the adversarial loss")
+    penalties: Penalties = Penalties()
+    stabilisers: Stabilisers = Stabilisers()
+    augment: Augment = Augment()
+    attention: int | None = Field(
+        default=None, description="pixels of the feature maps that get self-attention, in both networks; null: none"
+    )
+    growing: Growing | None = Field(default=None, description="of pictures and networks; null: one size throughout")
+    generator: Generator = Generator()
+    discriminator: Discriminator = Discriminator()
+
+    @model_validator(mode="after")
+    def _slopes_need_independent_samples(self) -> "TwoPlayerConfig":
+        for name, penalty in self.penalties.all.items():
+            if penalty.per_sample and getattr(self, penalty.player).norm == "batch":
+                raise ValueError(
+                    f"penalties.{name} is a gradient per sample, and {penalty.player}.norm 'batch' "
+                    f"couples the samples; set {penalty.player}.norm to 'none', 'layer', 'instance' or 'spectral'"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _views_are_of_one_size(self) -> "TwoPlayerConfig":
+        if self.growing and self.discriminator.view != "same":
+            raise ValueError(
+                f"growing changes the size of pictures, and discriminator.view is {self.discriminator.view!r}, of pictures "
+                "of one size; set discriminator.view to 'same', or leave growing out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _smooth_labels_need_labels(self) -> "TwoPlayerConfig":
+        if self.stabilisers.label_smoothing and adversarial_loss(self.loss).smooth is None:
+            raise ValueError(
+                f"stabilisers.label_smoothing is a target of cross-entropy, and loss {self.loss!r} has no target; "
+                "it goes with non_saturating, logistic and minimax"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _accumulation_needs_terms_of_single_groups(self) -> "TwoPlayerConfig":
+        if self.execution.gradient_accumulation > 1 and (whole := self._whole_batch_terms()):
+            raise ValueError(
+                f"execution.gradient_accumulation is {self.execution.gradient_accumulation}, and {whole[0]} needs the "
+                "whole batch at once"
+            )
+        return self
+
+    def _whole_batch_terms(self) -> list[str]:
+        chosen = {f"penalties.{name}": penalty for name, penalty in self.penalties.all.items()}
+        chosen |= {f"augment.{name}": augmentation for name, augmentation in self.augment.all.items()}  # type: ignore[misc]
+        found = [name for name, part in chosen.items() if part.whole_batch]
+        stabilisers = ("feature_matching", "historical_averaging")
+        return found + [f"stabilisers.{name}" for name in stabilisers if getattr(self.stabilisers, name)]
+
+
+class Conditional(Part):
+    """How a family uses labels."""
+
+    conditioning: Conditioning = Field(
+        default="none",
+        description="none ignores labels; projection (1802.05637), auxiliary classifier (1610.09585), concat (1411.1784)",
+    )
+    auxiliary_weight: float = Field(default=1.0, gt=0, description="of the class loss of conditioning 'auxiliary'")
+
+
+G = TypeVar("G", bound=TwoPlayerConfig)
+
+
+class TwoPlayer(Family[G]):
+    """generator(latents [n, dim], labels) -> samples; discriminator(samples, labels) -> DiscriminatorOutput."""
+
+    needs_labels: ClassVar[bool] = False  # it has no meaning without
+    least_pixels: ClassVar[int] = 8  # of a side of what a discriminator sees
+
+    def __init__(self, config: G, *, examples: Mapping[str, ExampleShape]) -> None:
+        super().__init__(config, examples=examples)
+        if self.conditioning == "none":
+            self.classes = None
+        elif self.classes is None:
+            raise LabelsNeeded(f"conditioning is {self.conditioning!r}, and the data has no labels")
+        if config.attention is not None and config.attention not in self.feature_maps():
+            raise UnsupportedShape(f"attention is {config.attention}; feature maps are of {self.feature_maps()} pixels")
+        if config.growing and config.growing.start not in self.starts():
+            raise UnsupportedShape(self._why_not_from(config.growing.start))
+        if self.is_vector and (config.augment.all or config.augment.flips):
+            raise UnsupportedShape("augment changes pictures, and the data is vectors")
+        if config.discriminator.view != "same":
+            self._check_views(config.discriminator)
+
+    @property
+    def conditioning(self) -> Conditioning:
+        return self.config.conditioning if isinstance(self.config, Conditional) else "none"
+
+    @abstractmethod
+    def generator_network(self) -> nn.Module: ...
+
+    @abstractmethod
+    def discriminator_network(self, shape: Shape) -> nn.Module:
+        """For samples of this shape, of which a view may have taken pixels."""
+
+    def feature_maps(self) -> tuple[int, ...]:
+        """Pixels of the feature maps that can have attention."""
+        return ()
+
+    def starts(self) -> tuple[int, ...]:
+        """Pixels at which growing pictures may start."""
+        return ()
+
+    def _why_not_from(self, start: int) -> str:
+        if not self.starts():
+            return f"growing.start is {start}, and the networks of {type(self).__name__} do not grow; leave growing out"
+        sizes = " or ".join(map(str, self.starts()))
+        return f"growing.start is {start}; pictures of {self.shape[1]} pixels grow from {sizes}"
+
+    @property
+    def growth(self) -> Growth | None:
+        growing = self.config.growing
+        return Growth(sizes=doublings(growing.start, self.shape[1]), config=growing) if growing else None
+
+    @property
+    def auxiliary_weight(self) -> float:
+        """Of the class loss; 0 where no discriminator names classes."""
+        is_auxiliary = self.conditioning == "auxiliary" and isinstance(self.config, Conditional)
+        return self.config.auxiliary_weight if is_auxiliary else 0.0  # type: ignore[attr-defined]
+
+    def networks(self) -> dict[str, nn.Module]:
+        networks = {GENERATOR: self.generator_network(), DISCRIMINATOR: self._panel()}
+        for name, network in networks.items():
+            if getattr(self.config, name).norm == "spectral":
+                with_spectral_norm(network)
+        remembered = self._objective_state(networks)
+        return networks | ({OBJECTIVES: ObjectiveState(remembered)} if remembered else {})
+
+    def _objective_state(self, networks: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = {}
+        for penalty in self.config.penalties.all.values():
+            found |= penalty.state()
+        for augmentation in self.config.augment.all.values():
+            found |= augmentation.state()
+        history = self.config.stabilisers.historical_averaging
+        return found | (history.state(networks) if history else {})
 
     def phases(self) -> list[Phase]:
-        players = [(DISCRIMINATOR, self._discriminator_phase()), (GENERATOR, self._generator_phase())]
-        return [phase for player, own in players for phase in (own, *self._lazy_phases(player))]
+        discriminator, generator = self.config.discriminator, self.config.generator
+        return [
+            Phase(
+                name=DISCRIMINATOR,
+                trains=(DISCRIMINATOR,),
+                optimizer=DISCRIMINATOR,
+                loss=self._loss(Turn.discriminator_loss),
+                steps=discriminator.steps,
+                new_batch=True,
+            ),
+            *self._penalty_phases(DISCRIMINATOR),
+            Phase(
+                name=GENERATOR,
+                trains=(GENERATOR,),
+                optimizer=GENERATOR,
+                loss=self._loss(Turn.generator_loss),
+                steps=generator.steps,
+                batch_multiple=generator.batch_multiple,
+            ),
+            *self._penalty_phases(GENERATOR),
+        ]
 
-    def _penalties(self, player: str, *, eager: bool) -> list[tuple[str, Lazy]]:
-        found: list[tuple[str, Lazy | None]] = [(name, getattr(self.penalties, name)) for name in LAZY[player]]
-        return [(name, penalty) for name, penalty in found if penalty and (penalty.every == 1) == eager]
+    def _penalty_phases(self, player: str) -> list[Phase]:
+        lazy = self.config.penalties.of(player, lazy=True)
+        return [self._penalty_phase(player, name, penalty) for name, penalty in lazy.items()]
 
-    def _discriminator_phase(self) -> Phase:
-        eager = self._penalties(DISCRIMINATOR, eager=True)
+    def _penalty_phase(self, player: str, name: str, penalty: Penalty) -> Phase:
+        loss = self._loss(partial(Turn.penalty_loss, name=name, penalty=penalty))
+        interval = penalty.interval
+        return Phase(name=f"{player}_{name}", trains=(player,), optimizer=player, loss=loss, interval=interval)
 
-        def loss(networks: Networks, batch: Batch, draws: Draws) -> Loss:
-            scene = _Scene(self, networks, batch, draws)
-            value = scene.with_penalties(scene.discriminator_loss(), eager)
-            return Loss(value=value, stats=scene.stats)
+    def _loss(self, of_turn: Callable[[Turn], Loss]) -> Callable[[Networks, Batch, Draws], Loss]:
+        return lambda networks, batch, draws: of_turn(Turn(self, networks, batch, draws))
 
-        return Phase(
-            name=DISCRIMINATOR,
-            trains=(DISCRIMINATOR,),
-            optimizer=DISCRIMINATOR,
-            loss=loss,
-            turns=self.discriminator.steps,
-            fresh=True,
+    def optimizers(self) -> Mapping[str, OptimizerConfig]:
+        return {GENERATOR: self.config.generator, DISCRIMINATOR: self.config.discriminator}
+
+    def samplers(self) -> Mapping[str, SamplerSpec]:
+        return {SAMPLES: SamplerSpec(networks=(GENERATOR,), run=self._sampled)}
+
+    def roles(self) -> tuple[Role, ...]:
+        return (
+            Role(
+                generator=GENERATOR,
+                generator_phase=GENERATOR,
+                discriminator=DISCRIMINATOR,
+                discriminator_phase=DISCRIMINATOR,
+                sampler=SAMPLES,
+                at_chance=adversarial_loss(self.config.loss).at_chance,
+            ),
         )
 
-    def _lazy_phases(self, player: str) -> list[Phase]:
-        return [self._lazy_phase(player, name, penalty) for name, penalty in self._penalties(player, eager=False)]
+    def generate(self, network: nn.Module, latents: Tensor, labels: Tensor | None) -> Tensor:
+        """Return [n, *shape] in -1..1 of latents [n, dim] and labels [n]."""
+        return network(latents, labels)
 
-    def _lazy_phase(self, player: str, name: str, penalty: Lazy) -> Phase:
-        def loss(networks: Networks, batch: Batch, draws: Draws) -> Loss:
-            scene = _Scene(self, networks, batch, draws)
-            value = scene.penalty(name, penalty) * penalty.every + terms.no_part(networks[player])
-            return Loss(value=value, stats=scene.stats)
+    def fakes(self, generator: nn.Module, reals: Examples, latents: Tensor) -> Examples:
+        """Return fakes of the same classes as the reals, so that pairs and shares of classes agree."""
+        labels = reals.labels if self.classes else None
+        return Examples(samples=self.generate(generator, latents, labels), labels=labels)
 
-        return Phase(name=f"{player}_{name}", trains=(player,), optimizer=player, loss=loss, interval=penalty.every)
+    def judge(self, discriminator: nn.Module, examples: Examples) -> DiscriminatorOutput:
+        return discriminator(examples.samples, examples.labels if self.classes else None)
 
-    def _generator_phase(self) -> Phase:
-        eager = self._penalties(GENERATOR, eager=True)
+    def _sampled(self, networks: Networks, request: Request) -> Tensor:
+        assert request.latents is not None
+        return self.generate(networks[GENERATOR], request.latents, request.labels)
 
-        def loss(networks: Networks, batch: Batch, draws: Draws) -> Loss:
-            scene = _Scene(self, networks, batch, draws)
-            value = scene.with_penalties(scene.generator_loss(), eager)
-            return Loss(value=value, stats=scene.stats)
+    def _check_views(self, player: Discriminator) -> None:
+        if self.is_vector:
+            raise UnsupportedShape(f"discriminator.view {player.view!r} is of pictures, and the data is vectors")
+        _, height, width = self.shape
+        wanted = max(halvings(player.view, player.count))
+        possible = min(possible_halvings(side, self.least_pixels) for side in (height, width))
+        if wanted > possible:
+            raise UnsupportedShape(
+                f"discriminator.view {player.view!r} with discriminator.count {player.count} halves pictures {wanted} times, "
+                f"and {height}x{width} can be halved {possible} times here (evenly, to {self.least_pixels} pixels or more); "
+                "lower discriminator.count, or set discriminator.view to 'same'"
+            )
 
-        return Phase(name=GENERATOR, trains=(GENERATOR,), optimizer=GENERATOR, loss=loss, turns=self.generator.steps)
-
-
-class _Scene:
-    """One turn: networks, reals and draws, and what is computed of them when it is asked for."""
-
-    def __init__(self, game: TwoPlayers, networks: Networks, reals: Batch, draws: Draws) -> None:
-        self._game, self._draws = game, draws
-        self._generator, self._discriminator = networks[GENERATOR], networks[DISCRIMINATOR]
-        self._memory = networks.get(MEMORY)
-        self._reals = replace(reals, samples=mirrored(reals.samples, draws)) if game.augment.flips else reals
-        self._frozen_fakes: Batch | None = None
-        self.stats: Stats = {}
-
-    def discriminator_loss(self) -> Tensor:
-        # One pass over both is quicker than two, and groups keep them apart.
-        both = joined(self._seen(self._reals, "real"), self._seen(self._fakes, "fake"))
-        verdict = self._judged(both)
-        real, fake = verdict.logits.chunk(2)
-        self.stats |= {"logits/real": real.detach().mean(), "logits/fake": fake.detach().mean()}
-        if self._game.loss == "wasserstein":
-            self.stats["wasserstein_estimate"] = self.stats["logits/real"] - self.stats["logits/fake"]
-        value = self._adversarial(real, fake)
-        if self._game.auxiliary and verdict.classes is not None:
-            value = value + self._class_loss(verdict.classes, both)
-        return self._remembered(value, real, fake)
-
-    def generator_loss(self) -> Tensor:
-        fakes = self._game.fakes(self._generator, self._reals, self._draws)
-        verdict = self._judged(self._seen(fakes, "fake"))
-        value = verdict.logits.new_zeros(())
-        matching = self._game.stabilisers.feature_matching
-        objective = adversarial_loss(self._game.loss)
-        real = self._real_verdict() if matching or objective.needs_real else None
-        if matching is None or matching.adversarial:
-            value = value + objective.generator(verdict.logits, real.logits if real else None)
-        if matching and real:
-            term = matching.weight * _distance_of_means(real.features, verdict.features)
-            value, self.stats["feature_matching"] = value + term, term.detach()
-        if self._game.auxiliary and verdict.classes is not None:
-            value = value + self._class_loss(verdict.classes, fakes)
-        return value + self._history(GENERATOR, self._generator)
-
-    def with_penalties(self, value: Tensor, penalties: Iterable[tuple[str, Lazy]]) -> Tensor:
-        for name, penalty in penalties:
-            value = value + self.penalty(name, penalty)
-        return value
-
-    def penalty(self, name: str, penalty: Lazy) -> Tensor:
-        weight = penalty.at(self._draws.progress) if isinstance(penalty, R1) else penalty.weight
-        term = weight * getattr(self, f"_{name}")(penalty)
-        self.stats[f"penalty/{name}"] = term.detach()
-        return term
-
-    def _r1(self, penalty: R1) -> Tensor:
-        return terms.r1(self._logits_of("real"), self._reals.samples)
-
-    def _r2(self, penalty: R1) -> Tensor:
-        return terms.r1(self._logits_of("fake"), self._fakes.samples)
-
-    def _gradient_penalty(self, penalty: GradientPenalty) -> Tensor:
-        mix, logits = self._draws.uniform("interpolation", 1, 1, 1), self._logits_of("real")
-        value = terms.gradient_penalty(logits, self._reals.samples, self._fakes.samples, mix)
-        if penalty.drift:
-            value = value + penalty.drift / penalty.weight * logits(self._reals.samples).square().mean()
-        return value
-
-    def _dragan(self, penalty: Dragan) -> Tensor:
-        reals = self._reals.samples
-        noise = self._draws.uniform("dragan", *reals.shape[1:])
-        return terms.unit_slope(self._logits_of("real"), reals + penalty.spread * _deviation(reals) * noise)
-
-    def _orthogonal(self, penalty: Lazy) -> Tensor:
-        return terms.orthogonal(self._discriminator)
-
-    def _consistency(self, penalty: Lazy) -> Tensor:
-        shift: float = penalty.shift  # type: ignore[attr-defined]
-        changed = shifted(mirrored(self._reals.samples, self._draws, "consistency"), self._draws, shift)
-        logits = self._logits_of("real")
-        return terms.consistency(logits(self._reals.samples), logits(changed))
-
-    def _path_length(self, penalty: PathLength) -> Tensor:
-        """Of the first samples of every group, so that they are the same for any number of workers."""
-        group = self._draws.share.group
-        count = max(1, round(group * penalty.share))
-        reals, draws = self._reals.first_of_groups(group, count), self._draws.first_of_groups(count)
-
-        def samples(latents: Tensor) -> Tensor:
-            return self._game.fakes_from(self._generator, reals, latents).samples
-
-        noise = draws.normal("path noise", *reals.samples.shape[1:])
-        lengths = terms.path_lengths(samples, self._game.latents(draws), noise)
-        mean = self._own_memory.see_path_lengths(lengths.detach(), penalty.decay)
-        self.stats["path_length"] = lengths.detach().mean()
-        return (lengths - mean).square().mean()
-
-    @property
-    def _fakes(self) -> Batch:
-        """Without a gradient; the same for all that a turn needs them for."""
-        if self._frozen_fakes is None:
-            with torch.no_grad():
-                self._frozen_fakes = self._game.fakes(self._generator, self._reals, self._draws)
-        return self._frozen_fakes
-
-    def _real_verdict(self) -> Verdict:
-        with torch.no_grad():
-            return self._judged(self._seen(self._reals, "real"))
-
-    def _adversarial(self, real: Tensor, fake: Tensor) -> Tensor:
-        objective, target = adversarial_loss(self._game.loss), self._game.stabilisers.label_smoothing
-        if target is None:
-            return objective.discriminator(real, fake)
-        assert objective.smooth is not None
-        return objective.smooth(real, fake, target)
-
-    def _class_loss(self, classes: Tensor, batch: Batch) -> Tensor:
-        assert batch.labels is not None
-        value = self._game.auxiliary * F.cross_entropy(classes, batch.labels)
-        self.stats["class_loss"] = value.detach()
-        return value
-
-    def _remembered(self, value: Tensor, real: Tensor, fake: Tensor) -> Tensor:
-        """With the terms that look at earlier turns."""
-        if lecam := self._game.penalties.lecam:
-            memory = self._own_memory
-            term = lecam.weight * terms.lecam(real, fake, memory.lecam_real.clone(), memory.lecam_fake.clone())
-            value, self.stats["penalty/lecam"] = value + term, term.detach()
-            memory.see_logits(real.detach(), fake.detach(), lecam.decay)
-        if ada := self._game.augment.ada:
-            self._own_memory.adapt(real.detach(), ada, self._draws)
-            self.stats["augment/p"] = self._own_memory.ada_p.clone()
-        return value + self._history(DISCRIMINATOR, self._discriminator)
-
-    def _history(self, name: str, network: nn.Module) -> Tensor | float:
-        averaging = self._game.stabilisers.historical_averaging
-        if averaging is None:
-            return 0.0
-        term = averaging.weight * self._own_memory.distance_from_past(name, network)
-        self.stats[f"historical_averaging/{name}"] = term.detach()
-        return term
-
-    @property
-    def _own_memory(self) -> Memory:
-        assert isinstance(self._memory, Memory), "the family's networks() lack what memory_for() gives"
-        return self._memory
-
-    def _seen(self, batch: Batch, purpose: str) -> Batch:
-        """What the discriminator is shown of it."""
-        probability = self._own_memory.ada_p if self._game.augment.ada else None
-        samples = augmented(batch.samples, self._game.augment, self._draws, purpose, probability)
-        if noise := self._game.stabilisers.instance_noise:
-            drawn = self._draws.normal(f"instance noise/{purpose}", *samples.shape[1:])
-            samples = samples + noise.at(self._draws.progress) * drawn
-        return replace(batch, samples=samples)
-
-    def _judged(self, batch: Batch) -> Verdict:
-        """In full precision also under autocast, as losses are."""
-        verdict = self._game.judge(self._discriminator, batch)
-        classes = None if verdict.classes is None else _full(verdict.classes)
-        return Verdict(logits=_full(verdict.logits), features=_full(verdict.features), classes=classes)
-
-    def _logits_of(self, purpose: str) -> terms.Discriminate:
-        def logits(samples: Tensor) -> Tensor:
-            return self._judged(self._seen(Batch(samples=samples, labels=self._reals.labels), purpose)).logits
-
-        return logits
+    def _panel(self) -> nn.Module:
+        player, (channels, height, width) = self.config.discriminator, self.shape
+        members = [
+            self.discriminator_network((channels, height >> n, width >> n)) for n in halvings(player.view, player.count)
+        ]
+        return panel(members, views(player.view, player.count, channels))
 
 
-def joined(reals: Batch, fakes: Batch) -> Batch:
-    labels = None
-    if reals.labels is not None and fakes.labels is not None:
-        labels = torch.cat([reals.labels, fakes.labels])
-    return Batch(samples=torch.cat([reals.samples, fakes.samples]), labels=labels)
-
-
-def _full(tensor: Tensor) -> Tensor:
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
-
-
-def _distance_of_means(real: Tensor, fake: Tensor) -> Tensor:
-    return (differentiable_mean(fake.mean(0)) - mean_over_ranks(real.mean(0))).square().sum()
-
-
-def _deviation(samples: Tensor) -> Tensor:
-    """Of all numbers of the whole batch."""
-    mean, square = mean_over_ranks(torch.stack([samples.mean(), samples.square().mean()]))
-    return (square - mean.square()).clamp_min(0).sqrt()
+def params(**changes: Any) -> dict[str, Any]:
+    """For tiny(): 16 latents and an average that follows quickly."""
+    return {"latent": {"dim": 16}, "ema": {"half_life": 100}} | changes

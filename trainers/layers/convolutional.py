@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from trainers.layers.batch_norm import GroupBatchNorm2d
-from trainers.layers.head import Verdict
+from trainers.layers.head import DiscriminatorOutput
 from trainers.layers.minibatch import MinibatchStddev
 from trainers.layers.norms import norm_layer
 from trainers.layers.stack import Choices, JoinedLabels, LabelMaps, attention_at, head
@@ -56,7 +56,7 @@ class ConvGenerator(nn.Module):
 
 
 class ConvDiscriminator(nn.Module):
-    """samples [n, *shape], labels -> Verdict"""
+    """samples [n, *shape], labels -> DiscriminatorOutput"""
 
     def __init__(self, base: int, shape: Shape, choices: Choices) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class ConvDiscriminator(nn.Module):
         self.body = falling(picture_sizes(shape[1]), choices.start, picture, level, end)
         self.head = head((_width(base, shape, 2 * BOTTOM) + len(extra)) * BOTTOM**2, choices, bias=False)
 
-    def forward(self, samples: Tensor, labels: Tensor | None = None) -> Verdict:
+    def forward(self, samples: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
         return self.head(self.body(samples, labels).flatten(1), labels)
 
 

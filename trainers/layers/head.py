@@ -14,14 +14,32 @@ Minibatch = Literal["none", "stddev", "discrimination"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class DiscriminatorOutput:
     logits: Tensor  # [n], or [n, members] of a panel
     features: Tensor  # [n, d]: what the logits are made from
     classes: Tensor | None = None  # [n, classes]: logits of an auxiliary classifier
 
+    def in_full_precision(self) -> "DiscriminatorOutput":
+        classes = None if self.classes is None else _full(self.classes)
+        return DiscriminatorOutput(logits=_full(self.logits), features=_full(self.features), classes=classes)
+
+    def halves(self) -> tuple["DiscriminatorOutput", "DiscriminatorOutput"]:
+        """Return that of the first half of the samples, and that of the second."""
+        classes = (None, None) if self.classes is None else self.classes.chunk(2)
+        first, second = zip(self.logits.chunk(2), self.features.chunk(2), classes, strict=True)
+        return _output(*first), _output(*second)
+
+
+def _output(logits: Tensor, features: Tensor, classes: Tensor | None) -> "DiscriminatorOutput":
+    return DiscriminatorOutput(logits=logits, features=features, classes=classes)
+
+
+def _full(tensor: Tensor) -> Tensor:
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
 
 class Head(nn.Module):
-    """features [n, d], labels [n] -> Verdict; first the samples of a group are compared, if minibatch says so.
+    """features [n, d], labels [n] -> DiscriminatorOutput; first the samples of a group are compared, if minibatch says so.
 
     projection: logits gain the inner product of the features with an embedding of the label (Miyato and Koyama,
     1802.05637). auxiliary: a second output names the class (Odena et al., 1610.09585).
@@ -45,13 +63,13 @@ class Head(nn.Module):
             nn.init.normal_(self.embedding.weight, std=width**-0.5)  # N(0, 1) would drown the other term
         self.classifier = nn.Linear(width, classes) if classes and conditioning == "auxiliary" else None
 
-    def forward(self, features: Tensor, labels: Tensor | None) -> Verdict:
+    def forward(self, features: Tensor, labels: Tensor | None) -> DiscriminatorOutput:
         features = features if self.compare is None else self.compare(features)
         logits = self.score(features).flatten()
         if self.embedding is not None:
             logits = logits + (self.embedding(labels) * features).sum(1)
         classes = None if self.classifier is None else self.classifier(features)
-        return Verdict(logits=logits, features=features, classes=classes)
+        return DiscriminatorOutput(logits=logits, features=features, classes=classes)
 
 
 class Panel(nn.Module):
@@ -62,14 +80,14 @@ class Panel(nn.Module):
         super().__init__()
         self.members, self.views = nn.ModuleList(members), nn.ModuleList(views)
 
-    def forward(self, samples: Tensor, labels: Tensor | None) -> Verdict:
-        verdicts: list[Verdict] = [
+    def forward(self, samples: Tensor, labels: Tensor | None) -> DiscriminatorOutput:
+        outputs: list[DiscriminatorOutput] = [
             member(view(samples), labels) for member, view in zip(self.members, self.views, strict=True)
         ]
-        classes = [verdict.classes for verdict in verdicts if verdict.classes is not None]
-        return Verdict(
-            logits=torch.stack([verdict.logits for verdict in verdicts], 1),
-            features=torch.cat([verdict.features for verdict in verdicts], 1),
+        classes = [output.classes for output in outputs if output.classes is not None]
+        return DiscriminatorOutput(
+            logits=torch.stack([output.logits for output in outputs], 1),
+            features=torch.cat([output.features for output in outputs], 1),
             classes=torch.stack(classes).mean(0) if classes else None,
         )
 

@@ -33,7 +33,7 @@ class ConditionalNorm(nn.Module):
 
 
 def norm_layer(name: NormName, channels: int) -> nn.Module:
-    """Of a feature map. spectral norm is one of weights: its layer does nothing, see `limited`."""
+    """Of a feature map. spectral norm is one of weights: its layer does nothing, see `with_spectral_norm`."""
     if name == "batch":
         return GroupBatchNorm2d(channels)
     if name == "instance":
@@ -45,7 +45,7 @@ def norm_layer(name: NormName, channels: int) -> nn.Module:
     return nn.Identity()
 
 
-def limited(network: nn.Module, eps: float = 1e-12) -> nn.Module:
+def with_spectral_norm(network: nn.Module, eps: float = 1e-12) -> nn.Module:
     """Spectral norm on every weight that multiplies (Miyato et al., 1802.05957).
 
     One power iteration a phase: the engine's `parametrize.cached()` lets only the first forward iterate. The vectors

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainers.layers.head import Verdict
+from trainers.layers.head import DiscriminatorOutput
 from trainers.layers.minibatch import MinibatchStddev
 from trainers.layers.norms import ConditionalNorm, NormName, norm_layer
 from trainers.layers.stack import Choices, JoinedLabels, Labelled, LabelMaps, attention_at, head
@@ -84,7 +84,7 @@ class ResidualGenerator(nn.Module):
 
 
 class ResidualDiscriminator(nn.Module):
-    """samples [n, *shape], labels -> Verdict"""
+    """samples [n, *shape], labels -> DiscriminatorOutput"""
 
     def __init__(self, base: int, shape: Shape, choices: Choices) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class ResidualDiscriminator(nn.Module):
         self.body = falling(sizes(shape[1]), choices.start, picture, lambda size: block(size, halve=True), end)
         self.head = head(base + len(extra), choices)
 
-    def forward(self, samples: Tensor, labels: Tensor | None = None) -> Verdict:
+    def forward(self, samples: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
         return self.head(self.body(samples, labels).sum((2, 3)), labels)
 
 

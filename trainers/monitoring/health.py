@@ -1,18 +1,22 @@
-"""Is a training still one? Named findings with their evidence, from a tick's stats and a look at the samples."""
+"""Whether a training is still one: named findings with their evidence, from a tick's stats and a look at the samples."""
 
 from collections import deque
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from math import isfinite
 from statistics import median
+from typing import Literal, cast
+
+from trainers.gan.family import Role
 
 HISTORY = 64  # ticks that are remembered
 KNOWN = 3  # ticks after which it is known what is usual
-GROWN_UP = 0.2  # share of the training before which samples may still look alike, since none look like anything
-GROWN_UP_STEPS = 200  # and before so many steps
+MATURE = 0.2  # share of the training before which samples may still look alike, since none look like anything
+MATURE_STEPS = 200  # and before so many steps
 DIVERSE, SINGLE, WIDE = 0.5, 0.25, 0.5  # diversity, duplicates, reach from which samples do not look alike any more
 SWINGING = 16  # ticks over which a swing is looked for
+Reaction = Literal["warn", "rollback", "fail"]
 TURNS = 0.7  # share of those ticks at which a loss that swings turns round
 
 
@@ -75,7 +79,7 @@ RULES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Portrait:
+class SampleStatistics:
     """How samples of fixed latents look beside real data, in a space of features."""
 
     diversity: float  # mean distance between samples, as a share of that between real ones
@@ -86,8 +90,39 @@ class Portrait:
     def known(self) -> dict[str, float]:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
-    def stats(self) -> dict[str, float]:
-        return {f"health/{name}": value for name, value in self.known().items()}
+    def stats(self, prefix: str = "") -> dict[str, float]:
+        return {f"{prefix}health/{name}": value for name, value in self.known().items()}
+
+
+class Watches:
+    """A watch for each role of a family. Findings of several roles name theirs."""
+
+    def __init__(self, roles: Sequence[Role]) -> None:
+        self._prefixes = [prefix_of(role, roles) for role in roles]
+        self._all = [Watch(role, prefix) for role, prefix in zip(roles, self._prefixes, strict=True)]
+
+    @property
+    def is_worried(self) -> bool:
+        return any(watch.is_worried for watch in self._all)
+
+    def look(
+        self, stats: Mapping[str, float], seen: Sequence[SampleStatistics | None], *, progress: float, steps: int
+    ) -> list[Finding]:
+        """Return what is wrong. seen: a look at the samples of each role; progress: share of the training that is done."""
+        if bad := not_finite(stats):
+            return [Finding(name="divergence", message=f"not finite: {', '.join(bad)}", evidence=bad)]
+        found = []
+        for watch, prefix, own in zip(self._all, self._prefixes, seen, strict=True):
+            for finding in watch.look(stats, own, progress=progress, steps=steps):
+                found.append(
+                    replace(finding, message=f"{prefix.rstrip('/')}: {finding.message}" if prefix else finding.message)
+                )
+        return found
+
+
+def prefix_of(role: Role, roles: Sequence[Role]) -> str:
+    """Return what stands before the names of a role's own stats, such as logits/real and health/diversity."""
+    return f"{role.generator}/" if len(roles) > 1 else ""
 
 
 class Diverged(RuntimeError):
@@ -107,10 +142,11 @@ class Collapsed(RuntimeError):
 
 
 class Watch:
-    """Remembers ticks, and says what is wrong at the newest. at_chance: of the discriminator's loss; None: no floor."""
+    """Remembers ticks, and says what is wrong with one generator and its judge at the newest."""
 
-    def __init__(self, at_chance: float | None) -> None:
-        self._at_chance = at_chance
+    def __init__(self, role: Role, prefix: str = "") -> None:
+        """prefix: of the stats that the role calls its own; "" where a training has one role."""
+        self._role, self._prefix, self._at_chance = role, prefix, role.at_chance
         self._losses: deque[float] = deque(maxlen=SWINGING)
         self._gradients: deque[Mapping[str, float]] = deque(maxlen=HISTORY)
         self._rows = dict.fromkeys(RULES, 0)
@@ -122,12 +158,10 @@ class Watch:
         return any(row for rule, row in self._rows.items() if rule.finding == "mode_collapse")
 
     def look(
-        self, stats: Mapping[str, float], portrait: Portrait | None, *, progress: float, steps: int
+        self, stats: Mapping[str, float], seen: SampleStatistics | None, *, progress: float, steps: int
     ) -> list[Finding]:
         """progress: share of the training that is done."""
-        if bad := not_finite(stats):
-            return [Finding(name="divergence", message=f"not finite: {', '.join(bad)}", evidence=bad)]
-        signals = self.signals(stats, portrait, grown_up=is_grown_up(progress, steps))
+        signals = self.signals(stats, seen, mature=is_mature(progress, steps))
         for rule in RULES:
             if rule.signal in signals:
                 self._rows[rule] = self._rows[rule] + 1 if rule.breaks(signals[rule.signal]) else 0
@@ -135,21 +169,22 @@ class Watch:
         found = {rule.finding: _told(rule, signals[rule.signal]) for rule in reversed(broken)}
         return list(reversed(found.values()))
 
-    def signals(self, stats: Mapping[str, float], portrait: Portrait | None, *, grown_up: bool) -> dict[str, float]:
+    def signals(self, stats: Mapping[str, float], seen: SampleStatistics | None, *, mature: bool) -> dict[str, float]:
         """What the rules look at, as far as it is known at this tick; then remembers the tick."""
-        norms = {name: norm for name, norm in stats.items() if name.startswith("grad_norm/")}
+        norms = {name: stats[name] for name in self._gradient_norms if name in stats}
         relative = {name: norm / usual for name, norm in norms.items() if (usual := self._usual(name))}
         # A logit of 100 is as sure as floating point can tell; a critic's values know no such scale.
         judged = "critic" if self._at_chance is None else "logits"
-        signals = {judged: max((abs(stats[name]) for name in stats if name.startswith("logits/")), default=0.0)}
+        logits = [abs(value) for name, value in stats.items() if name.startswith(f"{self._prefix}logits/")]
+        signals = {judged: max(logits, default=0.0)}
         if relative:
             signals["gradient"] = max(relative.values())
-        if "grad_norm/generator" in relative:
-            signals["generator_gradient"] = relative["grad_norm/generator"]
-        if self._at_chance and "loss/discriminator" in stats:
-            signals["discriminator_loss"] = stats["loss/discriminator"] / self._at_chance
+        if (own := f"grad_norm/{self._role.generator}") in relative:
+            signals["generator_gradient"] = relative[own]
+        if self._at_chance and (loss := f"loss/{self._role.discriminator_phase}") in stats:
+            signals["discriminator_loss"] = stats[loss] / self._at_chance
         self._gradients.append(norms)
-        return signals | self._swing(stats) | self._of(portrait, grown_up)
+        return signals | self._swing(stats) | self._of(seen, mature)
 
     def _swing(self, stats: Mapping[str, float]) -> dict[str, float]:
         """How far the generator's loss goes up and down, where it does so in turns, as a share of its size.
@@ -157,9 +192,10 @@ class Watch:
         Losses that lie around 0, such as hinge's, have none: the discriminator's at chance stands in, as the larger. A
         critic's values know no size at all.
         """
-        if self._at_chance is None or "loss/generator" not in stats:
+        loss = f"loss/{self._role.generator_phase}"
+        if self._at_chance is None or loss not in stats:
             return {}
-        self._losses.append(stats["loss/generator"])
+        self._losses.append(stats[loss])
         steps = [after - before for before, after in pairwise(self._losses)]
         turns = sum(one * other < 0 for one, other in pairwise(steps))
         if len(self._losses) < SWINGING or turns < TURNS * (SWINGING - 2):
@@ -167,12 +203,17 @@ class Watch:
         size = max(sum(map(abs, self._losses)) / len(self._losses), self._at_chance)
         return {"swing": sum(map(abs, steps)) / len(steps) / size}
 
-    def _of(self, portrait: Portrait | None, grown_up: bool) -> dict[str, float]:
+    def _of(self, seen: SampleStatistics | None, mature: bool) -> dict[str, float]:
         """Nothing as long as samples of an untrained generator would look alike, too."""
-        if portrait is None:
+        if seen is None:
             return {}
-        self._was_diverse |= portrait.diversity > DIVERSE and portrait.duplicates < SINGLE and portrait.reach > WIDE
-        return portrait.known() if self._was_diverse or grown_up else {}
+        self._was_diverse |= seen.diversity > DIVERSE and seen.duplicates < SINGLE and seen.reach > WIDE
+        return seen.known() if self._was_diverse or mature else {}
+
+    @property
+    def _gradient_norms(self) -> list[str]:
+        networks = (self._role.generator, self._role.discriminator)
+        return [f"grad_norm/{network}" for network in networks if network is not None]
 
     def _usual(self, name: str) -> float | None:
         """Median of what was seen; None at first."""
@@ -186,24 +227,24 @@ def _told(rule: Rule, value: float) -> Finding:
     return Finding(name=rule.finding, message=message, evidence={rule.signal: value, "limit": rule.limit})
 
 
-def is_grown_up(progress: float, steps: int) -> bool:
+def is_mature(progress: float, steps: int) -> bool:
     """Whether samples that are alike are no sign of an untrained generator any more."""
-    return progress >= GROWN_UP and steps >= GROWN_UP_STEPS
+    return progress >= MATURE and steps >= MATURE_STEPS
 
 
 def not_finite(stats: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in stats.items() if not isfinite(value)}
 
 
-def reaction(findings: Iterable[Finding], policy: Mapping[str, str | None]) -> tuple[str, Finding | None]:
-    """warn | rollback | fail, and the finding that asks for it; without a policy only what is not finite fails."""
+def reaction(findings: Iterable[Finding], policy: Mapping[str, str | None]) -> tuple[Reaction, Finding | None]:
+    """Return the reaction, and the finding that asks for it; without a policy only what is not finite fails."""
     for finding in findings:
         if finding.name == "divergence":
             default = "fail" if not_finite(finding.evidence) else "warn"
             if (chosen := policy.get("on_divergence") or default) != "warn":
-                return chosen, finding
+                return cast(Reaction, chosen), finding
         if finding.name == "mode_collapse" and (chosen := policy.get("on_collapse") or "warn") != "warn":
-            return chosen, finding
+            return cast(Reaction, chosen), finding
     return "warn", None
 
 

@@ -14,7 +14,7 @@ INPUT, WEIGHT, OUTPUT = PLACES = range(3)
 
 
 @contextmanager
-def differentiable_twice(device: torch.device) -> Iterator[None]:
+def double_backward(device: torch.device) -> Iterator[None]:
     """Around such a pass and its first gradient: half precision would lose it, and compiled code has only one."""
     with torch.autocast(device.type, enabled=False), torch.compiler.set_stance("force_eager"), _OwnConvolutions():
         yield

@@ -1,4 +1,4 @@
-"""The random draws of one turn of one phase, per group of samples."""
+"""The random draws of one optimizer step, per group of samples."""
 
 from dataclasses import dataclass, replace
 
@@ -11,31 +11,36 @@ from trainers.randomness.keys import numpy_generator, torch_generator
 
 @dataclass(frozen=True, kw_only=True)
 class Draws:
-    """Every draw has a purpose, and is made once per turn: the same purpose gives the same values again."""
+    """Every draw has a purpose, and is made once per optimizer step: the same purpose gives the same values again."""
 
     seed: int
     step: int
-    phase: str  # with the turn, where a phase has several in a step
+    phase: str  # with its number, as a phase may take several optimizer steps in a training step
     share: Share
     device: torch.device
     dtype: torch.dtype = torch.float32
     progress: float = 0.0  # share of the training that is done, for weights that change with it
 
+    @property
+    def count(self) -> int:
+        """Samples of this rank."""
+        return len(self.share.samples)
+
     def normal(self, purpose: str, *shape: int) -> torch.Tensor:
-        """[samples of this rank, *shape], N(0, 1)."""
+        """Return [samples of this rank, *shape], N(0, 1)."""
         return self._per_group(purpose, shape, normal=True)
 
     def uniform(self, purpose: str, *shape: int) -> torch.Tensor:
-        """[samples of this rank, *shape], in [0, 1)."""
+        """Return [samples of this rank, *shape], in [0, 1)."""
         return self._per_group(purpose, shape, normal=False)
 
     def integers(self, purpose: str, high: int) -> torch.Tensor:
-        """[samples of this rank] int64, in [0, high)."""
+        """Return [samples of this rank] int64, in [0, high)."""
         groups = [numpy_generator(*self._key(purpose, g)).integers(high, size=self.share.group) for g in self._groups]
         return torch.from_numpy(np.concatenate(groups)).to(self.device)
 
     def first_of_groups(self, count: int) -> "Draws":
-        """For so many samples of each group."""
+        """Return those for so many samples of each group."""
         return replace(self, share=self.share.first_of_groups(count))
 
     @property

@@ -34,13 +34,19 @@ class Share:
         return range(self.groups.start * self.group, self.groups.stop * self.group)
 
     def parts(self, count: int) -> list["Share"]:
-        """This share cut into so many of equal size, in order; BadSplit."""
+        """Return this share cut into so many of equal size, in order; BadSplit."""
         if len(self.groups) % count:
-            raise BadSplit(f"{count} passes cannot share the {len(self.groups)} groups of {self.group} of each worker")
+            raise BadSplit(
+                f"gradient_accumulation {count} cannot share the {len(self.groups)} groups of {self.group} of each worker"
+            )
         return [replace(self, rank=self.rank * count + n, world=self.world * count) for n in range(count)]
 
+    def multiplied(self, times: int) -> "Share":
+        """Return that of a batch of so many times as many groups."""
+        return replace(self, batch_size=self.batch_size * times)
+
     def first_of_groups(self, count: int) -> "Share":
-        """The same groups, of so many samples each."""
+        """Return the same groups, of so many samples each."""
         return replace(self, batch_size=self.batch_size // self.group * count, group=count)
 
 

@@ -8,10 +8,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from trainers.config import Player
-from trainers.gan.family import Family, FamilyConfig
+from trainers.batch import Batch
+from trainers.config import OptimizerConfig
+from trainers.gan.family import REAL, Family, FamilyConfig, Request, Role, SamplerSpec
 from trainers.objectives.losses import adversarial_loss
-from trainers.phase import Batch, Loss, Networks, Phase
+from trainers.phase import Loss, Networks, Phase
 from trainers.randomness.draws import Draws
 
 OBJECTIVE = adversarial_loss("least_squares")
@@ -21,15 +22,14 @@ class Config(FamilyConfig):
     """The parameters of Spots."""
 
     width: int = Field(default=256, ge=1, description="units of each hidden layer")
-    painter: Player = Player()
-    critic: Player = Player()
+    painter: OptimizerConfig = OptimizerConfig()
+    critic: OptimizerConfig = OptimizerConfig()
 
 
 class Spots(Family[Config]):
     summary = "two dense networks: what a family from outside looks like"
     paper = "https://arxiv.org/abs/1611.04076"
     resolutions = (16, 32)
-    averaged = "painter"
     Config: ClassVar[type[FamilyConfig]] = Config
 
     @classmethod
@@ -48,20 +48,35 @@ class Spots(Family[Config]):
 
     def phases(self) -> list[Phase]:
         return [
-            Phase(name="critic", trains=("critic",), optimizer="critic", loss=self._critic_loss, fresh=True),
+            Phase(name="critic", trains=("critic",), optimizer="critic", loss=self._critic_loss, new_batch=True),
             Phase(name="painter", trains=("painter",), optimizer="painter", loss=self._painter_loss),
         ]
 
-    def players(self) -> Mapping[str, Player]:
+    def optimizers(self) -> Mapping[str, OptimizerConfig]:
         return {"painter": self.config.painter, "critic": self.config.critic}
 
-    def generate(self, network: nn.Module, latents: Tensor, labels: Tensor | None) -> Tensor:
-        return network(latents)
+    def samplers(self) -> Mapping[str, SamplerSpec]:
+        return {"samples": SamplerSpec(networks=("painter",), run=self._painted)}
+
+    def roles(self) -> tuple[Role, ...]:
+        return (
+            Role(
+                generator="painter",
+                generator_phase="painter",
+                discriminator="critic",
+                discriminator_phase="critic",
+                sampler="samples",
+                at_chance=OBJECTIVE.at_chance,
+            ),
+        )
+
+    def _painted(self, networks: Networks, request: Request) -> Tensor:
+        return networks["painter"](request.latents)
 
     def _critic_loss(self, networks: Networks, batch: Batch, draws: Draws) -> Loss:
         with torch.no_grad():
             fakes = networks["painter"](self.config.latent.draw(draws))
-        real, fake = networks["critic"](torch.cat([batch.samples, fakes])).chunk(2)
+        real, fake = networks["critic"](torch.cat([batch[REAL].samples, fakes])).chunk(2)
         return Loss(value=OBJECTIVE.discriminator(real, fake), stats={"logits/real": real.detach().mean()})
 
     def _painter_loss(self, networks: Networks, batch: Batch, draws: Draws) -> Loss:

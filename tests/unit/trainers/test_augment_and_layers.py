@@ -2,14 +2,15 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from trainers.config import Ada, DiffAugment
 from trainers.layers.attention import SelfAttention
 from trainers.layers.filters import doubled, halved
 from trainers.layers.minibatch import MinibatchDiscrimination, MinibatchStddev
-from trainers.layers.norms import PixelNorm, limited
-from trainers.objectives.augment import ada, diffaugment, mirrored, shifted
+from trainers.layers.norms import PixelNorm, with_spectral_norm
+from trainers.objectives.augment.ada import Ada, changed
+from trainers.objectives.augment.diffaugment import DiffAugment
 from trainers.objectives.losses import adversarial_loss
-from trainers.objectives.state import Memory
+from trainers.objectives.shifts import mirrored, shifted
+from trainers.objectives.stabilisers import HistoricalAveraging, distance_from_past
 from trainers.randomness.draws import Draws
 from trainers.randomness.groups import Share
 
@@ -25,15 +26,15 @@ PICTURES = torch.rand(8, 3, 16, 16, generator=torch.Generator().manual_seed(0), 
 
 
 def test_ada_at_probability_0_changes_nothing_and_at_1_almost_everything():
-    never, always = (ada(PICTURES, torch.tensor(p), DRAWS, "real") for p in (0.0, 1.0))
+    never, always = (changed(PICTURES, torch.tensor(p), DRAWS, "real") for p in (0.0, 1.0))
     torch.testing.assert_close(never, PICTURES)
     assert (always - PICTURES).abs().mean() > 0.2
 
 
 def test_second_order_gradients_pass_through_ada_and_diffaugment():
     for change in (
-        lambda x: ada(x, torch.tensor(1.0), DRAWS, "real"),
-        lambda x: diffaugment(x, DiffAugment(), DRAWS, "real"),
+        lambda x: changed(x, torch.tensor(1.0), DRAWS, "real"),
+        lambda x: DiffAugment().apply(x, DRAWS, "real", {}),
     ):
         weight = torch.randn(3, dtype=torch.float64, requires_grad=True)
         x = PICTURES.clone().requires_grad_(True)
@@ -59,22 +60,23 @@ def test_a_mirror_turns_about_half():
 
 
 def test_adas_probability_follows_the_sign_of_reals():
-    memory = Memory({}, lecam=False, ada=Ada(every=1, ramp=80), history=False, path_length=False)
+    ada = Ada(every=1, ramp=80)
+    state = ada.state()
     for _ in range(3):
-        memory.adapt(torch.ones(8), Ada(every=1, ramp=80), DRAWS)
-    assert abs(float(memory.ada_p) - 0.3) < 1e-6
-    memory.adapt(-torch.ones(8), Ada(every=1, ramp=80), DRAWS)
-    assert abs(float(memory.ada_p) - 0.2) < 1e-6
+        ada.adapt(torch.ones(8), DRAWS, state)
+    assert abs(float(state["ada_p"]) - 0.3) < 1e-6
+    ada.adapt(-torch.ones(8), DRAWS, state)
+    assert abs(float(state["ada_p"]) - 0.2) < 1e-6
 
 
 def test_historical_averaging_is_the_distance_to_the_mean_of_earlier_weights():
     player = nn.Linear(1, 1, bias=False)
-    memory = Memory({"player": player}, lecam=False, ada=None, history=True, path_length=False)
+    state = HistoricalAveraging().state({"player": player})
     gaps = []
     for weight in (1.0, 3.0, 5.0):
         with torch.no_grad():
             player.weight.fill_(weight)
-        gaps.append(float(memory.distance_from_past("player", player).detach()))
+        gaps.append(float(distance_from_past("player", player, state).detach()))
     assert gaps == [0.0, 4.0, 9.0]  # none before; from 1; from the mean of 1 and 3
 
 
@@ -90,7 +92,7 @@ def test_one_sided_smoothing_is_cross_entropy_with_a_target_for_reals():
 def test_spectral_norm_iterates_once_in_a_phase_and_finds_the_largest_singular_value():
     layer = nn.Linear(5, 4).double()
     singular = torch.linalg.svdvals(layer.weight.detach())[0]
-    network = limited(nn.Sequential(layer))
+    network = with_spectral_norm(nn.Sequential(layer))
     x = torch.randn(2, 5, dtype=torch.float64)
     with parametrize.cached():
         network(x)

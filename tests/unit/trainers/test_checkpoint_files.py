@@ -16,7 +16,7 @@ def folder(tmp_path: Path) -> Path:
     weight = torch.randn(4, 3, 2, 2).contiguous(memory_format=torch.channels_last)
     snapshot = Snapshot(
         networks={"generator": {"weight": weight}},
-        average={"weight": weight * 2},
+        averages={"generator": {"weight": weight * 2}},
         ranks={"generator.mean": torch.zeros(2, 4)},
         optimizers={"generator": {"state": {0: {"step": torch.tensor(3.0), "exp_avg": weight}}, "param_groups": []}},
         progress={"examples": 640, "steps": 10},
@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_what_is_loaded_is_what_was_written(folder: Path):
     found = checkpoint.load(folder)
-    assert torch.equal(found.average["weight"], found.networks["generator"]["weight"] * 2)
+    assert torch.equal(found.averages["generator"]["weight"], found.networks["generator"]["weight"] * 2)
     assert torch.equal(found.optimizers["generator"]["state"][0]["exp_avg"], found.networks["generator"]["weight"])
     assert found.ranks["generator.mean"].shape == (2, 4)
     assert found.progress == {"examples": 640, "steps": 10}
@@ -40,7 +40,9 @@ def test_commit_says_what_a_resume_needs_to_know(folder: Path):
     assert sorted(commit["files"]) == sorted(path.name for path in folder.iterdir() if path.name != "COMMIT.json")
 
 
-FILES = ["average.safetensors", "generator.safetensors", "optimizer-generator.pt", "ranks.safetensors", "state.json"]
+FILES = [
+    "average-generator.safetensors", "generator.safetensors", "optimizer-generator.pt", "ranks.safetensors", "state.json",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", FILES)

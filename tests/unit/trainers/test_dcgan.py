@@ -3,8 +3,9 @@ import torch
 from pydantic import ValidationError
 
 from trainers.families.dcgan import DCGAN
-from trainers.gan import family
-from trainers.gan.family import UnknownFamily, UnsupportedShape, build
+from trainers.gan import registry
+from trainers.gan.family import UnsupportedShape
+from trainers.gan.registry import UnknownFamily, build
 
 
 def count(network: torch.nn.Module) -> int:
@@ -58,15 +59,15 @@ def test_unknown_parameters_are_refused():
 
 
 def test_lazy_penalties_count_in_the_optimizers_constants():
-    player = build("dcgan", {}, shape=(1, 32, 32), classes=None).players()["discriminator"]
+    player = build("dcgan", {}, shape=(1, 32, 32), classes=None).optimizers()["discriminator"]
     group = player.build([torch.nn.Parameter(torch.zeros(1))], every=3).param_groups[0]
     assert group["lr"] == pytest.approx(2e-4 * 0.75)
     assert group["betas"] == pytest.approx((0.5**0.75, 0.999**0.75))
 
 
 def test_a_family_is_found_by_name_or_as_module_and_class():
-    assert family.get("dcgan") is DCGAN
-    assert family.get("trainers.families.dcgan:DCGAN") is DCGAN
+    assert registry.get("dcgan") is DCGAN
+    assert registry.get("trainers.families.dcgan:DCGAN") is DCGAN
 
 
 @pytest.mark.parametrize(
@@ -80,4 +81,4 @@ def test_a_family_is_found_by_name_or_as_module_and_class():
 )
 def test_an_unknown_family_is_named_with_the_choices(name: str, message: str):
     with pytest.raises(UnknownFamily, match=message):
-        family.get(name)
+        registry.get(name)

@@ -71,7 +71,8 @@ def run(gang: Gang, shapes16: PackedData, tmp_path: Path) -> Callable[..., Path]
 
 
 def weights(snapshot: Snapshot) -> dict[str, torch.Tensor]:
-    states = {**snapshot.networks, "average": snapshot.average}
+    averages = {f"average-{name}": state for name, state in snapshot.averages.items()}
+    states = {**snapshot.networks, **averages}
     return {f"{name}.{key}": value for name, state in states.items() for key, value in state.items()}
 
 

@@ -11,12 +11,13 @@ from test_equal_workers import TINY, StopAt, digest, run
 from torch import nn
 from trainers_gang import Gang
 
+from tests.support.streams import stream_of
 from trainers import checkpoint
 from trainers.config import Growing
 from trainers.data.packed import PackedData
-from trainers.data.stream import Stream
 from trainers.engine import Engine
-from trainers.gan.family import Family, build, get
+from trainers.gan.family import Family
+from trainers.gan.registry import build, get
 from trainers.generation.sampling import Sampler
 from trainers.growing import Growth, Stage, doublings
 from trainers.hooks import NoHooks
@@ -186,13 +187,13 @@ def test_a_training_that_goes_back_across_a_border_comes_the_same_way_again(
 ):
     settings, device = tiny(params=GROWN), torch.device("cpu")
     share = Share(batch_size=24, group=4, rank=0, world=1)
-    engine = Engine(settings.build_family(shapes16.shape, None), settings, share, device)
-    stream = Stream(shapes16, share, seed=engine.seed, device=device, dtype=torch.float32, balanced=False)
+    engine = Engine(settings.build_family(shapes16), settings, share, device)
+    stream = stream_of(shapes16, share, seed=engine.seed, device=device, dtype=torch.float32, balanced=False)
 
     def states(steps: range) -> list[Snapshot]:
         found = []
         for step in steps:
-            engine.step(step, stream, Meter(device), Clock(), measure=False)
+            engine.step(step, 24 * step, stream, Meter(device), Clock(), measure=False)
             found.append(engine.snapshot({}))
         return found
 
@@ -202,7 +203,7 @@ def test_a_training_that_goes_back_across_a_border_comes_the_same_way_again(
 
 
 def own_digest(snapshot: Snapshot) -> bytes:
-    found = [*snapshot.networks.values(), snapshot.average, snapshot.ranks]
+    found = [*snapshot.networks.values(), *snapshot.averages.values(), snapshot.ranks]
     moments = [state for optimizer in snapshot.optimizers.values() for state in optimizer["state"].values()]
     return b"".join(tensor.numpy().tobytes() for each in [*found, *moments] for tensor in each.values())
 
@@ -236,7 +237,7 @@ def test_a_resume_at_the_border_by_three_workers_is_exact(run: Callable[..., Pat
 
 def pixels(folder: Path) -> int:
     """Of the stage that a checkpoint was made at."""
-    return int(checkpoint.load(folder).average["layers.grown"][0])
+    return int(checkpoint.load(folder).averages["generator"]["layers.grown"][0])
 
 
 def test_optimizers_remember_what_has_stepped_and_begin_the_rest_later(
@@ -261,11 +262,11 @@ def test_a_checkpoint_on_the_way_gives_pictures_of_the_full_size_in_squares_of_i
     settings = tiny(params=GROWN, tick_seconds=1e-6, grid_every=24)
     folder = train(settings, shapes16, workspace=tmp_path, resume=None, hooks=StopAt(stop_at)).checkpoint
     assert folder
-    weights = checkpoint.load(folder).average
-    family = settings.build_family(shapes16.shape, None)
+    weights = checkpoint.load(folder).averages["generator"]
+    family = settings.build_family(shapes16)
     network = family.networks()["generator"]
     network.load_state_dict(weights)
-    samples, _ = Sampler(family, network, device=torch.device("cpu")).samples(0, 4, seed=0)
+    samples, _ = Sampler(family, {"generator": network}, device=torch.device("cpu")).samples(0, 4, seed=0)
     assert samples.shape == (4, 3, 16, 16)
     squares = samples[:, :, ::2, ::2].repeat(2, 2).repeat(2, 3)
     assert np.array_equal(squares, samples) == (pixels(folder) == 8)

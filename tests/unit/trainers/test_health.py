@@ -14,9 +14,10 @@ from trainers_gang import Gang
 from tests.support.planted import Deaf, DeafOnce, Spoiled, SpoiledOnce
 from trainers.data.packed import PackedData, open_packed
 from trainers.families.dcgan import DCGAN
+from trainers.gan.family import Role
 from trainers.hooks import NoHooks
 from trainers.loop import MAX_ROLLBACKS, train
-from trainers.monitoring.health import Collapsed, Diverged, Finding, Portrait, Watch, reaction
+from trainers.monitoring.health import Collapsed, Diverged, Finding, SampleStatistics, Watch, Watches, reaction
 from trainers.monitoring.sample_stats import compared, features
 from trainers.settings import Settings
 
@@ -26,12 +27,27 @@ LEARNING = DCGAN.tiny()
 LONG = {"examples": 24 * 60, "checkpoint_every": 24 * 10, "grid_every": 10**6, "tick_seconds": 0.02}
 
 
-def watched(*ticks: dict[str, float], portrait: Portrait | None = None, progress: float = 0.5) -> list[str]:
+def role(at_chance: float | None, generator: str = "generator") -> Role:
+    return Role(
+        generator=generator,
+        generator_phase=generator,
+        discriminator="discriminator",
+        discriminator_phase="discriminator",
+        sampler="samples",
+        at_chance=at_chance,
+    )
+
+
+def watches(at_chance: float | None) -> Watches:
+    return Watches([role(at_chance)])
+
+
+def watched(*ticks: dict[str, float], seen: SampleStatistics | None = None, progress: float = 0.5) -> list[str]:
     """Names found at the last of these ticks, after some healthy ones."""
-    watch = Watch(at_chance=1.386)
+    watch = watches(at_chance=1.386)
     found: list[Finding] = []
     for tick in [WELL] * 5 + list(ticks):
-        found = watch.look({**WELL, **tick}, portrait, progress=progress, steps=500)
+        found = watch.look({**WELL, **tick}, [seen], progress=progress, steps=500)
     return [finding.name for finding in found]
 
 
@@ -48,7 +64,7 @@ class TestWatch:
 
     def test_a_critic_knows_no_scale_but_not_just_any(self):
         values = [{"logits/real": size} for size in (1e3, 1e5)]
-        watch = Watch(at_chance=None)
+        watch = Watch(role(None))
         found = [watch.look(value, None, progress=0.5, steps=500) for value in values for _ in range(3)]
         assert [[finding.name for finding in each] for each in found] == [[]] * 5 + [["divergence"]]
 
@@ -66,20 +82,20 @@ class TestWatch:
         assert watched(*[{"loss/generator": 5 + (-1.0) ** n} for n in range(20)]) == []
 
     @pytest.mark.parametrize(
-        "portrait",
+        "seen",
         [
-            Portrait(diversity=0.1, duplicates=0, reach=1),
-            Portrait(diversity=1, duplicates=0.9, reach=1),
-            Portrait(diversity=1, duplicates=0, reach=0.1),
-            Portrait(diversity=1, duplicates=0, reach=0.4, class_entropy=0.2),
+            SampleStatistics(diversity=0.1, duplicates=0, reach=1),
+            SampleStatistics(diversity=1, duplicates=0.9, reach=1),
+            SampleStatistics(diversity=1, duplicates=0, reach=0.1),
+            SampleStatistics(diversity=1, duplicates=0, reach=0.4, class_entropy=0.2),
         ],
     )
-    def test_samples_that_are_alike(self, portrait: Portrait):
-        assert watched(portrait=portrait) == ["mode_collapse"]
-        assert watched(portrait=portrait, progress=0.1) == []  # untrained ones are alike too
+    def test_samples_that_are_alike(self, seen: SampleStatistics):
+        assert watched(seen=seen) == ["mode_collapse"]
+        assert watched(seen=seen, progress=0.1) == []  # untrained ones are alike too
 
     def test_the_evidence_is_named(self):
-        (finding,) = Watch(None).look({"loss/generator": float("inf")}, None, progress=0.0, steps=1)
+        (finding,) = watches(None).look({"loss/generator": float("inf")}, [None], progress=0.0, steps=1)
         assert finding.evidence == {"loss/generator": float("inf")}
 
 
@@ -104,7 +120,7 @@ class TestReaction:
         assert reaction([finding], policy)[0] == wanted
 
 
-def test_a_portrait_of_equal_samples_and_of_real_ones():
+def test_a_seen_of_equal_samples_and_of_real_ones():
     torch.manual_seed(0)
     reals = features(torch.rand(32, 3, 16, 16) * 2 - 1)
     same = compared(reals[:1].expand(32, -1), reals)

@@ -8,11 +8,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.streams import stream_of
 from trainers.data.order import BalancedOrder, Order
 from trainers.data.pack import pack
 from trainers.data.packed import PackedData
 from trainers.data.shapes import Shapes
-from trainers.data.stream import LabelsMissing, Stream
+from trainers.data.stream import LabelsMissing
 from trainers.randomness.draws import Draws
 from trainers.randomness.groups import BadSplit, Share, check_split, possible_workers
 
@@ -54,7 +55,7 @@ def test_balanced_classes_come_equally_often_and_each_of_their_examples_in_turn(
 def test_balance_without_labels_is_refused(tmp_path: Path):
     plain = pack(Shapes(count=8), tmp_path / "plain", resolution=8, labels="none")
     with pytest.raises(LabelsMissing, match="no labels"):
-        Stream(plain, share(0, 1), seed=0, device=CPU, dtype=torch.float32, balanced=True)
+        stream_of(plain, share(0, 1), seed=0, device=CPU, dtype=torch.float32, balanced=True)
 
 
 def test_epochs_and_seeds_differ():
@@ -67,7 +68,7 @@ def test_epochs_and_seeds_differ():
 @pytest.mark.parametrize("world", [1, 2, 3, 6])
 def test_the_ranks_batches_are_the_batch(shapes16: PackedData, world: int):
     def batch(rank: int, world: int):
-        return Stream(shapes16, share(rank, world), seed=0, device=CPU, dtype=torch.float32).batch(84)
+        return stream_of(shapes16, share(rank, world), seed=0, device=CPU, dtype=torch.float32).batch(84)["real"]
 
     whole, parts = batch(0, 1), [batch(rank, world) for rank in range(world)]
     assert torch.equal(whole.samples, torch.cat([part.samples for part in parts]))
@@ -75,10 +76,10 @@ def test_the_ranks_batches_are_the_batch(shapes16: PackedData, world: int):
 
 
 def test_samples_are_scaled_to_minus_one_and_one(shapes16: PackedData):
-    stream = Stream(shapes16, share(0, 1), seed=0, device=CPU, dtype=torch.float64)
-    index = stream._order.indices(range(24))[0]
+    stream = stream_of(shapes16, share(0, 1), seed=0, device=CPU, dtype=torch.float64)
+    index = Order(shapes16.count, seed=0).indices(range(24))[0]
     expected = torch.from_numpy(shapes16.samples[index].astype(np.float64)) / 127.5 - 1
-    torch.testing.assert_close(stream.batch(0).samples[0], expected)
+    torch.testing.assert_close(stream.batch(0)["real"].samples[0], expected)
 
 
 @pytest.mark.parametrize("world", [2, 3, 6])

@@ -2,48 +2,46 @@ import pytest
 import torch
 from torch import nn
 
-from trainers.objectives.penalties import (
-    consistency,
-    gradient_penalty,
-    lecam,
-    no_part,
-    orthogonal,
-    path_lengths,
-    r1,
-    unit_slope,
-)
+from trainers.objectives.penalties.consistency import squared_gap
+from trainers.objectives.penalties.gradient_penalty import between
+from trainers.objectives.penalties.lecam import crossed_gaps
+from trainers.objectives.penalties.orthogonal import off_diagonals
+from trainers.objectives.penalties.path_length import path_lengths
+from trainers.objectives.penalties.r1 import half_squared_slope
+from trainers.objectives.penalty import no_part
+from trainers.objectives.slopes import unit_slope
 
 
 def test_r1_of_a_linear_critic_is_half_its_squared_weight():
     critic = nn.Linear(6, 1).double()
-    value = r1(lambda x: critic(x.flatten(1)), torch.randn(5, 1, 2, 3, dtype=torch.float64))
+    value = half_squared_slope(lambda x: critic(x.flatten(1)), torch.randn(5, 1, 2, 3, dtype=torch.float64))
     torch.testing.assert_close(value, critic.weight.square().sum() / 2)
 
 
 def test_r1_of_a_quadratic_critic():
     """D(x) = ‖x‖²/2 has gradient x."""
     x = torch.randn(5, 4, dtype=torch.float64)
-    torch.testing.assert_close(r1(lambda x: x.square().sum(1) / 2, x), x.square().sum(1).mean() / 2)
+    torch.testing.assert_close(half_squared_slope(lambda x: x.square().sum(1) / 2, x), x.square().sum(1).mean() / 2)
 
 
 def test_gradient_of_r1_with_respect_to_weights_is_that_of_finite_differences():
     torch.manual_seed(0)
     critic = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1)).double()
     x, weight = torch.randn(4, 3, dtype=torch.float64), critic[0].weight
-    (slope,) = torch.autograd.grad(r1(critic, x), weight)
+    (slope,) = torch.autograd.grad(half_squared_slope(critic, x), weight)
     step = 1e-6
     with torch.no_grad():
         weight[0, 0] += step
-    above = float(r1(critic, x).detach())
+    above = float(half_squared_slope(critic, x).detach())
     with torch.no_grad():
         weight[0, 0] -= 2 * step
-    below = float(r1(critic, x).detach())
+    below = float(half_squared_slope(critic, x).detach())
     assert abs((above - below) / (2 * step) - float(slope[0, 0])) < 1e-8
 
 
 def test_every_weight_gets_a_gradient_that_is_not_none():
     critic = nn.Linear(3, 1).double()
-    (r1(critic, torch.randn(4, 3, dtype=torch.float64)) + no_part(critic)).backward()
+    (half_squared_slope(critic, torch.randn(4, 3, dtype=torch.float64)) + no_part(critic)).backward()
     assert torch.equal(critic.bias.grad, torch.zeros(1, dtype=torch.float64))
 
 
@@ -53,7 +51,7 @@ def test_gradient_penalty_and_unit_slope_of_a_linear_critic():
     wanted = (critic.weight.norm() - 1) ** 2
     reals, fakes = torch.randn(2, 5, 1, 2, 3, dtype=torch.float64)
     mix = torch.rand(5, 1, 1, 1, dtype=torch.float64)
-    torch.testing.assert_close(gradient_penalty(lambda x: critic(x.flatten(1)), reals, fakes, mix), wanted)
+    torch.testing.assert_close(between(lambda x: critic(x.flatten(1)), reals, fakes, mix), wanted)
     torch.testing.assert_close(unit_slope(lambda x: critic(x.flatten(1)), reals), wanted)
 
 
@@ -62,12 +60,12 @@ def test_gradient_penalty_is_at_the_mixes():
     reals, fakes = torch.randn(2, 5, 4, dtype=torch.float64)
     mix = torch.rand(5, 1, dtype=torch.float64)
     wanted = ((mix * reals + (1 - mix) * fakes).norm(dim=1) - 1).square().mean()
-    torch.testing.assert_close(gradient_penalty(lambda x: x.square().sum(1) / 2, reals, fakes, mix), wanted)
+    torch.testing.assert_close(between(lambda x: x.square().sum(1) / 2, reals, fakes, mix), wanted)
 
 
 def test_a_panel_pays_the_mean_of_its_members():
     one, other = (torch.randn(4, dtype=torch.float64) for _ in range(2))
-    value = r1(lambda x: torch.stack([x @ one, x @ other], 1), torch.randn(5, 4, dtype=torch.float64))
+    value = half_squared_slope(lambda x: torch.stack([x @ one, x @ other], 1), torch.randn(5, 4, dtype=torch.float64))
     torch.testing.assert_close(value, (one.square().sum() + other.square().sum()) / 4)
 
 
@@ -75,7 +73,7 @@ def test_orthogonal_is_the_squared_products_of_different_rows():
     layer = nn.Linear(2, 2).double()
     with torch.no_grad():
         layer.weight.copy_(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
-    value = orthogonal(layer)
+    value = off_diagonals(layer)
     torch.testing.assert_close(value, torch.tensor(2 * 11.0**2, dtype=torch.float64))
     (value + no_part(layer)).backward()
     assert torch.equal(layer.bias.grad, torch.zeros(2, dtype=torch.float64))
@@ -83,9 +81,9 @@ def test_orthogonal_is_the_squared_products_of_different_rows():
 
 def test_lecam_and_consistency():
     real, fake = torch.tensor([1.0, 3.0]).double(), torch.tensor([0.0, -2.0]).double()
-    value = lecam(real, fake, torch.tensor(2.0), torch.tensor(-1.0))
+    value = crossed_gaps(real, fake, torch.tensor(2.0), torch.tensor(-1.0))
     torch.testing.assert_close(value, torch.tensor((4 + 16) / 2 + (4 + 16) / 2).double())
-    torch.testing.assert_close(consistency(real, fake), torch.tensor((1 + 25) / 2).double())
+    torch.testing.assert_close(squared_gap(real, fake), torch.tensor((1 + 25) / 2).double())
 
 
 def test_path_lengths_of_a_linear_generator():
@@ -124,10 +122,10 @@ def test_gradients_are_those_of_finite_differences(name: str):
 
     def value() -> torch.Tensor:
         if name == "orthogonal":
-            return orthogonal(critic)
+            return off_diagonals(critic)
         if name == "path_lengths":
             return path_lengths(lambda z: critic(z)[..., None, None], reals, fakes[:, :1, None, None]).square().mean()
-        return unit_slope(critic, reals) if name == "unit_slope" else gradient_penalty(critic, reals, fakes, mix)
+        return unit_slope(critic, reals) if name == "unit_slope" else between(critic, reals, fakes, mix)
 
     weight, step = critic[0].weight, 1e-6
     (slope,) = torch.autograd.grad(value(), weight)

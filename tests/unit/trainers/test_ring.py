@@ -8,7 +8,7 @@ from PIL import Image
 
 from trainers.data.pack import pack
 from trainers.data.ring import MODES, Ring, centres, found
-from trainers.gan.family import get
+from trainers.gan.registry import get
 from trainers.generation.sampling import Sampler
 from trainers.hooks import NoHooks
 from trainers.loop import train

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainers.config import Latent
-from trainers.gan.family import build
+from trainers.gan.registry import build
 from trainers.generation.latents import latent_rows, uniforms
 from trainers.generation.sampling import DamagedModel, Sampler, save_model, to_bytes
 from trainers.randomness.permutation import permuted
@@ -24,8 +24,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sampling") / "model"
     torch.manual_seed(0)
     generator = build("dcgan", PARAMS, shape=(3, 16, 16), classes=None).networks()["generator"]
-    config = {"family": "dcgan", "params": PARAMS, "shape": [3, 16, 16], "classes": None, "class_names": None}
-    save_model(folder, generator.state_dict(), config)
+    inputs = {"real": {"shape": [3, 16, 16], "classes": None}}
+    config = {"family": "dcgan", "params": PARAMS, "inputs": inputs, "class_names": None}
+    save_model(folder, {"generator": generator.state_dict()}, config)
     return folder
 
 

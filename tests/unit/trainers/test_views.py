@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from trainers.gan.family import build, built_in, get
-from trainers.gan.game import DISCRIMINATOR
+from trainers.gan.registry import build, built_in, get
+from trainers.gan.two_player import DISCRIMINATOR
 from trainers.layers.views import halvings, possible_halvings, views
 from trainers.randomness.keys import seeded
 

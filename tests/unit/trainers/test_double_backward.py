@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import grad, gradcheck, gradgradcheck
 
-from trainers.objectives.double_backward import convolution, differentiable_twice
+from trainers.objectives.double_backward import convolution, double_backward
 
 CPU = torch.device("cpu")
 LAYOUTS = {
@@ -40,7 +40,7 @@ def test_a_network_s_penalty_is_torch_s_own(padding: int | str) -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=padding), nn.Tanh(), nn.Conv2d(4, 2, 3, 2)).double()
     x = drawn(2, 3, 8, 8)
     own = slopes(network, x)
-    with differentiable_twice(CPU):
+    with double_backward(CPU):
         kinds = type(network[0](x).grad_fn).__name__
         ours = slopes(network, x)
     assert all(torch.allclose(a, b, rtol=1e-12, atol=1e-12) for a, b in zip(own, ours, strict=True))

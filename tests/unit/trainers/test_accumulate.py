@@ -1,4 +1,4 @@
-"""A turn in several passes computes what one pass computes, and says when it cannot."""
+"""Gradient accumulation computes what one pass computes, and says when it cannot."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ from test_equal_workers import TINY, WITH_R1, furthest, run
 from trainers_gang import Gang
 
 from trainers.data.packed import PackedData
-from trainers.gan.family import build
+from trainers.gan.registry import build
 from trainers.hooks import NoHooks
 from trainers.loop import train
 from trainers.randomness.groups import BadSplit
@@ -23,7 +23,7 @@ SPECTRAL = TINY | {"discriminator": {"norm": "spectral"}, "generator": {"norm": 
 
 
 def in_passes(params: dict[str, Any], count: int) -> dict[str, Any]:
-    return params | {"execution": {"passes": count}}
+    return params | {"execution": {"gradient_accumulation": count}}
 
 
 @pytest.mark.parametrize("params", [TINY, WITH_R1, EAGER_R1, SPECTRAL], ids=["batch", "lazy R1", "R1", "spectral"])
@@ -51,5 +51,5 @@ def test_what_needs_the_whole_batch_at_once_is_refused():
 
 
 def test_groups_are_not_split(shapes16: PackedData, tiny: Callable[..., Settings], tmp_path: Path):
-    with pytest.raises(BadSplit, match="4 passes cannot share the 6 groups of 4"):
+    with pytest.raises(BadSplit, match="gradient_accumulation 4 cannot share the 6 groups of 4"):
         train(tiny(params=in_passes(TINY, 4)), shapes16, workspace=tmp_path, resume=None, hooks=NoHooks())
