@@ -119,9 +119,13 @@ class Layout:
     def manifest(self) -> str:
         return f"{self.prefix}MANIFEST.json"
 
+    @property
+    def manifests_prefix(self) -> str:
+        return f"{self.prefix}manifests/"
+
     def manifest_body(self, sha256: str) -> str:
         """Where a manifest's bytes wait for the database's word: whoever comes next finds them by their digest."""
-        return f"{self.prefix}manifests/{sha256}.json"
+        return f"{self.manifests_prefix}{sha256}.json"
 
     @property
     def quarantine_prefix(self) -> str:

@@ -111,7 +111,7 @@ def _finish(store: Store, job: Layout, accepted: str) -> dict[str, Any]:
     body = there or _waiting(store, job, accepted)
     manifest = json.loads(body)
     if there is None:
-        _put_in_place(store, job, manifest)
+        _put_in_place(store, job, manifest, accepted)
         store.put(job.manifest, body)
     _hint(store, job, accepted)
     return manifest
@@ -125,20 +125,24 @@ def _waiting(store: Store, job: Layout, accepted: str) -> bytes:
     return body
 
 
-def _put_in_place(store: Store, job: Layout, manifest: dict[str, Any]) -> None:
+def _put_in_place(store: Store, job: Layout, manifest: dict[str, Any], accepted: str) -> None:
     files = [File(**file) for file in manifest["files"]]
     moved = [file for file in [*files, File(**manifest["readme"])] if file.source]
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(lambda file: store.copy(f"{job.prefix}{file.source}", job.prefix + file.key), moved))
-    _remove_orphans(store, job, {file.key for file in files})
+    _remove_orphans(store, job, [*files, *moved], accepted)
     store.put(job.sha256sums, "".join(f"{file.sha256}  {file.key}\n" for file in files).encode())
 
 
-def _remove_orphans(store: Store, job: Layout, named: set[str]) -> None:
-    """What the accepted manifest does not name, of attempts that died: a reader of the folder would count it."""
-    for info in list(store.list(job.data_prefix)):
-        if info.key.removeprefix(job.prefix) not in named:
-            store.delete(info.key)
+def _remove_orphans(store: Store, job: Layout, files: Iterable[File], accepted: str) -> None:
+    """What the accepted manifest does not name, of attempts that died: nobody needs it any more, and a reader of the
+    data set's folder would count it."""
+    named = {job.prefix + key for file in files for key in (file.key, file.source) if key}
+    named.add(job.manifest_body(accepted))
+    for prefix in (job.data_prefix, job.attempts_prefix, job.manifests_prefix):
+        for info in list(store.list(prefix)):
+            if info.key not in named:
+                store.delete(info.key)
 
 
 def _found(store: Store, key: str) -> bytes | None:

@@ -12,7 +12,16 @@ from s3transfer import exceptions as transfer
 
 from jobs.datasets import remote
 from jobs.driver.failures import named
-from jobs.store import AccessRefused, AlreadyExists, BucketMissing, Store, StoreError, StoreUnreachable, open_store
+from jobs.store import (
+    AccessRefused,
+    AlreadyExists,
+    BucketMissing,
+    ObjectInfo,
+    Store,
+    StoreError,
+    StoreUnreachable,
+    open_store,
+)
 from jobs.store.s3_errors import CLASSES, Place, explain
 from tests.support import weed
 from tests.support.faults import FaultProxy
@@ -225,3 +234,15 @@ def test_a_folders_object_is_no_file_anywhere(
     for request in (store.get, store.sha256, store.head, lambda key: store.put(key, b"")):
         with pytest.raises(StoreError, match="is not a key"):
             request("pictures/")
+
+
+def test_an_object_that_is_also_a_folder_is_named(
+    store: Store, s3_server: weed.S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in s3_server.env.items():
+        monkeypatch.setenv(name, value)
+    infos = [ObjectInfo(key=key, size=1, modified=0.0) for key in ("both/a", "both/a/b")]  # SeaweedFS has no such thing
+    monkeypatch.setattr("jobs.store.s3.S3Store.list", lambda self, prefix: iter(infos))
+    monkeypatch.setattr("jobs.store.s3.S3Store.get_file", lambda self, key, path: path.write_bytes(b"x"))
+    with pytest.raises(remote.NotToBeHad, match=r"a/?b? is an object, and a folder of others"):
+        remote.fetch(f"s3://{weed.BUCKET}/both", tmp_path, lambda *_: None)

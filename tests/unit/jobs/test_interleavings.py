@@ -65,7 +65,7 @@ def orphans_before_the_yes(patch: pytest.MonkeyPatch) -> None:
     publish = manifest.publish
 
     def early(store: Any, job: Layout, line: Any, *, files: Any, **more: Any) -> Any:
-        manifest._remove_orphans(store, job, {file.key for file in files})
+        manifest._remove_orphans(store, job, files, "")
         return publish(store, job, line, files=files, **more)
 
     patch.setattr(generate, "publish", early)

@@ -115,9 +115,11 @@ def test_a_stale_attempt_removes_nothing(store: Store) -> None:
 
 
 def test_an_orphan_goes_once_the_manifest_is_accepted(store: Store) -> None:
-    store.put(JOB.data_prefix + "a1-00ff/orphan", b"x")
+    orphans = [JOB.data_prefix + "a1-00ff/orphan", JOB.draft(1, MODEL), JOB.manifest_body("0" * 64)]
+    for key in orphans:
+        store.put(key, b"x")
     publish(store, Database(), 2)
-    assert store.head(JOB.data_prefix + "a1-00ff/orphan") is None
+    assert [store.head(key) for key in orphans] == [None, None, None]
 
 
 def test_one_digest_a_job(store: Store) -> None:
