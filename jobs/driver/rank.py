@@ -51,10 +51,10 @@ class Work:
     @property
     def lineage(self) -> list[CheckpointKey]:
         """The checkpoint that is resumed from, and those before it."""
+        if self.resume is None:
+            return []
         recorded = checkpoints.recorded(self.layout, self.claim.lineage or [])
-        return (
-            recorded[recorded.index(self.resume) :] if self.resume in recorded else [self.resume] if self.resume else []
-        )
+        return recorded[recorded.index(self.resume) :] if self.resume in recorded else [self.resume]
 
     @property
     def store(self) -> Store:

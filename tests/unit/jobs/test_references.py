@@ -10,7 +10,7 @@ from jobs.driver.shard_writer import download_model
 from jobs.specs.spec import ModelRef
 from jobs.storage import manifest
 from jobs.storage.layout import Layout
-from jobs.storage.references import Unresolved, UpstreamJob, pin
+from jobs.storage.references import CHECKPOINT_WEIGHTS, Unresolved, UpstreamJob, pin
 from jobs.store import Store, StoreError, open_store
 
 JOB = Layout(project="default", job_name="shirts", job_id="20260101t000000z-abc123")
@@ -63,7 +63,7 @@ def test_a_job_from_before_is_pinned_to_its_fixed_key(store: Store) -> None:
 def test_a_checkpoint_is_one_of_the_recorded_lineage(store: Store) -> None:
     for folder in ("000000000010-a1", "000000000010-a2", "000000000020-a1"):  # the last one of a stale attempt
         prefix = f"{JOB.checkpoints_prefix}{folder}/"
-        store.put(prefix + "average.safetensors", folder.encode())
+        store.put(prefix + CHECKPOINT_WEIGHTS, folder.encode())
         store.put(prefix + "state.json", json.dumps({"examples": 10}).encode())
         store.put(prefix + "COMMIT.json", b"{}")
     upstream = UpstreamJob(
