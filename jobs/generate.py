@@ -8,25 +8,45 @@ import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import ray
 import ray.data
+from pydantic import JsonValue
 
-from jobs import sinks
+from jobs import sinks, wire
+from jobs.driver import ray_session
 from jobs.driver import receipts as receipt_files
+from jobs.driver.attempt import layout_of, store_of
 from jobs.driver.failures import Failed, named
-from jobs.driver.orchestrator_client import Claim, Line
-from jobs.specs.spec import GenerateJob, Resources, parse
+from jobs.driver.orchestrator_client import OrchestratorClient
+from jobs.specs.spec import GenerateJob, Resources
 from jobs.storage import shards
-from jobs.storage.layout import Layout
-from jobs.storage.manifest import File, card, publish, published
+from jobs.storage.layout import MANIFEST, Layout
+from jobs.storage.manifest import Manifest, card, head, publish, published
 from jobs.storage.shards import Shard
-from jobs.store import Store, StoreError, open_store
+from jobs.store import Store, StoreError
+from jobs.wire import Claim, Command, File, GenerateSummary, GenerateTick, PinnedModel, Receipt, ShardEnd, Shards
 
 POLL = 1.0  # seconds between two ticks
 ROUNDS = 3  # of making what is missing: a receipt that was put may be found damaged
 _WRITER = re.compile(r"data/a\d+-[0-9a-f]+/")  # the folder of one writer alone, see receipts
+
+
+class Lineage(wire.Message):
+    """What a data set was made from."""
+
+    model: PinnedModel
+
+
+class GenerateManifest(Manifest):
+    kind: Literal["generate"] = "generate"
+    samples: int
+    shards: int
+    format: str
+    samples_per_shard: int
+    sampling: dict[str, JsonValue]
+    lineage: Lineage
 
 
 class Stopped(Exception):
@@ -43,7 +63,7 @@ def _where(asked: Resources) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value}
 
 
-class Totals:
+class CounterSums:
     """What all shard writers have done so far in this attempt."""
 
     def __init__(self) -> None:
@@ -63,11 +83,11 @@ class Totals:
 class _Worker:
     """The actor that Ray Data keeps: a ShardWriter behind rows."""
 
-    def __init__(self, claim: Claim, put_if_absent: bool, device: str, totals: Any) -> None:
+    def __init__(self, claim: Claim, put_if_absent: bool, device: str, sums: Any) -> None:
         from jobs.driver.shard_writer import ShardWriter
 
         def report(samples: int, written: int, busy: dict[str, float]) -> None:
-            totals.add.remote(samples, written, busy)
+            sums.add.remote(samples, written, busy)
 
         self.writer = ShardWriter(claim, put_if_absent, device, report)
 
@@ -75,64 +95,69 @@ class _Worker:
         # An exception would have Ray Data give up with a page of its own frames: a named failure comes back as a row.
         try:
             receipt = self.writer.write(Shard(**{key: int(row[key]) for key in ("number", "of", "start", "stop")}))
-            return {"shard": receipt["shard"], "failure": "", "message": ""}
+            end = ShardEnd(shard=receipt.shard)
         except Exception as error:
             failed = named(error)
-            return {"shard": int(row["number"]), "failure": failed.failure, "message": failed.message}
+            end = ShardEnd(shard=int(row["number"]), failure=failed.failure, message=failed.message)
+        return end.model_dump()
 
 
-def run(claim: Claim, line: Line, home: Path) -> tuple[str, dict[str, Any]]:
-    """One attempt; returns (outcome, data). Raises Failed, StoreError or Stale."""
-    spec = parse(claim.spec)
+def run(claim: Claim, client: OrchestratorClient, home: Path) -> wire.Result:
+    """Run one attempt. Raises Failed, StoreError or Stale."""
+    ray_session.join(client)
+    spec = claim.spec
     assert isinstance(spec, GenerateJob)
     assert spec.samples is not None
-    store = open_store(claim.store["uri"], env=claim.store.get("env"))
-    job = Layout(project=claim.project, job_name=claim.job_name, job_id=claim.job_id)
-    if manifest := published(store, job, line, claim.accepted):
-        return "succeeded", summary(store, job, manifest)
+    store, job = store_of(claim), layout_of(claim)
+    if manifest := published(store, job, client, GenerateManifest, claim.accepted):
+        return wire.result("succeeded", summary(store, job, manifest))
     planned = shards.plan(spec.samples, spec.output.samples_per_shard)
     try:
-        receipts = _complete(claim, spec, store, job, line, planned)
+        receipts = _complete(claim, spec, store, job, client, planned)
     except Stopped:
-        return ("cancelled" if line.command == "cancel" else "stopped"), {}
-    return "succeeded", summary(store, job, _publish(claim, spec, store, job, line, receipts))
+        return wire.result("cancelled" if client.command == Command.CANCEL else "stopped")
+    manifest = _publish(claim, spec, store, job, client, receipts)
+    return wire.result("succeeded", summary(store, job, manifest))
 
 
 def _complete(
-    claim: Claim, spec: GenerateJob, store: Store, job: Layout, line: Line, planned: list[Shard]
-) -> list[dict[str, Any]]:
-    """The receipt of every shard, those made that are missing. Raises Stopped."""
-    done = receipt_files.read_all(store, job, planned, line.event)
+    claim: Claim, spec: GenerateJob, store: Store, job: Layout, client: OrchestratorClient, planned: list[Shard]
+) -> list[Receipt]:
+    """Return the receipt of every shard, those made that are missing. Raises Stopped."""
+    done = receipt_files.read_all(store, job, planned, client.event)
     if done:
-        line.event("restored", f"{len(done)} of {len(planned)} shards are there already")
+        client.event("restored", f"{len(done)} of {len(planned)} shards are there already")
     for _ in range(ROUNDS):
         if not (todo := shards.missing(planned, done)):
             return [done[shard.number] for shard in planned]
-        _write(claim, spec, store, line, planned, todo)
-        done = receipt_files.read_all(store, job, planned, line.event)
+        _write(claim, spec, store, client, planned, todo)
+        done = receipt_files.read_all(store, job, planned, client.event)
     raise StoreError(f"{store.locate(job.receipts_prefix)}: receipts that were put do not come back")
 
 
-def _write(claim: Claim, spec: GenerateJob, store: Store, line: Line, planned: list[Shard], todo: list[Shard]) -> None:
+def _write(
+    claim: Claim, spec: GenerateJob, store: Store, client: OrchestratorClient, planned: list[Shard], todo: list[Shard]
+) -> None:
     ray.data.DataContext.get_current().enable_progress_bars = False
-    totals = ray.remote(num_cpus=0)(Totals).remote()
+    sums = ray.remote(num_cpus=0)(CounterSums).remote()
     gpus = claim.gpus_per_worker
     rows = ray.data.from_items([asdict(shard) for shard in todo], override_num_blocks=len(todo))
     receipts = rows.map(
         _Worker,
-        fn_constructor_args=(claim, store.probe().put_if_absent, "cuda" if gpus else "cpu", totals),
+        fn_constructor_args=(claim, store.probe().put_if_absent, "cuda" if gpus else "cpu", sums),
         concurrency=claim.workers,  # a pool of fixed size: what plan() gave, no more and no less
         num_cpus=claim.cpus_per_worker,
         num_gpus=gpus or None,
         **_where(spec.resources),
     )
-    ticker = _Ticker(spec, line, totals, planned, todo)
+    ticker = _Ticker(spec, client, sums, planned, todo)
     try:
         for row in receipts.iter_rows():
-            if row["failure"]:
-                raise Failed(row["failure"], f"shard {row['shard']}: {row['message']}")
+            end = ShardEnd.model_validate(row)
+            if end.failure:
+                raise Failed(end.failure, f"shard {end.shard}: {end.message}")
             ticker.shard_done()
-            if line.command in ("checkpoint_and_stop", "cancel", "stale"):
+            if client.command != Command.CONTINUE:
                 raise Stopped
     finally:
         ticker.stop()
@@ -141,16 +166,18 @@ def _write(claim: Claim, spec: GenerateJob, store: Store, line: Line, planned: l
 class _Ticker(threading.Thread):
     """Posts progress once a second, whatever the main thread waits for."""
 
-    def __init__(self, spec: GenerateJob, line: Line, totals: Any, planned: list[Shard], todo: list[Shard]) -> None:
+    def __init__(
+        self, spec: GenerateJob, client: OrchestratorClient, sums: Any, planned: list[Shard], todo: list[Shard]
+    ) -> None:
         super().__init__(name="ticker", daemon=True)
-        self.line, self.totals, self.total = line, totals, spec.samples or 0
+        self.client, self.sums, self.total = client, sums, spec.samples or 0
         self.before = self.total - sum(shard.count for shard in todo)
-        self.shards = {"total": len(planned), "done": len(planned) - len(todo)}
+        self.planned, self.done = len(planned), len(planned) - len(todo)
         self.began, self.over, self.last = time.monotonic(), threading.Event(), (-1, -1)
         self.start()
 
     def shard_done(self) -> None:
-        self.shards["done"] += 1
+        self.done += 1
 
     def stop(self) -> None:
         self.over.set()
@@ -162,79 +189,70 @@ class _Ticker(threading.Thread):
             self._post()
 
     def _post(self) -> None:
-        samples, written, busy = ray.get(self.totals.read.remote())
-        if (samples, self.shards["done"]) == self.last:
+        samples, written, busy = ray.get(self.sums.read.remote())
+        if (samples, self.done) == self.last:
             return  # a tick says that something moved: the watchdog relies on it
-        self.last = (samples, self.shards["done"])
+        self.last = (samples, self.done)
         seconds = time.monotonic() - self.began
         rate = samples / seconds
         done = min(self.before + samples, self.total)
-        self.line.tick(
-            {
-                "phase": "generating",
-                "samples": done,
-                "total": self.total,
-                "seconds": seconds,
-                "rate": rate,
-                "eta": (self.total - done) / rate if rate else None,
-                "shards": {**self.shards, "missing": self.shards["total"] - self.shards["done"]},
-                "written_bytes": written,
-                "busy_seconds": busy,
-            }
+        self.client.tick(
+            GenerateTick(
+                samples=done,
+                total_samples=self.total,
+                seconds=seconds,
+                samples_per_second=rate,
+                eta=(self.total - done) / rate if rate else None,
+                shards=Shards(total=self.planned, done=self.done, missing=self.planned - self.done),
+                written_bytes=written,
+                busy_seconds=busy,
+            )
         )
 
 
 def _publish(
-    claim: Claim, spec: GenerateJob, store: Store, job: Layout, line: Line, receipts: list[dict[str, Any]]
-) -> dict[str, Any]:
+    claim: Claim, spec: GenerateJob, store: Store, job: Layout, client: OrchestratorClient, receipts: list[Receipt]
+) -> GenerateManifest:
     files = receipt_files.files_of(receipts)
     model = claim.references["model"]
-    about = {
-        "kind": "generate",
-        "samples": spec.samples,
-        "shards": len(receipts),
-        "format": spec.output.format,
-        "samples_per_shard": spec.output.samples_per_shard,
-        "sampling": spec.sampling.model_dump(mode="json"),
-        "lineage": {"model": model},
-    }
-    readme = _readme(spec, job, model, _patterns(spec, files))
-    return publish(store, job, line, attempt=claim.number, files=files, about=about, readme=readme)
+    manifest = GenerateManifest(
+        **head(job, files),
+        samples=spec.samples or 0,
+        shards=len(receipts),
+        format=spec.output.format,
+        samples_per_shard=spec.output.samples_per_shard,
+        sampling=spec.sampling.model_dump(mode="json"),
+        lineage=Lineage(model=model),
+    )
+    return publish(store, job, client, manifest, _readme(spec, job, model, _patterns(spec, files)), claim.number)
 
 
 def _patterns(spec: GenerateJob, files: list[File]) -> list[str]:
-    """Where a reader of the folder finds the samples: exactly, also where late writers may leave something beside them."""
+    """Return where a reader of the folder finds the samples: exactly, also where late writers may leave more beside them."""
     everything = sinks.get(spec.output.format).data_files
     folders = {match[0] for file in files if (match := _WRITER.match(file.key))}
     plain = any(not _WRITER.match(file.key) for file in files)
     return [everything] if plain else [everything.replace("data/", folder, 1) for folder in sorted(folders)]
 
 
-def _readme(spec: GenerateJob, job: Layout, model: dict[str, Any], patterns: list[str]) -> str:
-    header = {
-        "tags": ["synthetic", "gan"],
-        "configs": [
-            {
-                "config_name": "default",
-                "data_files": [{"split": "train", "path": patterns[0] if len(patterns) == 1 else patterns}],
-            }
-        ],
-    }
+def _readme(spec: GenerateJob, job: Layout, model: PinnedModel, patterns: list[str]) -> str:
+    files = {"split": "train", "path": patterns[0] if len(patterns) == 1 else patterns}
+    header = {"tags": ["synthetic", "gan"], "configs": [{"config_name": "default", "data_files": [files]}]}
     text = (
         f"{spec.samples:,} synthetic samples, made by ganworks with seed {spec.sampling.seed} from the generator "
-        f"`{model['uri']}` (sha256 `{model['sha256']}`).\n\nSample i depends on the seed and i alone. "
-        f"The files are `{sinks.get(spec.output.format).data_files}`; `MANIFEST.json` and `SHA256SUMS` have every file's digest.\n\n"
+        f"`{model.uri}` (sha256 `{model.sha256}`).\n\nSample i depends on the seed and i alone. The files are "
+        f"`{sinks.get(spec.output.format).data_files}`; `{MANIFEST}` and `SHA256SUMS` have every file's digest.\n\n"
         f'```python\nfrom datasets import load_dataset\n\nload_dataset("path/to/this/folder")\n```'
     )
     return card(header, job.job_name, text)
 
 
-def summary(store: Store, job: Layout, manifest: dict[str, Any]) -> dict[str, Any]:
-    """What the job's result says."""
-    return {
-        "output": store.locate(job.prefix),
-        "data": store.locate(job.data_prefix),
-        "samples": manifest["samples"],
-        "shards": manifest["shards"],
-        "bytes": sum(file["size"] for file in manifest["files"]),
-    }
+def summary(store: Store, job: Layout, manifest: GenerateManifest) -> GenerateSummary:
+    """Return what the job's result says."""
+    return GenerateSummary(
+        output=store.locate(job.prefix),
+        data=store.locate(job.data_prefix),
+        samples=manifest.samples,
+        shards=manifest.shards,
+        bytes=manifest.bytes,
+    )

@@ -6,62 +6,75 @@ their own way (jobs.driver.rank): Ray's report() waits for the controller's poll
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import ray.train
 from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.exceptions import PreemptionError, TrainingFailedError
 
+from jobs import wire
+from jobs.driver import ray_session
+from jobs.driver.attempt import layout_of, store_of
 from jobs.driver.failures import Failed, named
-from jobs.driver.orchestrator_client import Claim, Line
+from jobs.driver.orchestrator_client import OrchestratorClient
 from jobs.driver.rank import Work, run_rank
-from jobs.specs.spec import TrainJob, parse
+from jobs.specs.spec import TrainJob
 from jobs.storage import checkpoints
-from jobs.storage.layout import Layout
-from jobs.storage.manifest import card, made_by, publish, published
-from jobs.store import Store, open_store
+from jobs.storage.layout import CONFIG, MANIFEST, WEIGHTS, Layout
+from jobs.storage.manifest import Manifest, card, head, made_by, publish, published
+from jobs.store import Store
+from jobs.wire import Claim, TrainEnd, TrainSummary
 
 # Ray's own words for a worker that went away; any of them beats the errors that its peers then raise.
 _GONE = ("ActorDiedError", "ActorUnavailableError", "WorkerHealthCheckFailedError", "NodeDiedError", "OwnerDiedError",
          "WorkerHealthCheckTimeoutError", "RayActorError", "WorkerCrashedError")  # fmt: skip
 
 
-def run(claim: Claim, line: Line, home: Path) -> tuple[str, dict[str, Any]]:
-    """One attempt; returns (outcome, data). Raises Failed, StoreError or Stale."""
-    spec = parse(claim.spec)
+class TrainManifest(Manifest):
+    kind: Literal["train"] = "train"
+    family: str
+    examples: int
+    steps: int
+    seed: int
+
+
+def run(claim: Claim, client: OrchestratorClient, home: Path) -> wire.Result:
+    """Run one attempt. Raises Failed, StoreError or Stale."""
+    ray_session.join(client)
+    spec = claim.spec
     assert isinstance(spec, TrainJob)
-    store = open_store(claim.store["uri"], env=claim.store.get("env"))
-    job = Layout(project=claim.project, job_name=claim.job_name, job_id=claim.job_id)
-    if manifest := published(store, job, line, claim.accepted):
-        return "succeeded", summary(store, job, manifest)
-    resume = checkpoints.newest(
-        store, _lineage(claim, store, job), home / "attempts" / claim.attempt_id / "resume", line.event
-    )
+    store, job = store_of(claim), layout_of(claim)
+    if manifest := published(store, job, client, TrainManifest, claim.accepted):
+        return wire.result("succeeded", summary(store, job, manifest))
+    lineage, here = _lineage(claim, store, job), home / "attempts" / claim.attempt_id / "resume"
+    resume = checkpoints.newest(store, lineage, here, client.event)
     if resume:
-        line.event("restored", f"from the checkpoint at {resume[0].examples} examples, of attempt {resume[0].attempt}")
+        client.event(
+            "restored", f"from the checkpoint at {resume[0].examples} examples, of attempt {resume[0].attempt}"
+        )
     work = Work(claim=claim, home=str(home), resume=resume[0] if resume else None)
-    outcome = _fit(work)
-    if outcome["status"] != "finished":
-        return outcome["status"], {"examples": outcome["examples"]}
-    manifest = _publish(claim, spec, store, job, line, outcome)
-    return "succeeded", {**summary(store, job, manifest), "rate": outcome["rate"]}
+    end = _fit(work, spec)
+    if end.status != "finished":
+        return wire.result(end.status, TrainSummary(examples=end.examples))
+    manifest = _publish(claim.number, spec, store, job, client, end)
+    return wire.result("succeeded", summary(store, job, manifest, end.examples_per_second))
 
 
 def _lineage(claim: Claim, store: Store, job: Layout) -> checkpoints.Lineage:
-    """What may be resumed from: what the database has recorded; where it has no record yet, what is there."""
+    """Return what may be resumed from: what the database has recorded; where it has no record yet, what is there."""
     if claim.lineage is None:
         return checkpoints.committed(store, job)
     return checkpoints.recorded(job, claim.lineage)
 
 
-def _fit(work: Work) -> dict[str, Any]:
+def _fit(work: Work, spec: TrainJob) -> TrainEnd:
     claim = work.claim
     gpus = claim.gpus_per_worker
     device = "cuda" if gpus else "cpu"
-    asked = parse(claim.spec).resources
+    asked = spec.resources
     memory = {"memory": asked.memory_per_worker} if asked.memory_per_worker else {}
-    where: dict[str, Any] = {"accelerator_type": asked.accelerator, "label_selector": dict(asked.node_labels) or None}
+    where = {"accelerator_type": asked.accelerator, "label_selector": dict(asked.node_labels) or None}
     trainer = TorchTrainer(
         lambda: _worker(work, device),
         scaling_config=ScalingConfig(
@@ -88,8 +101,8 @@ def _fit(work: Work) -> dict[str, Any]:
         raise Failed(failure, f"Ray Train gave up: {str(error).strip().splitlines()[-1][:300]}") from error
 
 
-def _worker(work: Work, device: str) -> dict[str, Any]:
-    """In a rank's process. Exceptions become named failures that survive the way back."""
+def _worker(work: Work, device: str) -> TrainEnd:
+    """Run in a rank's process. Exceptions become named failures that survive the way back."""
     logging.getLogger("ray.train").setLevel(logging.WARNING)
     try:
         return run_rank(work, rank=ray.train.get_context().get_world_rank(), device=device)
@@ -119,35 +132,34 @@ def _unwrap(error: BaseException) -> BaseException:
 
 
 def _publish(
-    claim: Claim, spec: TrainJob, store: Store, job: Layout, line: Line, outcome: dict[str, Any]
-) -> dict[str, Any]:
-    files = made_by(store, job, claim.number)
-    about = {
-        "kind": "train",
-        "family": spec.model.family,
-        "examples": outcome["examples"],
-        "steps": outcome["steps"],
-        "seed": spec.train.seed,
-    }
+    attempt: int, spec: TrainJob, store: Store, job: Layout, client: OrchestratorClient, end: TrainEnd
+) -> TrainManifest:
+    files = made_by(store, job, attempt)
+    manifest = TrainManifest(
+        **head(job, files), family=spec.model.family, examples=end.examples, steps=end.steps, seed=spec.train.seed
+    )
     text = (
-        f"A `{spec.model.family}` generator, trained by ganworks on {outcome['examples']:,} examples of "
-        f"`{spec.data.source}`.\n\n- `model/generator.safetensors`, `model/config.json`: the generator (averaged weights)\n"
+        f"A `{spec.model.family}` generator, trained by ganworks on {end.examples:,} examples of "
+        f"`{spec.data.source}`.\n\n- `model/{WEIGHTS}`, `model/{CONFIG}`: the generator (averaged weights)\n"
         f"- `grids/`: samples of fixed latents during training\n- `report/losses.png`, `stats.jsonl`: the curves\n"
-        f"- `checkpoints/`: to go on from\n- `MANIFEST.json`, `SHA256SUMS`: every file's digest"
+        f"- `checkpoints/`: to go on from\n- `{MANIFEST}`, `SHA256SUMS`: every file's digest"
     )
     readme = card({"library_name": "ganworks", "tags": ["gan", spec.model.family]}, job.job_name, text)
-    return publish(store, job, line, attempt=claim.number, files=files, about=about, readme=readme)
+    return publish(store, job, client, manifest, readme, attempt)
 
 
-def summary(store: Store, job: Layout, manifest: dict[str, Any]) -> dict[str, Any]:
-    """What the job's result says."""
-    grids = [file["key"] for file in manifest["files"] if file["key"].startswith("grids/")]
-    return {
-        "output": store.locate(job.prefix),
-        "model": store.locate(job.model_prefix),
-        "grid": store.locate(job.prefix + grids[-1]) if grids else None,
-        "curves": store.locate(job.loss_curves),
-        "examples": manifest["examples"],
-        "steps": manifest["steps"],
-        "bytes": sum(file["size"] for file in manifest["files"]),
-    }
+def summary(
+    store: Store, job: Layout, manifest: TrainManifest, examples_per_second: wire.Number = None
+) -> TrainSummary:
+    """Return what the job's result says."""
+    grids = [file.key for file in manifest.files if file.key.startswith("grids/")]
+    return TrainSummary(
+        output=store.locate(job.prefix),
+        model=store.locate(job.model_prefix),
+        grid=store.locate(job.prefix + grids[-1]) if grids else None,
+        curves=store.locate(job.loss_curves),
+        examples=manifest.examples,
+        steps=manifest.steps,
+        examples_per_second=examples_per_second,
+        bytes=manifest.bytes,
+    )

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from orchestrator import db
 from orchestrator.policies import retry
-from orchestrator.records import Attempt, Job
+from orchestrator.records import Attempt, Job, Json
 from orchestrator.scheduler import Preempt, Start
 from orchestrator.settings import Settings
 from orchestrator.states import ACTIVE, TRANSITIONS, AttemptStatus, Desired, Status
@@ -24,10 +24,10 @@ def move(
     *,
     now: float,
     attempt: int | None = None,
-    data: dict[str, Any] | None = None,
+    data: Json | None = None,
     **changes: Any,
 ) -> bool:
-    """One guarded step and its event; False, and nothing done, when the job has moved on meanwhile."""
+    """Make one guarded step and its event; False, and nothing done, when the job has moved on meanwhile."""
     if not db.jobs.move(connection, job.id, transition, **changes):
         return False
     db.events.add(connection, job.id, transition, message, now=now, attempt=attempt, data=data)
@@ -35,7 +35,7 @@ def move(
 
 
 def end(connection: Connection, job: Job, transition: str, reason: str, failure: str | None, now: float) -> bool:
-    """The job's last step, counted."""
+    """Make the job's last step, counted."""
     number = job.attempt or None
     if not move(
         connection, job, transition, reason, now=now, attempt=number, reason=reason, failure=failure, ended=now
@@ -50,12 +50,13 @@ def end(connection: Connection, job: Job, transition: str, reason: str, failure:
 
 
 def enqueue(connection: Connection, job: Job, transition: str, message: str, now: float) -> bool:
-    changes: dict[str, Any] = {"queued": now, "not_before": None, "reason": None, "desired": Desired.RUN}
-    return move(connection, job, transition, message, now=now, **changes)
+    return move(
+        connection, job, transition, message, now=now, queued=now, not_before=None, reason=None, desired=Desired.RUN
+    )
 
 
 def start(connection: Connection, job: Job, decision: Start, claim_hash: str, now: float) -> Attempt | None:
-    """The attempt's row, before Ray hears of it: a crash in between is repaired from the row."""
+    """Add the attempt's row, before Ray hears of it: a crash in between is repaired from the row."""
     number = job.attempt + 1
     size: dict[str, Any] = {
         "workers": decision.workers,
@@ -101,7 +102,7 @@ def claimed(connection: Connection, job: Job, attempt: Attempt, host: str | None
 
 
 def _recovered_from(connection: Connection, attempt: Attempt) -> tuple[float, str] | None:
-    """When and of what the attempt before failed."""
+    """Return when and of what the attempt before failed."""
     before = [earlier for earlier in db.attempts.of_job(connection, attempt.job_id) if earlier.number < attempt.number]
     if not before or before[-1].failure is None or before[-1].ended is None:
         return None
@@ -110,12 +111,12 @@ def _recovered_from(connection: Connection, attempt: Attempt) -> tuple[float, st
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
-    """How an attempt ended, by its driver's result or by the supervisor's verdict."""
+    """How an attempt ended, by its driver's result or by the supervisor's assessment."""
 
     status: AttemptStatus
     failure: str | None = None
     message: str = ""
-    data: dict[str, Any] | None = None
+    data: Json | None = None
     exit_code: int | None = None
     log: str = ""  # the end of the driver's, for the rules of `retry`
 
@@ -164,7 +165,7 @@ def _count(connection: Connection, job: Job, attempt: Attempt, ending: Ending, n
 
 
 def _move_on(connection: Connection, job: Job, attempts: list[Attempt], ending: Ending, now: float) -> None:
-    """What the end of its attempt means for the job: a success always counts, then what is wanted, then retry."""
+    """Move the job on at the end of its attempt: a success always counts, then what is wanted, then retry."""
     number = attempts[-1].number
     if ending.status == AttemptStatus.SUCCEEDED:
         end(connection, job, "succeeded", ending.message or "succeeded", None, now)
@@ -194,8 +195,10 @@ def _retry(connection: Connection, job: Job, attempts: list[Attempt], ending: En
         db.attempts.change(connection, attempts[-1].id, excused=True)
     message = f"attempt {number} ended: {why}; next one in {decision.at - now:.0f} s"
     data = {"failure": ending.failure, "at": decision.at}
-    changes: dict[str, Any] = {"not_before": decision.at, "reason": message, "desired": Desired.RUN}
-    move(connection, job, "retrying", message, now=now, attempt=number, data=data, **changes)
+    move(
+        connection, job, "retrying", message, now=now, attempt=number, data=data,
+        not_before=decision.at, reason=message, desired=Desired.RUN,
+    )  # fmt: skip
 
 
 def want(connection: Connection, job: Job, desired: Desired, reason: str, failure: str | None, now: float) -> bool:
@@ -228,17 +231,20 @@ def preempt(connection: Connection, job: Job, decision: Preempt, now: float) -> 
 
 def _at_once(connection: Connection, job: Job, desired: Desired, reason: str, failure: str | None, now: float) -> bool:
     if desired == Desired.SUSPEND:
-        changes: dict[str, Any] = {"desired": desired, "reason": reason}
-        return job.status != Status.SUSPENDED and move(connection, job, "suspended", reason, now=now, **changes)
+        if job.status == Status.SUSPENDED:
+            return False
+        return move(connection, job, "suspended", reason, now=now, desired=desired, reason=reason)
     db.jobs.change(connection, job.id, desired=desired)
     return end(connection, job, "cancelled" if desired == Desired.CANCEL else "failed", reason, failure, now)
 
 
-def again(connection: Connection, job: Job, who: str, now: float) -> bool:
-    """A job that failed or was cancelled goes on, from its newest checkpoint and with all its budgets."""
-    changes: dict[str, Any] = {"desired": Desired.RUN, "reason": None, "failure": None, "ended": None}
-    changes |= {"archived": False, "not_before": None}
-    if not move(connection, job, "retried", f"retried by {who}", now=now, **changes):
+def retry_job(connection: Connection, job: Job, who: str, now: float) -> bool:
+    """Let a job that failed or was cancelled go on, from its newest checkpoint and with all its budgets."""
+    moved = move(
+        connection, job, "retried", f"retried by {who}", now=now, desired=Desired.RUN, reason=None, failure=None,
+        ended=None, archived=False, not_before=None,
+    )  # fmt: skip
+    if not moved:
         return False
     db.attempts.excuse(connection, job.id)
     return True

@@ -5,9 +5,12 @@ from typing import Any
 
 from jobs.specs import spec as job_spec
 from jobs.storage.layout import Layout
+from jobs.wire import Recorded
 from orchestrator.states import ACTIVE, ATTEMPT_LIVE, ENDED, Status
 
-_parsed: dict[str, job_spec.AnyJob] = {}  # a spec never changes under its id
+Json = dict[str, Any]  # a JSON column: written as typed messages, read by name
+
+_parsed: dict[str, job_spec.Job] = {}  # a spec never changes under its id
 _PARSED_KEPT = 20_000
 
 
@@ -20,10 +23,10 @@ class Job:
     queue: str
     priority: int
     owner: str
-    spec: dict[str, Any]
+    spec: job_spec.Plain
     spec_digest: str
     source: str | None = None
-    pinned: dict[str, Any] | None = None
+    pinned: Json | None = None
     status: str
     desired: str
     reason: str | None = None
@@ -36,9 +39,9 @@ class Job:
     not_before: float | None = None
     started: float | None = None
     ended: float | None = None
-    totals: dict[str, Any] | None = None
+    totals: Json | None = None
     commit_sha256: str | None = None
-    lineage: list[dict[str, str]] | None = field(default_factory=list)
+    lineage: list[Json] | None = field(default_factory=list)
     described: bool = False
     archived: bool = False
 
@@ -46,12 +49,17 @@ class Job:
         return replace(self, **changes)
 
     @property
-    def parsed(self) -> job_spec.AnyJob:
+    def parsed(self) -> job_spec.Job:
         if self.id not in _parsed:
             if len(_parsed) >= _PARSED_KEPT:
                 _parsed.clear()
             _parsed[self.id] = job_spec.parse(self.spec)
         return _parsed[self.id]
+
+    @property
+    def recorded(self) -> tuple[Recorded, ...] | None:
+        """The checkpoints to resume from, newest first; None: from before they were recorded."""
+        return None if self.lineage is None else tuple(map(Recorded.model_validate, self.lineage))
 
     @property
     def layout(self) -> Layout:
@@ -107,7 +115,7 @@ class Attempt:
     reserved_until: float | None = None
     released: float | None = None
     commit_sha256: str | None = None
-    result: dict[str, Any] | None = None
+    result: Json | None = None
     archived: bool = False
 
     @property
@@ -137,7 +145,7 @@ class Event:
     time: float
     type: str
     message: str
-    data: dict[str, Any] | None
+    data: Json | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +154,7 @@ class Tick:
     job_id: str
     attempt: int
     time: float
-    data: dict[str, Any]
+    data: Json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +162,7 @@ class Schedule:
     project: str
     name: str
     owner: str
-    documents: list[dict[str, Any]]
+    documents: list[job_spec.Plain]
     attached: list[str]
     digest: str
     version: int = 1
@@ -172,7 +180,7 @@ class Schedule:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScheduleTick:
+class ScheduleFiring:
     project: str
     schedule: str
     scheduled_time: float
@@ -191,7 +199,7 @@ class ScheduleEvent:
     time: float
     type: str
     message: str
-    data: dict[str, Any] | None
+    data: Json | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,12 +34,13 @@ from orchestrator.api.middleware import Bounded, Timed
 from orchestrator.cluster import Cluster
 from orchestrator.cluster.ray import RayCluster
 from orchestrator.observability import logs
+from orchestrator.observability.process_metrics import ProcessMetrics
 from orchestrator.observability.redact import Redactor
 from orchestrator.observability.timed_store import TimedStore
 from orchestrator.records import Token
 from orchestrator.server import auth
 from orchestrator.server.leader import Leadership, Taken
-from orchestrator.server.state import Works
+from orchestrator.server.state import ServerState
 from orchestrator.settings import Settings, from_environment, with_tokens
 
 log = structlog.get_logger(__name__)
@@ -60,7 +61,7 @@ class Running:
     stop: Callable[[], None]
 
 
-def open_works(settings: Settings, cluster: Cluster | None = None) -> Works:
+def open_server(settings: Settings, cluster: Cluster | None = None) -> ServerState:
     """Database, store and Ray's gateway, each tried for real. Raises CannotStart; Taken is one of its causes."""
     settings = with_tokens(settings)
     database = _database(settings)
@@ -70,9 +71,9 @@ def open_works(settings: Settings, cluster: Cluster | None = None) -> Works:
     except (StoreError, ValueError, OSError) as error:
         raise CannotStart(f"the store cannot be used: {error}") from None
     ray = cluster or RayCluster(settings.ray_address, settings.ray_token, settings.runtime_env)
-    works = Works(settings=settings, database=database, cluster=ray, store=store)
-    works.store = works.errands.store = TimedStore(store, works.telemetry)
-    return works
+    measured = ProcessMetrics()
+    timed = TimedStore(store, measured)
+    return ServerState(settings=settings, database=database, cluster=ray, store=timed, process_metrics=measured)
 
 
 def _database(settings: Settings) -> db.Database:
@@ -106,25 +107,25 @@ def _redacted(reason: str, settings: Settings) -> str:
     return Redactor([str(password)] if password else []).text(reason)
 
 
-def application(works: Works) -> FastAPI:
-    """The routes over opened works; the loops run while the application does."""
+def application(state: ServerState) -> FastAPI:
+    """The routes over opened state; the loops run while the application does."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        works.start()
+        state.start()
         yield
-        works.stop()
+        state.stop()
 
     app = FastAPI(
         title="ganworks", version=__version__, lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None
     )
-    app.state.works = works
+    app.state.server = state
     errors.install(app)
     for noun in ROUTERS:
         app.include_router(noun.router)
     _add_documentation(app)
     app.add_middleware(Bounded)
-    app.add_middleware(Timed, telemetry=works.telemetry)
+    app.add_middleware(Timed, process_metrics=state.process_metrics)
     return app
 
 
@@ -139,7 +140,7 @@ def _add_documentation(app: FastAPI) -> None:
 
 
 def build(settings: Settings, cluster: Cluster | None = None) -> FastAPI:
-    return application(open_works(settings, cluster))
+    return application(open_server(settings, cluster))
 
 
 def run_server(settings: Settings, ready: Callable[[Running], None] | None = None) -> None:

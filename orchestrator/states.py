@@ -55,7 +55,7 @@ TRANSITIONS: dict[str, Transition] = {
     "resumed": _to(Status.WAITING, SU),
     "retried": _to(Status.WAITING, Status.FAILED, Status.CANCELLED),  # by a user: the one way back from an end
     "succeeded": _to(Status.SUCCEEDED, ST, R, SP),
-    "gathered": _to(Status.SUCCEEDED, W),  # a sweep whose jobs have all ended
+    "sweep_finished": _to(Status.SUCCEEDED, W),  # a sweep whose jobs have all ended
     "failed": _to(Status.FAILED, W, Q, ST, R, SP, RT, SU),
     "cancelled": _to(Status.CANCELLED, W, Q, ST, R, SP, RT, SU),
 }

@@ -109,15 +109,27 @@ def falling(progress: float) -> float:
 
 
 class Ema(Part):
-    """The average of the generator's weights that samples are drawn from."""
+    """The average of the weights that samples are drawn from."""
 
     half_life: float = Field(
-        default=10_000, ge=0, description="examples until a weight counts half; 0 means no averaging"
+        default=50_000,
+        ge=0,
+        description="examples that the generator made until a weight counts half; 0 means no averaging. "
+        "50,000 is a decay of 0.9991 at a batch of 64",
+    )
+    initial: float | None = Field(
+        default=None, ge=0, description="half-life at the start, from which it rises by a cosine; null: it stays"
     )
     ramp: float | None = Field(
-        default=0.05, gt=0, description="the half-life is at most this share of the examples seen; null means no ramp"
+        default=0.05, gt=0, description="the half-life is at most this share of the training so far; null means no ramp"
     )
     start: int = Field(default=0, ge=0, description="training steps before which the average is the weights themselves")
+
+    def half_life_at(self, progress: float) -> float:
+        """Return that at this share of the training (0..1)."""
+        if self.initial is None:
+            return self.half_life
+        return self.half_life + (self.initial - self.half_life) * falling(progress)
 
 
 class Execution(Part):

@@ -118,9 +118,16 @@ class Engine:
                     position += self._share.batch_size
                 with clock(phase.name):
                     self._optimizer_step(phase, number, step, progress, batch, meter, measure)
-        for average in self.averages.values():
-            average.update(step, position, position - examples)
+        for name, average in self.averages.items():
+            made = self._share.batch_size * self._batches_for(name, step, examples)
+            average.update(step, progress, position / (position - examples), made)
         return position
+
+    def _batches_for(self, network: str, step: int, examples: int) -> int:
+        """Return how many batches a network is trained on in a step; lazy penalties do not count."""
+        due = (phase for phase in self.phases if phase.is_due(step, examples, self._settings.examples))
+        own = (phase for phase in due if network in phase.trains and phase.interval == 1)
+        return sum(phase.steps_at(step) * phase.batch_multiple for phase in own)
 
     def _optimizer_step(
         self, phase: Phase, number: int, step: int, progress: float, batch: Batch, meter: Meter, measure: bool

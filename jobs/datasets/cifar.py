@@ -1,6 +1,5 @@
 """CIFAR-10 as arrays, from either of its two layouts."""
 
-import hashlib
 import io
 import json
 import tarfile
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jobs import digest
 from jobs.datasets.builtin import Builtin
 from jobs.datasets.find import NotToBeHad, Report, candidates, download, nowhere
 
@@ -38,7 +38,7 @@ def read(data: Builtin, split: str, cache: Path, report: Report) -> tuple[np.nda
 
 
 def _digest(pictures: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)).tobytes()).hexdigest()
+    return digest.of_bytes(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)).tobytes())
 
 
 def _from_pngs(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray] | None:

@@ -4,7 +4,6 @@ The works never runs a package manager itself; the error says which package woul
 """
 
 import gzip
-import hashlib
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import httpx
 
+from jobs import digest
 from jobs.datasets.builtin import Builtin, SourceFile
 
 Report = Callable[[str, int, int | None], None]  # (what, done, total) in bytes or pictures; total None: unknown
@@ -74,7 +74,7 @@ def _plain(content: bytes) -> bytes:
 
 
 def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+    return digest.of_bytes(content)
 
 
 def download(url: str, report: Report) -> tuple[bytes | None, str | None]:

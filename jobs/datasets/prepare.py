@@ -1,13 +1,12 @@
 """Find, pack and cache: what every rank calls before it trains. One process of a machine works, the others wait."""
 
 import fcntl
-import hashlib
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from jobs import digest
 from jobs.datasets import cifar, remote
 from jobs.datasets.builtin import BUILTINS, NAMES, PROCEDURAL
 from jobs.datasets.find import NotToBeHad, Report, find_idx
@@ -112,7 +111,7 @@ def _path(source: str) -> Path:
 def _key(data: Data) -> str:
     """Names a packed data set in the cache: what it is made from, and how."""
     made_from = {"packer": PACKER, "data": data.model_dump(mode="json"), "files": _fingerprint(str(data.source))}
-    return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:32]
+    return digest.of_json(made_from)[:32]
 
 
 def _fingerprint(source: str) -> list[list[str | int]] | None:

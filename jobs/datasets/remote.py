@@ -1,8 +1,8 @@
 """A data source in object storage -> files in the cache."""
 
-import hashlib
 from pathlib import Path
 
+from jobs import digest
 from jobs.datasets.find import NotToBeHad, Report
 from jobs.store import open_store
 
@@ -14,7 +14,7 @@ def fetch(uri: str, cache: Path, report: Report) -> Path:
     infos = [info for info in store.list(key) if info.key == key or info.key.startswith(key.rstrip("/") + "/")]
     if not infos:
         raise NotToBeHad(f"{uri}: nothing is there")
-    folder = cache / "s3" / hashlib.sha256(uri.encode()).hexdigest()[:16]
+    folder = cache / "s3" / digest.of_bytes(uri.encode())[:16]
     done, total = 0, sum(info.size for info in infos)
     for info in infos:
         target = folder / _relative(info.key, key)

@@ -2,6 +2,7 @@
 
 import traceback
 
+from jobs import wire
 from jobs.store import StoreError
 
 LONGEST_LOG = 20_000  # characters
@@ -35,9 +36,19 @@ class Failed(RuntimeError):
     def __str__(self) -> str:
         return f"{self.failure}: {self.message}"
 
+    def result(self, log: str) -> wire.Result:
+        """Return it as what the orchestrator is told."""
+        return wire.Result(
+            outcome="failed",
+            failure=self.failure,
+            message=self.message[:4000],
+            exit_code=self.exit_code,
+            log=log[-100_000:],
+        )
+
 
 def failure_of(error: BaseException) -> str:
-    """The failure's name; `user_code` for what no table knows."""
+    """Return the failure's name; `user_code` for what no table knows."""
     for ancestor in type(error).__mro__:
         if ancestor.__name__ in FAILURES:
             return FAILURES[ancestor.__name__]
@@ -45,7 +56,7 @@ def failure_of(error: BaseException) -> str:
 
 
 def named(error: BaseException) -> Failed:
-    """Any exception as a named failure."""
+    """Return any exception as a named failure."""
     if isinstance(error, Failed):
         return error
     log = "".join(traceback.format_exception(error))[-LONGEST_LOG:]

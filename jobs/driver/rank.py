@@ -12,20 +12,23 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
-
-import tenacity
+from typing import Any, TypeVar, cast
 
 from jobs.datasets import prepare
-from jobs.driver.orchestrator_client import PATIENCE, Claim, Line
-from jobs.specs.spec import TrainJob, parse
+from jobs.driver import retrying
+from jobs.driver.attempt import layout_of, store_of
+from jobs.driver.orchestrator_client import PATIENCE, OrchestratorClient
+from jobs.specs.spec import TrainJob
 from jobs.storage import checkpoints
-from jobs.storage.layout import CheckpointKey, Layout
-from jobs.store import AccessRefused, BucketMissing, Store, StoreError, open_store
+from jobs.storage.layout import CheckpointKey
+from jobs.store import Store
+from jobs.wire import Claim, Command, Preparing, Progress, TrainEnd, TrainTick
 from trainers import loop
-from trainers.hooks import Command
+from trainers.hooks import Command as LoopCommand
+from trainers.hooks import NoHooks
 
-STORE_PATIENCE = 600.0  # seconds that a store may be away before the attempt fails
+Row = dict[str, Any]  # of stats.jsonl: a tick's fields, `time` and `attempt`
+T = TypeVar("T")
 RECORD_PATIENCE = 10.0  # seconds that a checkpoint waits for the orchestrator; training goes on without its record
 QUIET = 1.0  # seconds between two reports of the same preparation
 
@@ -40,56 +43,48 @@ class Work:
 
     @property
     def spec(self) -> TrainJob:
-        spec = parse(self.claim.spec)
+        spec = self.claim.spec
         assert isinstance(spec, TrainJob)
         return spec
-
-    @property
-    def layout(self) -> Layout:
-        return Layout(project=self.claim.project, job_name=self.claim.job_name, job_id=self.claim.job_id)
 
     @property
     def lineage(self) -> list[CheckpointKey]:
         """The checkpoint that is resumed from, and those before it."""
         if self.resume is None:
             return []
-        recorded = checkpoints.recorded(self.layout, self.claim.lineage or [])
+        recorded = checkpoints.recorded(layout_of(self.claim), self.claim.lineage or ())
         return recorded[recorded.index(self.resume) :] if self.resume in recorded else [self.resume]
-
-    @property
-    def store(self) -> Store:
-        return open_store(self.claim.store["uri"], env=self.claim.store.get("env"))
 
     @property
     def workspace(self) -> Path:
         return Path(self.home) / "attempts" / self.claim.attempt_id
 
 
-def run_rank(work: Work, *, rank: int, device: str) -> dict[str, Any]:
-    """Train to the end, or to the command that stops it; returns the outcome as plain data."""
-    spec, store = work.spec, work.store
+def run_rank(work: Work, *, rank: int, device: str) -> TrainEnd:
+    """Train to the end, or to the command that stops it."""
+    spec, store = work.spec, store_of(work.claim)
     # A kill leaves torn files in the compiler's cache; in one for the whole machine they fail every later attempt.
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(work.workspace / "compiled")
-    line = Line(work.claim.url, work.claim.attempt_id, work.claim.token) if rank == 0 else None
+    client = OrchestratorClient(work.claim.url, work.claim.attempt_id, work.claim.token) if rank == 0 else None
     try:
-        data = prepare(spec.data, Path(work.home) / "data", _reporter(line))
+        data = prepare(spec.data, Path(work.home) / "data", _reporter(client))
         resume = checkpoints.fetch(store, work.resume, work.workspace / "resume") if work.resume else None
-        outbox = Outbox(work, store, line) if line else None
+        hooks = RankZeroHooks(work, store, client) if client else None
         workspace = work.workspace / f"rank-{rank}"
         outcome = loop.train(
             settings(spec, work.claim.cpus_per_worker, device),
             data,
             workspace=workspace,
             resume=resume,
-            hooks=outbox or Silent(),
+            hooks=hooks or NoHooks(),
         )
-        if outbox:
-            outbox.finish(outcome, workspace)
-        rate = outbox.rate if outbox else None
-        return {"status": outcome.status, "examples": outcome.examples, "steps": outcome.steps, "rate": rate}
+        if hooks:
+            hooks.finish(outcome, workspace)
+        rate = hooks.rate if hooks else None
+        return TrainEnd(status=outcome.status, examples=outcome.examples, steps=outcome.steps, examples_per_second=rate)
     finally:
-        if line:
-            line.close()
+        if client:
+            client.close()
 
 
 def settings(spec: TrainJob, cpus: float, device: str) -> loop.Settings:
@@ -113,13 +108,13 @@ def settings(spec: TrainJob, cpus: float, device: str) -> loop.Settings:
     )
 
 
-def _reporter(line: Line | None) -> Callable[[str, int, int | None], None]:
+def _reporter(client: OrchestratorClient | None) -> Callable[[str, int, int | None], None]:
     """Preparation as ticks."""
 
     def report(label: str, done: int, total: int | None) -> None:
-        if line:
+        if client:
             unit = "bytes" if label.startswith("fetching") else "pictures"
-            line.tick({"phase": "preparing", "progress": {"label": label, "done": done, "total": total, "unit": unit}})
+            client.tick(Preparing(progress=Progress(label=label, done=done, total=total, unit=unit)))
 
     return _throttled(report)
 
@@ -137,79 +132,49 @@ def _throttled(report: Callable[..., None]) -> Callable[..., None]:
     return sometimes
 
 
-class Silent:
-    """The hooks of every rank but the first."""
-
-    def tick(self, tick: loop.Tick) -> Command:
-        return "continue"
-
-    def checkpoint(self, folder: Path, examples: int) -> None:
-        pass
-
-    def grid(self, path: Path, examples: int) -> None:
-        pass
-
-    def rolled_back(self, examples: int) -> None:
-        pass
-
-
-class Outbox:
+class RankZeroHooks:
     """Rank 0's hooks: ticks to the orchestrator, checkpoints, grids and stats to the store."""
 
-    def __init__(self, work: Work, store: Store, line: Line) -> None:
-        self.work, self.store, self.line = work, store, line
-        self.job, self.attempt = work.layout, work.claim.number
+    def __init__(self, work: Work, store: Store, client: OrchestratorClient) -> None:
+        self.work, self.store, self.client = work, store, client
+        self.job, self.attempt = layout_of(work.claim), work.claim.number
         self.rate: float | None = None  # examples a second since the first tick, checkpoints and grids included
-        self._first: dict[str, Any] = {}
-        self._message: dict[str, Any] = {}  # the newest tick, as it was sent
-        self._committed: dict[str, Any] = {}
+        self._first: loop.Tick | None = None
+        self._newest: TrainTick | None = None
+        self._committed: dict[str, float] = {}  # what a tick says of the newest checkpoint
         self._lineage, self._is_recorded = work.lineage, True  # what may be resumed from; whether the database has it
         self._rollbacks = 0  # of this attempt
-        self._pending: list[dict[str, Any]] = []  # ticks since the last checkpoint
+        self._pending: list[Row] = []  # ticks since the last checkpoint
         self._findings: set[str] = set()  # names of the last tick's
         self._lock = threading.Lock()
         self._grids: list[Future[None]] = []
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="grids")
 
-    def tick(self, tick: loop.Tick) -> Command:
-        row = asdict(tick)
-        self._first = self._first or row
-        self.rate = _rate(self._first, row)
+    def tick(self, tick: loop.Tick) -> LoopCommand:
+        self._first = self._first or tick
+        self.rate = _rate(self._first, tick)
         with self._lock:
-            self._pending.append({"time": time.time(), "attempt": self.attempt, **row})
-        self._tell_findings(row)
-        self._message = self._message_of(row)
-        command = self.line.tick(self._message)
-        if command == "stale":  # another attempt has this job: whatever we would still write is not wanted
+            self._pending.append({"time": time.time(), "attempt": self.attempt, **asdict(tick)})
+        self._tell_findings(tick)
+        self._newest = self._told(tick)
+        command = self.client.tick(self._newest)
+        if command == Command.STALE:  # another attempt has this job: whatever we would still write is not wanted
             print("this attempt is stale; leaving", flush=True)
             os._exit(0)
-        return cast(Command, command)
+        return cast(LoopCommand, command.value)
 
-    def _tell_findings(self, row: dict[str, Any]) -> None:
-        """An event when a finding begins; off the loop's thread, since it waits for the orchestrator."""
-        named = {finding["name"]: finding for finding in row["findings"]}
+    def _tell_findings(self, tick: loop.Tick) -> None:
+        """Post an event when a finding begins; off the loop's thread, since it waits for the orchestrator."""
+        named = {finding.name: finding for finding in tick.findings}
         for name in named.keys() - self._findings:
-            text = f"{name} at {row['examples']} examples: {named[name]['message']}"
-            self._pool.submit(self.line.event, "finding", text, named[name])
+            text = f"{name} at {tick.examples} examples: {named[name].message}"
+            self._pool.submit(self.client.event, "finding", text, asdict(named[name]))
         self._findings = set(named)
 
-    def _message_of(self, row: dict[str, Any]) -> dict[str, Any]:
-        rate = row["examples_per_second"]
-        left = row["total_examples"] - row["examples"]
-        return {
-            "phase": "training",
-            "examples": row["examples"],
-            "steps": row["steps"],
-            "total": row["total_examples"],
-            "seconds": row["seconds"],
-            "rate": rate,
-            "eta": left / rate if rate else None,
-            "stats": row["stats"],
-            "findings": row["findings"],
-            "activity_seconds": row["activity_seconds"],
-            "checkpoint_stall_seconds": row["checkpoint_stall_seconds"],
-            **self._committed,
-        }
+    def _told(self, tick: loop.Tick) -> TrainTick:
+        """Return the loop's tick as it is posted: its own fields, the time that is left, the newest checkpoint."""
+        left, rate = tick.total_examples - tick.examples, tick.examples_per_second
+        return TrainTick.model_validate({**asdict(tick), "eta": left / rate if rate else None, **self._committed})
 
     def checkpoint(self, folder: Path, examples: int) -> None:
         """Called on the loop's writer thread. The stats go first: a COMMIT promises them."""
@@ -239,7 +204,7 @@ class Outbox:
         """
         self._lineage = lineage
         doomed = self._insist(lambda: checkpoints.given_up(self.store, self.job, lineage, attempt=self.attempt))
-        self._is_recorded = self.line.lineage(checkpoints.record(lineage), patience)
+        self._is_recorded = self.client.lineage(checkpoints.record(lineage), patience)
         if self._is_recorded:
             self._insist(lambda: checkpoints.remove(self.store, doomed))
 
@@ -274,16 +239,19 @@ class Outbox:
             report(done, total)
 
         for path in files:
-            self._insist(
-                partial(self.store.put_file, self._draft(self.job.model_prefix + path.name), path, progress=moved)
-            )
+            key = self._draft(self.job.model_prefix + path.name)
+            self._insist(partial(self.store.put_file, key, path, progress=moved))
 
     def _draft(self, key: str) -> str:
         return self.job.draft(self.attempt, key)
 
     def _report_upload(self, done: int, total: int) -> None:
-        progress = {"label": "uploading the model", "done": done, "total": total, "unit": "bytes"}
-        self.line.tick({**self._message, "phase": "uploading", "progress": progress})
+        progress = Progress(label="uploading the model", done=done, total=total, unit="bytes")
+        if self._newest is None:  # it resumed at its end
+            self.client.tick(Preparing(progress=progress))
+        else:
+            changes = {"time": time.time(), "phase": "uploading", "progress": progress}
+            self.client.tick(self._newest.model_copy(update=changes))
 
     def _merge_stats(self, workspace: Path) -> None:
         """One stats.jsonl and its curves, over every attempt."""
@@ -298,29 +266,13 @@ class Outbox:
         self._insist(lambda: self.store.put(self._draft(self.job.merged_stats), merged.read_bytes()))
         self._insist(lambda: self.store.put(self._draft(self.job.loss_curves), curves.read_bytes()))
 
-    def _insist(self, action: Callable[[], Any]) -> Any:
-        """Try again while the store is away, for minutes; then the attempt fails loudly."""
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_may_pass),
-            stop=tenacity.stop_after_delay(STORE_PATIENCE),
-            wait=tenacity.wait_random_exponential(multiplier=0.5, max=20),
-            before_sleep=self._tell_of_trouble,
-            reraise=True,
-        )
-        return retrying(action)
-
-    def _tell_of_trouble(self, state: tenacity.RetryCallState) -> None:
-        """An event when an outage begins; its repetitions only in the log."""
-        error = state.outcome.exception() if state.outcome else None
-        if state.attempt_number == 1:
-            self.line.event("store_trouble", f"{error}; training goes on, and this is tried for {STORE_PATIENCE:.0f} s")
-        else:
-            print(f"store: {error}; trying again", flush=True)
+    def _insist(self, action: Callable[[], T]) -> T:
+        return retrying.while_store_is_away(action, self.client.event)
 
 
-def one_line(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Ticks of all attempts as if none had gone back: where a resume or a rollback did, what it left is dropped."""
-    kept: list[dict[str, Any]] = []
+def one_line(rows: Iterable[Row]) -> list[Row]:
+    """Return the ticks of all attempts as if none had gone back: where a resume or a rollback did, what it left is dropped."""
+    kept: list[Row] = []
     for row in sorted(rows, key=lambda row: (row["attempt"], row["time"])):
         while kept and kept[-1]["examples"] >= row["examples"]:
             kept.pop()
@@ -328,11 +280,6 @@ def one_line(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return kept
 
 
-def _rate(first: dict[str, Any], last: dict[str, Any]) -> float | None:
-    seconds = last["seconds"] - first["seconds"]
-    return (last["examples"] - first["examples"]) / seconds if seconds > 0 else None
-
-
-def _may_pass(error: BaseException) -> bool:
-    """A full or absent store may come back; wrong credentials and a missing bucket do not by themselves."""
-    return isinstance(error, StoreError) and not isinstance(error, AccessRefused | BucketMissing)
+def _rate(first: loop.Tick, last: loop.Tick) -> float | None:
+    seconds = last.seconds - first.seconds
+    return (last.examples - first.examples) / seconds if seconds > 0 else None

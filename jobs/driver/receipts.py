@@ -4,26 +4,25 @@ Two writers of one shard (a stale attempt, one's own timed-out try) write the sa
 hardware. Where they differ, the first writer's stay and the receipt describes them.
 """
 
-import hashlib
 import json
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
 
+from jobs import digest
 from jobs.sinks import Written
 from jobs.storage.layout import Layout, parse_receipt_key
-from jobs.storage.manifest import File
 from jobs.storage.shards import Shard
 from jobs.store import AlreadyExists, NotFound, Store
+from jobs.wire import File, Receipt
 
 THREADS = 8
 
 
 def commit_shard(
     store: Store, job: Layout, shard: Shard, objects: list[Written], *, attempt: int, put_if_absent: bool
-) -> dict[str, Any]:
+) -> Receipt:
     """Put a shard's objects and its receipt; returns the receipt.
 
     Where the store does not honour put-if-absent, every key carries a name that this call alone uses: neither an
@@ -32,38 +31,30 @@ def commit_shard(
     writer = None if put_if_absent else f"a{attempt}-{secrets.token_hex(4)}"
     folder = f"{job.data_prefix}{writer}/" if writer else job.data_prefix
     with ThreadPoolExecutor(THREADS) as pool:
-        files = list(pool.map(lambda item: _put(store, job, folder + item.key, item.content, put_if_absent), objects))
-    receipt = {
-        "shard": shard.number,
-        "start": shard.start,
-        "stop": shard.stop,
-        "count": shard.count,
-        "attempt": attempt,
-        "files": [file.described() for file in files],
-    }
+        files = tuple(pool.map(lambda item: _put(store, job, folder + item.key, item.content, put_if_absent), objects))
+    receipt = Receipt(
+        shard=shard.number, start=shard.start, stop=shard.stop, count=shard.count, attempt=attempt, files=files
+    )
+    body = json.dumps(receipt.plain(), sort_keys=True).encode()
     with suppress(AlreadyExists):  # another attempt's, of the same objects: it stays
-        store.put(job.receipt(shard.number, writer), _encoded(receipt), if_absent=put_if_absent)
+        store.put(job.receipt(shard.number, writer), body, if_absent=put_if_absent)
     return receipt
 
 
-def _encoded(receipt: dict[str, Any]) -> bytes:
-    return json.dumps(receipt, sort_keys=True).encode()
-
-
 def _put(store: Store, job: Layout, key: str, content: bytes, if_absent: bool) -> File:
-    digest, size = hashlib.sha256(content).hexdigest(), len(content)
+    sha256, size = digest.of_bytes(content), len(content)
     try:
         store.put(key, content, if_absent=if_absent)
     except AlreadyExists:
         info = store.head(key)
-        digest, size = store.sha256(key), info.size if info else size
-    return File(key=key[len(job.prefix) :], size=size, sha256=digest)
+        sha256, size = store.sha256(key), info.size if info else size
+    return File(key=key[len(job.prefix) :], size=size, sha256=sha256)
 
 
 def read_all(
     store: Store, job: Layout, shards: Sequence[Shard], report: Callable[[str, str], None]
-) -> dict[int, dict[str, Any]]:
-    """The receipt of each shard that has one; of several the newest attempt's.
+) -> dict[int, Receipt]:
+    """Return the receipt of each shard that has one; of several the newest attempt's.
 
     What is no receipt of these shards is reported and moved out of the way: its shard is made again.
     """
@@ -73,26 +64,23 @@ def read_all(
     for key, receipt in zip(keys, read, strict=True):
         if isinstance(receipt, str):
             _quarantine(store, job, key, receipt, report)
-    good = [(key, receipt) for key, receipt in zip(keys, read, strict=True) if isinstance(receipt, dict)]
-    by_attempt = sorted(good, key=lambda each: (each[1]["attempt"], each[0]))
-    return {receipt["shard"]: receipt for _, receipt in by_attempt}
+    good = [(key, receipt) for key, receipt in zip(keys, read, strict=True) if isinstance(receipt, Receipt)]
+    return {receipt.shard: receipt for _, receipt in sorted(good, key=lambda each: (each[1].attempt, each[0]))}
 
 
-def _read(store: Store, key: str, shards: Sequence[Shard]) -> dict[str, Any] | str | None:
+def _read(store: Store, key: str, shards: Sequence[Shard]) -> Receipt | str | None:
     """The receipt, or why the object is none; None when it has gone meanwhile."""
     named = parse_receipt_key(key)
     if named is None or named[0] >= len(shards):
         return "not the name of a receipt of this data set"
     try:
-        receipt = json.loads(store.get(key))
-        shard = shards[named[0]]
-        found, expected = (receipt["shard"], receipt["start"], receipt["stop"]), (shard.number, shard.start, shard.stop)
-        int(receipt["attempt"])
-        files_of([receipt])
+        receipt = Receipt.model_validate_json(store.get(key))
     except NotFound:
         return None
-    except (ValueError, KeyError, TypeError) as error:
-        return f"not readable as a receipt ({type(error).__name__}: {error})"
+    except ValueError as error:
+        return f"not readable as a receipt ({str(error).splitlines()[0]})"
+    shard = shards[named[0]]
+    found, expected = (receipt.shard, receipt.start, receipt.stop), (shard.number, shard.start, shard.stop)
     return receipt if found == expected else f"shard, start and stop are {found}, not {expected}"
 
 
@@ -105,6 +93,6 @@ def _quarantine(store: Store, job: Layout, key: str, why: str, report: Callable[
     report("receipt_damaged", f"{store.locate(key)}: {why}; moved to {store.locate(aside)}, its shard is made again")
 
 
-def files_of(receipts: Iterable[dict[str, Any]]) -> list[File]:
-    """The objects that receipts prove."""
-    return [File(**file) for receipt in receipts for file in receipt["files"]]
+def files_of(receipts: Iterable[Receipt]) -> list[File]:
+    """Return the objects that receipts prove."""
+    return [file for receipt in receipts for file in receipt.files]

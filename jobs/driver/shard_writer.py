@@ -3,27 +3,25 @@
 Encoding runs in threads beside the next forward pass (zlib releases the GIL), so that neither waits for the other.
 """
 
-import hashlib
 import json
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from jobs import sinks
+from jobs import digest, sinks
+from jobs.driver.attempt import layout_of, store_of
 from jobs.driver.failures import Failed
-from jobs.driver.orchestrator_client import Claim
 from jobs.driver.receipts import commit_shard
 from jobs.sinks import Record
-from jobs.specs.spec import GenerateJob, Sampling, parse
-from jobs.storage.layout import Layout
-from jobs.storage.references import CONFIG, WEIGHTS
+from jobs.specs.spec import GenerateJob, Sampling
+from jobs.storage.layout import CONFIG, WEIGHTS
 from jobs.storage.shards import Shard
-from jobs.store import Store, StoreError, open_store
+from jobs.store import Store, StoreError
+from jobs.wire import Claim, PinnedModel, Receipt
 from trainers.generation.sampling import Sampler
 
 CHUNK = 512  # samples between two reports of progress
@@ -33,11 +31,10 @@ Report = Callable[[int, int, dict[str, float]], None]  # samples, bytes, busy se
 
 class ShardWriter:
     def __init__(self, claim: Claim, put_if_absent: bool, device: str, report: Report) -> None:
-        spec = parse(claim.spec)
+        spec = claim.spec
         assert isinstance(spec, GenerateJob)
         self.spec, self.attempt, self.put_if_absent, self.report = spec, claim.number, put_if_absent, report
-        self.store = open_store(claim.store["uri"], env=claim.store.get("env"))
-        self.job = Layout(project=claim.project, job_name=claim.job_name, job_id=claim.job_id)
+        self.store, self.job = store_of(claim), layout_of(claim)
         self.sink = sinks.get(spec.output.format)
         threads = max(1, int(claim.cpus_per_worker))
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="encode")
@@ -45,7 +42,7 @@ class ShardWriter:
             download_model(self.store, claim.references["model"], Path(folder))
             self.sampler = Sampler.load(Path(folder), device=device, threads=threads)
 
-    def write(self, shard: Shard) -> dict[str, Any]:
+    def write(self, shard: Shard) -> Receipt:
         """Generate, encode and commit one shard; returns its receipt. Failed for what the format cannot hold."""
         if self.sampler.dtype() != np.uint8:
             raise Failed(
@@ -63,7 +60,7 @@ class ShardWriter:
             self.store, self.job, shard, objects, attempt=self.attempt, put_if_absent=self.put_if_absent
         )
         upload = time.monotonic() - began - forward - encode
-        written = sum(file["size"] for file in receipt["files"])
+        written = sum(file.size for file in receipt.files)
         self.report(0, written, {"forward": forward, "encode": encode, "upload": upload})
         return receipt
 
@@ -83,13 +80,12 @@ class ShardWriter:
         )
 
 
-def download_model(store: Store, reference: dict[str, Any], folder: Path) -> None:
-    """The generator that the job's reference was pinned to, held to its sha256, as a model folder."""
-    weights = reference["uri"] + reference["weights"]
+def download_model(store: Store, reference: PinnedModel, folder: Path) -> None:
+    """Download the generator that the job's reference was pinned to, held to its sha256, as a model folder."""
+    weights = reference.uri + reference.weights
     store.get_file(weights, folder / WEIGHTS)
-    config = json.loads(store.get(reference["uri"] + reference["config"]))
+    config = json.loads(store.get(reference.uri + reference.config))
     (folder / CONFIG).write_text(json.dumps(config.get("model", config)))  # a checkpoint keeps it inside its state
-    with (folder / WEIGHTS).open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != reference["sha256"]:
-        raise StoreError(f"{store.locate(weights)}: its content changed since the job was admitted (sha256 {digest})")
+    found = digest.of_file(folder / WEIGHTS)
+    if found != reference.sha256:
+        raise StoreError(f"{store.locate(weights)}: its content changed since the job was admitted (sha256 {found})")

@@ -1,7 +1,7 @@
 """Everything wrong with a spec that can be known without a cluster, at once."""
 
 import json
-from functools import cache
+from functools import cache, singledispatch
 from importlib import resources
 from importlib.metadata import entry_points
 from typing import Any
@@ -10,14 +10,14 @@ from jsonschema import Draft202012Validator
 
 from jobs.specs.errors import Problem, did_you_mean
 from jobs.specs.not_yet import unsupported
-from jobs.specs.spec import AnyJob, GenerateJob, TrainJob
+from jobs.specs.spec import GenerateJob, Job, TrainJob
 
 __all__ = ["Problem", "families", "problems"]
 
 
 @cache
 def families() -> dict[str, dict[str, Any]]:
-    """The families known to this installation, by name: schema, defaults, summary (made by trainers.gan.describe)."""
+    """Return the families known to this installation, by name: schema, defaults, summary (made by trainers.gan.describe)."""
     return {**_plugins(), **_described("jobs")}
 
 
@@ -37,14 +37,20 @@ def _described(package: str) -> dict[str, dict[str, Any]]:
     return {file.name.removesuffix(".json"): json.loads(file.read_text("utf-8")) for file in files}
 
 
-def problems(spec: AnyJob) -> list[Problem]:
-    """Unsupported fields, unknown families and parameters, gangs that would split a group."""
-    found = unsupported(spec)
-    if isinstance(spec, TrainJob):
-        found += _family(spec) + _split(spec)
-    if isinstance(spec, GenerateJob):
-        found += _classes(spec)
-    return found
+def problems(spec: Job) -> list[Problem]:
+    """Return what is wrong: unsupported fields, unknown families and parameters, gangs that would split a group."""
+    return unsupported(spec) + own_problems(spec)
+
+
+@singledispatch
+def own_problems(spec: Job) -> list[Problem]:
+    """Return what is wrong with a spec of one kind; `@own_problems.register` adds a kind's."""
+    return []
+
+
+@own_problems.register
+def _(spec: TrainJob) -> list[Problem]:
+    return _family(spec) + _split(spec)
 
 
 def _family(spec: TrainJob) -> list[Problem]:
@@ -78,7 +84,7 @@ def _choices(error: Any) -> str:
 
 def _split(spec: TrainJob) -> list[Problem]:
     """A rank owns whole groups: otherwise two workers would not compute what one does."""
-    groups = spec.train.batch_size // spec.train.group_size
+    groups = spec.train.groups
     sizes = spec.resources.sizes
     if any(groups % workers == 0 for workers in range(sizes.min, sizes.max + 1)):
         return []
@@ -91,7 +97,8 @@ def _split(spec: TrainJob) -> list[Problem]:
     return [Problem(path="resources.workers", message=message)]
 
 
-def _classes(spec: GenerateJob) -> list[Problem]:
+@own_problems.register
+def _(spec: GenerateJob) -> list[Problem]:
     classes = spec.sampling.classes
     if isinstance(classes, tuple) and (not classes or min(classes) < 0):
         return [Problem(path="sampling.classes", message=f"class numbers from 0 are expected (got {list(classes)})")]

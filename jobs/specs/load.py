@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from jobs.specs import check, spec, strict_yaml
 from jobs.specs.errors import Problem, SpecError, did_you_mean
-from jobs.specs.spec import AnyJob
+from jobs.specs.spec import Job, Plain
 from jobs.specs.strict_yaml import Document
 
 _REFERENCE = re.compile(r"\$\{([a-z_]+(?:\.[A-Za-z0-9_-]+)?)\}")
@@ -33,7 +33,7 @@ def find(name: str) -> Path:
     )
 
 
-def load_file(path: Path, parameters: Mapping[str, str] | None = None, *, data_is_here: bool = False) -> list[AnyJob]:
+def load_file(path: Path, parameters: Mapping[str, str] | None = None, *, data_is_here: bool = False) -> list[Job]:
     """The jobs of a file, relative data paths made absolute from the file's folder. Raises SpecError.
 
     data_is_here: they run on this machine, so that local data must be there.
@@ -53,12 +53,12 @@ def load_text(
     parameters: Mapping[str, str] | None = None,
     folder: Path | None = None,
     data_is_here: bool = False,
-) -> list[AnyJob]:
+) -> list[Job]:
     """The jobs of a YAML text; every problem of every document in one SpecError."""
     documents = strict_yaml.read(text, file)
     if not documents:
         raise SpecError([Problem(path="", message="holds no job", file=file)])
-    jobs: list[AnyJob] = []
+    jobs: list[Job] = []
     problems: list[Problem] = []
     for number, document in enumerate(documents):
         try:
@@ -75,7 +75,7 @@ def load_text(
     return jobs
 
 
-def _load_document(document: Document, parameters: Mapping[str, str], folder: Path | None) -> AnyJob:
+def _load_document(document: Document, parameters: Mapping[str, str], folder: Path | None) -> Job:
     if not isinstance(document.value, dict):
         raise SpecError([Problem(path="", message="a job is a mapping of fields, such as `kind: train`")])
     value = substitute(document.value, parameters)
@@ -85,7 +85,7 @@ def _load_document(document: Document, parameters: Mapping[str, str], folder: Pa
     return with_absolute_paths(job, folder) if folder else job
 
 
-def parse(value: dict[str, Any]) -> AnyJob:
+def parse(value: Plain) -> Job:
     """A job from plain data; pydantic's errors in our words, with did-you-mean."""
     if "kind" not in value:
         raise SpecError([Problem(path="kind", message=f"is missing; choices: {', '.join(spec.KINDS)}")])
@@ -98,7 +98,7 @@ def parse(value: dict[str, Any]) -> AnyJob:
         raise SpecError(_explain(error, spec.KINDS[kind], value)) from None
 
 
-def _explain(error: ValidationError, model: type[BaseModel], value: dict[str, Any]) -> list[Problem]:
+def _explain(error: ValidationError, model: type[BaseModel], value: Plain) -> list[Problem]:
     found: dict[str, Problem] = {}
     for detail in error.errors(include_url=False):
         path = _real_path(detail["loc"], value, missing=detail["type"] == "missing")
@@ -123,7 +123,7 @@ def _real_path(loc: tuple[str | int, ...], value: Any, missing: bool) -> tuple[s
     return tuple(path)
 
 
-def _message(detail: dict[str, Any], path: tuple[str | int, ...], model: type[BaseModel]) -> str:
+def _message(detail: Mapping[str, Any], path: tuple[str | int, ...], model: type[BaseModel]) -> str:
     kind, got = detail["type"], detail.get("input")
     if kind == "extra_forbidden":
         return f"unknown field{did_you_mean(str(path[-1]), _fields(model, path[:-1]))}"
@@ -167,10 +167,10 @@ def _is_model(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
-def substitute(value: dict[str, Any], parameters: Mapping[str, str]) -> dict[str, Any]:
+def substitute(value: Plain, parameters: Mapping[str, str]) -> Plain:
     """`${params.NAME}` replaced; `parameters` (from -p) replace whole scalars of `params`.
 
-    `${scheduled_time}` stays: it is known when a tick makes its job.
+    `${scheduled_time}` stays: it is known when the schedule fires.
     """
     known = value.get("params") or {}
     if not isinstance(known, dict):
@@ -250,7 +250,7 @@ def is_local(source: str) -> bool:
     return "://" not in source and ("/" in source or "\\" in source or source.startswith((".", "~")))
 
 
-def with_absolute_paths(job: AnyJob, folder: Path) -> AnyJob:
+def with_absolute_paths(job: Job, folder: Path) -> Job:
     """Relative data paths start at the YAML file."""
     document = spec.dump(job)
     for data in local_data(document).values():
@@ -258,7 +258,7 @@ def with_absolute_paths(job: AnyJob, folder: Path) -> AnyJob:
     return spec.parse(document)
 
 
-def local_data(document: dict[str, Any], at: str = "") -> dict[str, dict[str, Any]]:
+def local_data(document: Plain, at: str = "") -> dict[str, Plain]:
     """Every `{source: path}` of a document that names a path on this machine, by its place (`train.evaluate.reference`)."""
     found = {}
     for name, value in document.items():
@@ -269,8 +269,8 @@ def local_data(document: dict[str, Any], at: str = "") -> dict[str, dict[str, An
     return found
 
 
-def _missing_data(job: AnyJob) -> list[Problem]:
-    """Workers would start, look and fail half a minute later. What a schedule reads may come before its next tick."""
+def _missing_data(job: Job) -> list[Problem]:
+    """Workers would start, look and fail half a minute later. What a schedule reads may come before it fires next."""
     document = spec.dump(job)
     return [
         Problem(path=f"{place}.source", message=f"{data['source']}: no such file or folder")

@@ -6,7 +6,7 @@ One row is one field. When a field comes to life, its row goes.
 from typing import Any
 
 from jobs.specs.errors import Problem
-from jobs.specs.spec import AnyJob, dump
+from jobs.specs.spec import Job, Plain, dump
 
 # Dotted field -> what to do instead; a field counts when it is set to something other than its default.
 NOT_YET = {
@@ -22,6 +22,8 @@ NOT_YET = {
     "ttl": "leave it out: records are kept",
     "gate": "leave it out",
 }
+# The same for one kind alone.
+NOT_YET_OF_KIND = {"generate": {"data": "image-to-image families come later"}}
 
 # Values that parse but are not acted on yet, by field.
 NOT_YET_VALUES: dict[str, dict[Any, str]] = {
@@ -31,24 +33,22 @@ NOT_YET_VALUES: dict[str, dict[Any, str]] = {
 }
 
 
-def unsupported(spec: AnyJob) -> list[Problem]:
-    """Every field of a spec that the works would ignore."""
+def unsupported(spec: Job) -> list[Problem]:
+    """Return every field of a spec that would be ignored."""
     document = dump(spec)
     problems = [
         Problem(path=path, message=f"not supported yet; {way_out}")
-        for path, way_out in NOT_YET.items()
+        for path, way_out in (NOT_YET | NOT_YET_OF_KIND.get(spec.kind, {})).items()
         if _get(document, path) not in (None, {}, [], ())
     ]
     for path, values in NOT_YET_VALUES.items():
         value = _get(document, path)
         if isinstance(value, str) and value in values:
             problems.append(Problem(path=path, message=f"{value!r} is not supported yet; {values[value]}"))
-    if spec.kind == "generate" and spec.data is not None:
-        problems.append(Problem(path="data", message="not supported yet; image-to-image families come later"))
     return problems
 
 
-def _get(document: dict[str, Any], path: str) -> Any:
+def _get(document: Plain, path: str) -> Any:
     value: Any = document
     for step in path.split("."):
         value = value.get(step) if isinstance(value, dict) else None

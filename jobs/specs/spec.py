@@ -1,12 +1,14 @@
-"""The job spec, whole: TrainJob, GenerateJob, EvaluateJob.
+"""The job spec, whole: what every Job has, then TrainJob, GenerateJob, EvaluateJob.
 
-Every field of the design parses here; what the works does not act on yet is refused by `jobs.specs.not_yet`,
+Every planned field parses here; what is not acted on yet is refused by `jobs.specs.not_yet`,
 never ignored. Models are frozen; durations are seconds, counts and bytes whole numbers.
 """
 
 import json
 import re
-from typing import Annotated, Any, Literal
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -21,6 +23,7 @@ class Part(BaseModel):
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Scalar = str | int | float | bool | None
+Plain = dict[str, Any]  # a job as plain data, as YAML and JSON have it: not checked yet, or dumped
 
 
 class SecretRef(Part):
@@ -109,6 +112,11 @@ class Training(Part):
     def group_size(self) -> int:
         return self.group or min(32, self.batch_size)
 
+    @property
+    def groups(self) -> int:
+        """How many a batch has; a worker owns whole ones."""
+        return self.batch_size // self.group_size
+
     @model_validator(mode="after")
     def whole_groups(self) -> "Training":
         if self.batch_size % self.group_size:
@@ -188,6 +196,7 @@ class Job(Part):
     """What every kind of job has."""
 
     version: Literal[1] = 1
+    kind: str
     name: Name
     labels: dict[str, str] = {}
     queue: Name = "default"
@@ -203,6 +212,11 @@ class Job(Part):
     needs: tuple[Need, ...] = ()
     matrix: dict[str, tuple[Scalar, ...]] = {}
     schedule: Schedule | None = None
+
+    @property
+    def from_jobs(self) -> tuple[str, ...]:
+        """Names of the jobs that this one is made from."""
+        return ()
 
 
 class TrainJob(Job):
@@ -290,21 +304,22 @@ class EvaluateJob(Job):
         return (self.data.from_,) if self.data.from_ else ()
 
 
-AnyJob = TrainJob | GenerateJob | EvaluateJob
-KINDS: dict[str, type[TrainJob] | type[GenerateJob] | type[EvaluateJob]] = {
-    "train": TrainJob,
-    "generate": GenerateJob,
-    "evaluate": EvaluateJob,
-}
+def kind_of(cls: type[Job]) -> str:
+    """Return the word that `kind` must be in specs of this class."""
+    return get_args(cls.model_fields["kind"].annotation)[0]
 
 
-def dump(spec: AnyJob) -> dict[str, Any]:
-    """A spec as plain JSON; `parse` reads it back to an equal one."""
+# Spec class by kind; `jobs.kinds.register` adds those that come later.
+KINDS: dict[str, type[Job]] = {kind_of(cls): cls for cls in (TrainJob, GenerateJob, EvaluateJob)}
+
+
+def dump(spec: Job) -> Plain:
+    """Return a spec as plain JSON; `parse` reads it back to an equal one."""
     return spec.model_dump(mode="json", by_alias=True, exclude_defaults=True) | {"kind": spec.kind, "name": spec.name}
 
 
-def parse(document: dict[str, Any]) -> AnyJob:
-    """A job from plain JSON. Raises pydantic.ValidationError, or ValueError for an unknown kind."""
+def parse(document: Plain) -> Job:
+    """Return a job from plain JSON. Raises pydantic.ValidationError, or ValueError for an unknown kind."""
     kind = document.get("kind")
     if kind not in KINDS:
         raise ValueError(f"kind: unknown {kind!r}; choices: {', '.join(KINDS)}")
@@ -314,18 +329,19 @@ def parse(document: dict[str, Any]) -> AnyJob:
     return KINDS[kind].model_validate_json(json.dumps(document), strict=True)
 
 
-def upstream(spec: AnyJob) -> tuple[Need, ...]:
-    """Every job that must have ended before this one starts: `needs`, and what `from` implies."""
+def upstream(spec: Job) -> tuple[Need, ...]:
+    """Return every job that must have ended before this one starts: `needs`, and what `from` implies."""
     named = {need.name for need in spec.needs}
     implied = tuple(Need(name=name) for name in spec.from_jobs if name not in named)
     return spec.needs + implied
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema (draft 7) of one document, for editors."""
+    """Return the JSON Schema (draft 7) of one document, for editors."""
     from pydantic import TypeAdapter
 
-    adapter: TypeAdapter[Any] = TypeAdapter(Annotated[AnyJob, Field(discriminator="kind")])
+    of_any_kind: Any = reduce(or_, KINDS.values())
+    adapter: TypeAdapter[Any] = TypeAdapter(Annotated[of_any_kind, Field(discriminator="kind")])
     text = adapter.json_schema(by_alias=True, ref_template="#/definitions/{model}")
     text["definitions"] = text.pop("$defs", {})
     return {"$schema": "http://json-schema.org/draft-07/schema#", "title": "ganworks job", **text}

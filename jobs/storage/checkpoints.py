@@ -5,16 +5,18 @@ still write, under keys of its own, but the database no longer listens to it. So
 a checkpoint up first, then its objects go.
 """
 
-import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from jobs.storage.layout import CheckpointKey, Layout, parse_checkpoint_prefix, parse_commit_key
-from jobs.store import NotFound, Store
+from pydantic import BaseModel
 
-COMMIT = "COMMIT.json"
+from jobs import digest
+from jobs.storage.layout import COMMIT, CheckpointKey, Layout, parse_checkpoint_prefix, parse_commit_key
+from jobs.store import NotFound, Store
+from jobs.wire import Recorded
+
 Lineage = Sequence[CheckpointKey]  # newest first
 
 
@@ -23,20 +25,20 @@ class Damaged(ValueError):
 
 
 def committed(store: Store, job: Layout) -> list[CheckpointKey]:
-    """Every committed checkpoint in the store, those of most examples first, whoever wrote them."""
+    """Return every committed checkpoint in the store, those of most examples first, whoever wrote them."""
     found = [key for info in store.list(job.checkpoints_prefix) if (key := parse_commit_key(info.key))]
     return sorted(found, key=lambda key: (key.examples, key.attempt, key.rollbacks), reverse=True)
 
 
-def recorded(job: Layout, lineage: Iterable[Mapping[str, str]]) -> list[CheckpointKey]:
-    """The database's record as keys, newest first."""
-    prefixes = ((f"{job.checkpoints_prefix}{entry['folder']}/", entry["commit"]) for entry in lineage)
-    return [key for prefix, digest in prefixes if (key := parse_checkpoint_prefix(prefix, digest))]
+def recorded(job: Layout, lineage: Iterable[Recorded]) -> list[CheckpointKey]:
+    """Return the database's record as keys, newest first."""
+    prefixes = ((f"{job.checkpoints_prefix}{entry.folder}/", entry.commit or None) for entry in lineage)
+    return [key for prefix, commit in prefixes if (key := parse_checkpoint_prefix(prefix, commit))]
 
 
-def record(lineage: Lineage) -> list[dict[str, str]]:
-    """Keys as the database records them."""
-    return [{"folder": key.folder, "commit": key.sha256 or ""} for key in lineage]
+def record(lineage: Lineage) -> list[Recorded]:
+    """Return keys as the database records them."""
+    return [Recorded(folder=key.folder, commit=key.sha256 or "") for key in lineage]
 
 
 def upload(
@@ -49,7 +51,7 @@ def upload(
     rollbacks: int = 0,
     parent: CheckpointKey | None = None,
 ) -> CheckpointKey:
-    """Every file of a local checkpoint, its COMMIT.json last; `parent` is the one it goes on from."""
+    """Put every file of a local checkpoint, its COMMIT.json last; `parent` is the one it goes on from."""
     prefix = job.checkpoint(examples, attempt, rollbacks)
     key = CheckpointKey(prefix=prefix, examples=examples, attempt=attempt, rollbacks=rollbacks)
     for path in sorted(p for p in folder.iterdir() if p.is_file() and p.name != COMMIT):
@@ -57,13 +59,13 @@ def upload(
     said = json.loads((folder / COMMIT).read_bytes()) | {"parent": parent.folder if parent else None}
     commit = json.dumps(said, indent=1).encode()
     store.put(key.commit, commit)
-    return replace(key, sha256=hashlib.sha256(commit).hexdigest())
+    return replace(key, sha256=digest.of_bytes(commit))
 
 
 def newest(
     store: Store, lineage: Lineage, folder: Path, report: Callable[[str, str], None]
 ) -> tuple[CheckpointKey, Path] | None:
-    """The newest of a lineage that is whole, downloaded and checked; a damaged one is reported and passed over."""
+    """Return the newest of a lineage that is whole, downloaded and checked; a damaged one is reported and passed over."""
     for key in lineage:
         try:
             return key, fetch(store, key, folder)
@@ -73,40 +75,42 @@ def newest(
 
 
 def fetch(store: Store, key: CheckpointKey, folder: Path) -> Path:
-    """A checkpoint as a local folder, every file held to COMMIT's size and sha256. Raises Damaged."""
+    """Return a checkpoint as a local folder, every file held to COMMIT's size and sha256. Raises Damaged."""
     target = folder / key.folder
     target.mkdir(parents=True, exist_ok=True)
     commit = store.get(key.commit)
-    if key.sha256 and hashlib.sha256(commit).hexdigest() != key.sha256:
+    if key.sha256 and digest.of_bytes(commit) != key.sha256:
         raise Damaged(f"{COMMIT} is not the one that was recorded")
     for name, entry in _files(commit).items():
         path = target / name
-        if not (path.is_file() and _sha256(path) == entry["sha256"]):
+        if not (path.is_file() and digest.of_file(path) == entry.sha256):
             store.get_file(key.prefix + name, path)
-            if _sha256(path) != entry["sha256"]:
-                raise Damaged(f"{name} has {path.stat().st_size} bytes of another content; COMMIT says {entry['size']}")
+            if digest.of_file(path) != entry.sha256:
+                raise Damaged(f"{name} has {path.stat().st_size} bytes of another content; COMMIT says {entry.size}")
     (target / COMMIT).write_bytes(commit)
     return target
 
 
-def _files(commit: bytes) -> dict[str, dict]:
+class Entry(BaseModel):
+    """What COMMIT says of one file."""
+
+    size: int  # bytes
+    sha256: str
+
+
+def _files(commit: bytes) -> dict[str, Entry]:
     try:
-        files = json.loads(commit)["files"]
-    except (ValueError, KeyError, TypeError):
-        raise Damaged("COMMIT.json is not readable") from None
+        files = {name: Entry.model_validate(entry) for name, entry in json.loads(commit)["files"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise Damaged(f"{COMMIT} is not readable") from None
     unsafe = [name for name in files if "/" in name or name.startswith(".")]
     if unsafe:
-        raise Damaged(f"COMMIT.json names {unsafe[0]!r}, which is no file of a checkpoint")
+        raise Damaged(f"{COMMIT} names {unsafe[0]!r}, which is no file of a checkpoint")
     return files
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def given_up(store: Store, job: Layout, lineage: Lineage, *, attempt: int) -> list[str]:
-    """The keys of every checkpoint, whole or torn, that is not in the lineage; those of later attempts are not ours.
+    """Return the keys of every checkpoint, whole or torn, that is not in the lineage; those of later attempts are not ours.
 
     To be listed before the lineage is recorded and removed after: what the database has not given up stays.
     """
@@ -120,6 +124,6 @@ def given_up(store: Store, job: Layout, lineage: Lineage, *, attempt: int) -> li
 
 
 def remove(store: Store, keys: Iterable[str]) -> None:
-    """COMMIT goes first: a crash in between leaves no checkpoint that only seems whole."""
+    """Remove COMMIT first: a crash in between leaves no checkpoint that only seems whole."""
     for key in sorted(keys, key=lambda key: not key.endswith(f"/{COMMIT}")):
         store.delete(key)

@@ -1,6 +1,7 @@
 """Every object key in the bucket, as pure functions. Keys are composed from ids, never from what a user typed.
 
-Keys are relative to the store's root; DESIGN §5 draws the whole tree.
+Keys are relative to the store's root. A job has one folder, `<project>/<job name>/<job id>/`, with everything of it;
+`<project>/<job name>/LATEST.json` hints at the newest success, and `_data/` holds packed data sets by digest.
 """
 
 import re
@@ -8,9 +9,14 @@ import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+# Files of a checkpoint and of a model's folder, as `trainers` writes them; a test holds both sides to the same names.
+COMMIT, STATE, AVERAGE = "COMMIT.json", "state.json", "average-generator.safetensors"
+WEIGHTS, CONFIG = "generator.safetensors", "config.json"
+MANIFEST = "MANIFEST.json"
+
 
 def new_job_id(now: datetime) -> str:
-    """`<YYYYMMDDtHHMMSSz>-<random>`: ids sort by time."""
+    """Return `<YYYYMMDDtHHMMSSz>-<random>`: ids sort by time."""
     return f"{now.astimezone(UTC):%Y%m%dt%H%M%Sz}-{secrets.token_hex(3)}"
 
 
@@ -19,7 +25,7 @@ def job_root(project: str, job_name: str) -> str:
 
 
 def latest(project: str, job_name: str) -> str:
-    """A hint; the newest MANIFEST or final COMMIT is the truth."""
+    """Return the key of a hint; the newest MANIFEST or final COMMIT is the truth."""
     return f"{job_root(project, job_name)}LATEST.json"
 
 
@@ -117,7 +123,7 @@ class Layout:
 
     @property
     def manifest(self) -> str:
-        return f"{self.prefix}MANIFEST.json"
+        return self.prefix + MANIFEST
 
     @property
     def manifests_prefix(self) -> str:
@@ -152,7 +158,7 @@ class CheckpointKey:
 
     @property
     def commit(self) -> str:
-        return f"{self.prefix}COMMIT.json"
+        return self.prefix + COMMIT
 
     @property
     def folder(self) -> str:
@@ -183,7 +189,7 @@ def parse_checkpoint_prefix(prefix: str, sha256: str | None = None) -> Checkpoin
 def parse_commit_key(key: str) -> CheckpointKey | None:
     """The checkpoint that a COMMIT.json key stands for; None for any other key."""
     folder, _, name = key.rpartition("/")
-    return parse_checkpoint_prefix(f"{folder}/") if name == "COMMIT.json" else None
+    return parse_checkpoint_prefix(f"{folder}/") if name == COMMIT else None
 
 
 _DRAWN = re.compile(r"attempts/a(\d+)/grids/(\d{12})(?:-r(\d+))?\.png")

@@ -5,33 +5,39 @@ their digest. So whoever holds the accepted digest can finish the job, and howev
 write the same bytes to the same keys.
 """
 
-import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import yaml
 
+from jobs import digest
 from jobs.storage import layout
 from jobs.storage.layout import Layout, parse_drawn_grid
 from jobs.store import NotFound, Store, StoreError
+from jobs.wire import File, Message
 
 THREADS = 8
 
 
-@dataclass(frozen=True, kw_only=True)
-class File:
-    """One published object; keys are relative to the job's prefix."""
+class Manifest(Message):
+    """What every manifest says; each kind's driver adds what is its own."""
 
-    key: str
-    size: int  # bytes
-    sha256: str
-    source: str | None = None  # where an attempt put it, to be copied to `key` after the commit; None: at `key` itself
+    version: Literal[1] = 1
+    project: str
+    job_name: str
+    job_id: str
+    kind: str
+    files: tuple[File, ...]
+    readme: File | None = None  # null: of a manifest from before it was named
 
-    def described(self) -> dict[str, Any]:
-        return {name: value for name, value in asdict(self).items() if value is not None}
+    @property
+    def bytes(self) -> int:
+        return sum(file.size for file in self.files)
+
+
+M = TypeVar("M", bound=Manifest)
 
 
 class Committer(Protocol):
@@ -39,7 +45,7 @@ class Committer(Protocol):
 
 
 def made_by(store: Store, job: Layout, attempt: int) -> list[File]:
-    """What an attempt made to be published, and of the grids the newest of each, whichever attempt up to it drew them."""
+    """Return what an attempt made to be published, and of the grids the newest of each, whichever attempt up to it drew them."""
     own = job.attempt_prefix(attempt)
     published_at = {info.key: info.key.removeprefix(own) for info in store.list(own)}
     published_at.pop(job.draft(attempt, job.readme), None)  # of an earlier try; it is written with the manifest
@@ -57,59 +63,54 @@ def _stored(store: Store, job: Layout, source: str, key: str) -> File:
     return File(key=key, size=info.size, sha256=store.sha256(source), source=source.removeprefix(job.prefix))
 
 
-def publish(
-    store: Store,
-    job: Layout,
-    line: Committer,
-    *,
-    attempt: int,
-    files: Iterable[File],
-    about: dict[str, Any],
-    readme: str,
-) -> dict[str, Any]:
+def head(job: Layout, files: Sequence[File]) -> dict[str, Any]:
+    """Return the fields that a manifest has of its job, the files in order."""
+    names = {"project": job.project, "job_name": job.job_name, "job_id": job.job_id}
+    return {**names, "files": tuple(sorted(files, key=lambda file: file.key))}
+
+
+def publish(store: Store, job: Layout, client: Committer, manifest: M, readme: str, attempt: int) -> M:
     """Commit what an attempt made, then put it in its place; returns the manifest. Raises Stale."""
     card_key = job.draft(attempt, job.readme)
     store.put(card_key, readme.encode())
-    manifest = {"version": 1, "project": job.project, "job_name": job.job_name, "job_id": job.job_id, **about}
-    manifest["files"] = [file.described() for file in sorted(files, key=lambda file: file.key)]
-    manifest["readme"] = _stored(store, job, card_key, job.readme.removeprefix(job.prefix)).described()
-    body = (json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
-    digest = hashlib.sha256(body).hexdigest()
-    store.put(job.manifest_body(digest), body)
-    line.commit(digest)
-    return _finish(store, job, digest)
+    whole = manifest.model_copy(update={"readme": _stored(store, job, card_key, job.readme.removeprefix(job.prefix))})
+    body = (json.dumps(whole.plain(), indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    sha256 = digest.of_bytes(body)
+    store.put(job.manifest_body(sha256), body)
+    client.commit(sha256)
+    return _finish(store, job, sha256, type(manifest))
 
 
-def published(store: Store, job: Layout, line: Committer, accepted: str | None) -> dict[str, Any] | None:
-    """What an earlier attempt committed, finished if it could not; None while nothing is committed. Raises Stale.
+def published(store: Store, job: Layout, client: Committer, kind: type[M], accepted: str | None) -> M | None:
+    """Return what an earlier attempt committed, finished if it could not; None while nothing is committed. Raises Stale.
 
     An open commit is never taken back: the attempt that made it may be late, and put its manifest all the same.
     """
     if accepted is None:
-        return _from_before(store, job, line)
-    line.commit(accepted)
-    return _finish(store, job, accepted)
+        return _from_before(store, job, client, kind)
+    client.commit(accepted)
+    return _finish(store, job, accepted, kind)
 
 
-def _from_before(store: Store, job: Layout, line: Committer) -> dict[str, Any] | None:
+def _from_before(store: Store, job: Layout, client: Committer, kind: type[M]) -> M | None:
     """A manifest that was put before jobs kept the accepted digest: it is the job's."""
     body = _found(store, job.manifest)
     if body is None:
         return None
-    line.commit(hashlib.sha256(body).hexdigest())
-    return json.loads(body)
+    client.commit(digest.of_bytes(body))
+    return kind.model_validate_json(body)
 
 
-def _finish(store: Store, job: Layout, accepted: str) -> dict[str, Any]:
+def _finish(store: Store, job: Layout, accepted: str, kind: type[M]) -> M:
     """Everything to its fixed key, MANIFEST last. What is there from another finisher has the same bytes."""
     there = _found(store, job.manifest)
-    if there is not None and hashlib.sha256(there).hexdigest() != accepted:
+    if there is not None and digest.of_bytes(there) != accepted:
         raise StoreError(
             f"{store.locate(job.manifest)}: not the manifest that was accepted (sha256 {accepted}); move it away and "
             f"retry the job: the accepted one is {store.locate(job.manifest_body(accepted))}"
         )
     body = there or _waiting(store, job, accepted)
-    manifest = json.loads(body)
+    manifest = kind.model_validate_json(body)
     if there is None:
         _put_in_place(store, job, manifest, accepted)
         store.put(job.manifest, body)
@@ -120,18 +121,17 @@ def _finish(store: Store, job: Layout, accepted: str) -> dict[str, Any]:
 def _waiting(store: Store, job: Layout, accepted: str) -> bytes:
     """The accepted manifest's bytes, which were put before the database was asked."""
     body = store.get(job.manifest_body(accepted))
-    if hashlib.sha256(body).hexdigest() != accepted:
+    if digest.of_bytes(body) != accepted:
         raise StoreError(f"{store.locate(job.manifest_body(accepted))}: damaged; its sha256 is not its name")
     return body
 
 
-def _put_in_place(store: Store, job: Layout, manifest: dict[str, Any], accepted: str) -> None:
-    files = [File(**file) for file in manifest["files"]]
-    moved = [file for file in [*files, File(**manifest["readme"])] if file.source]
+def _put_in_place(store: Store, job: Layout, manifest: Manifest, accepted: str) -> None:
+    moved = [file for file in (*manifest.files, manifest.readme) if file and file.source]
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(lambda file: store.copy(f"{job.prefix}{file.source}", job.prefix + file.key), moved))
-    _remove_orphans(store, job, [*files, *moved], accepted)
-    store.put(job.sha256sums, "".join(f"{file.sha256}  {file.key}\n" for file in files).encode())
+    _remove_orphans(store, job, [*manifest.files, *moved], accepted)
+    store.put(job.sha256sums, "".join(f"{file.sha256}  {file.key}\n" for file in manifest.files).encode())
 
 
 def _remove_orphans(store: Store, job: Layout, files: Iterable[File], accepted: str) -> None:
@@ -166,6 +166,6 @@ def _hinted(body: bytes | None) -> str:
         return ""  # it is only a hint: one that cannot be read is replaced
 
 
-def card(header: dict[str, Any], title: str, text: str) -> str:
-    """A README with the YAML header that Hugging Face reads."""
-    return f"---\n{yaml.safe_dump(header, sort_keys=False)}---\n\n# {title}\n\n{text}\n"
+def card(header: Mapping[str, Any], title: str, text: str) -> str:
+    """Return a README with the YAML header that Hugging Face reads."""
+    return f"---\n{yaml.safe_dump(dict(header), sort_keys=False)}---\n\n# {title}\n\n{text}\n"

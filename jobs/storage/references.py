@@ -4,17 +4,14 @@ A second attempt must never mix two generators: what a reference meant is pinned
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from jobs.specs.spec import ModelRef
 from jobs.storage import checkpoints
-from jobs.storage.layout import Layout
+from jobs.storage.layout import AVERAGE, CONFIG, STATE, WEIGHTS, Layout
 from jobs.store import NotFound, Store, StoreError
-
-# A model's folder, and a checkpoint's: where the averaged weights are, and what they are the weights of.
-WEIGHTS, CONFIG = "generator.safetensors", "config.json"
-CHECKPOINT_WEIGHTS, CHECKPOINT_CONFIG = "average-generator.safetensors", "state.json"
+from jobs.wire import PinnedModel, Recorded
 
 
 class Unresolved(ValueError):
@@ -27,11 +24,11 @@ class UpstreamJob:
 
     job_name: str
     job_id: str
-    lineage: list[dict[str, str]] | None = None  # its checkpoints as the database has them; None: never recorded
+    lineage: Sequence[Recorded] | None = None  # its checkpoints as the database has them; None: never recorded
 
 
-def pin(store: Store, project: str, reference: ModelRef, upstream: UpstreamJob | None) -> dict[str, Any]:
-    """`{uri, weights, config, sha256, examples}` of a generator: `uri` is its folder's key in the store."""
+def pin(store: Store, project: str, reference: ModelRef, upstream: UpstreamJob | None) -> PinnedModel:
+    """Return what a reference to a generator means now. Raises Unresolved."""
     if reference.uri is not None:
         return _pinned(store, _own_key(store, reference.uri), reference.uri)
     if upstream is None:
@@ -39,8 +36,7 @@ def pin(store: Store, project: str, reference: ModelRef, upstream: UpstreamJob |
     job = Layout(project=project, job_name=upstream.job_name, job_id=upstream.job_id)
     if isinstance(reference.checkpoint, int):
         said = f"{upstream.job_name} at {reference.checkpoint} examples"
-        folder = _checkpoint(store, job, reference.checkpoint, upstream.lineage)
-        return _pinned(store, folder, said, CHECKPOINT_WEIGHTS, CHECKPOINT_CONFIG)
+        return _pinned(store, _checkpoint(store, job, reference.checkpoint, upstream.lineage), said, AVERAGE, STATE)
     return _pinned(store, _model_folder(store, job), upstream.job_name)
 
 
@@ -60,11 +56,11 @@ def _model_folder(store: Store, job: Layout) -> str:
 def _own_key(store: Store, uri: str) -> str:
     root = store.locate("")
     if not uri.startswith(root):
-        raise Unresolved(f"model.uri: {uri!r} is not in this works' store, {root}")
+        raise Unresolved(f"model.uri: {uri!r} is not in this server's store, {root}")
     return uri[len(root) :].strip("/") + "/"
 
 
-def _checkpoint(store: Store, job: Layout, examples: int, lineage: list[dict[str, str]] | None) -> str:
+def _checkpoint(store: Store, job: Layout, examples: int, lineage: Sequence[Recorded] | None) -> str:
     known = checkpoints.committed(store, job) if lineage is None else checkpoints.recorded(job, lineage)
     found = {key.examples: key.prefix for key in reversed(known)}
     if examples not in found:
@@ -75,11 +71,10 @@ def _checkpoint(store: Store, job: Layout, examples: int, lineage: list[dict[str
     return found[examples]
 
 
-def _pinned(store: Store, folder: str, said: str, weights: str = WEIGHTS, config_name: str = CONFIG) -> dict[str, Any]:
+def _pinned(store: Store, folder: str, said: str, weights: str = WEIGHTS, config_name: str = CONFIG) -> PinnedModel:
     try:
         config = json.loads(store.get(folder + config_name))
         digest = store.sha256(folder + weights)
     except NotFound:
         raise Unresolved(f"model: {said}: no trained generator at {store.locate(folder)}") from None
-    pinned = {"uri": folder, "weights": weights, "config": config_name}
-    return pinned | {"sha256": digest, "examples": config.get("examples")}
+    return PinnedModel(uri=folder, weights=weights, config=config_name, sha256=digest, examples=config.get("examples"))

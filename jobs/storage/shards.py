@@ -20,7 +20,7 @@ class Shard:
 
 
 def plan(samples: int, samples_per_shard: int) -> list[Shard]:
-    """All shards of a data set of `samples`, the last one shorter."""
+    """Return all shards of a data set of `samples`, the last one shorter."""
     of = -(-samples // samples_per_shard)
     return [
         Shard(number=n, of=of, start=n * samples_per_shard, stop=min((n + 1) * samples_per_shard, samples))
@@ -29,5 +29,5 @@ def plan(samples: int, samples_per_shard: int) -> list[Shard]:
 
 
 def missing(shards: Iterable[Shard], done: Collection[int]) -> list[Shard]:
-    """The shards whose numbers are not among those that are done."""
+    """Return the shards whose numbers are not among those that are done."""
     return [shard for shard in shards if shard.number not in done]

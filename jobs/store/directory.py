@@ -1,7 +1,6 @@
 """A directory as an object store: for one machine, or a file system that all of them mount."""
 
 import errno
-import hashlib
 import os
 import secrets
 import shutil
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from jobs import digest
 from jobs.store.probe import probe
 from jobs.store.protocol import (
     AccessRefused,
@@ -94,8 +94,8 @@ class DirectoryStore:
             return None
 
     def sha256(self, key: str) -> str:
-        with self._explained(key), self._path(key).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        with self._explained(key):
+            return digest.of_file(self._path(key))
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         with self._explained(prefix):

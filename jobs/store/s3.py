@@ -15,6 +15,7 @@ from botocore import exceptions as aws
 from botocore.config import Config
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+from jobs import digest
 from jobs.store.probe import probe
 from jobs.store.protocol import (
     AlreadyExists,
@@ -68,48 +69,47 @@ class S3Store:
 
     @retry(retry=retry_if_exception_type(_Conflict), stop=stop_after_attempt(5), wait=_PAUSE, reraise=True)
     def _put(self, key: str, data: bytes, if_absent: bool) -> None:
-        digest = hashlib.sha256(data).hexdigest()
+        sha256 = digest.of_bytes(data)
         extra: dict[str, Any] = {"IfNoneMatch": "*"} if if_absent else {}
         try:
-            answer = self.client.put_object(**self._name(key), Body=data, Metadata={"sha256": digest}, **extra)
+            answer = self.client.put_object(**self._name(key), Body=data, Metadata={"sha256": sha256}, **extra)
         except aws.ClientError as error:
             if not if_absent or code(error) not in _TAKEN:
                 raise
-            return self._adopt(key, digest)
+            return self._adopt(key, sha256)
         etag = _MD5.fullmatch(answer.get("ETag", ""))
         if not (etag and etag[1] == hashlib.md5(data, usedforsecurity=False).hexdigest()):
-            self._check_stored(key, len(data), digest)
+            self._check_stored(key, len(data), sha256)
 
-    def _adopt(self, key: str, digest: str) -> None:
+    def _adopt(self, key: str, sha256: str) -> None:
         """Someone was first: fine if it is the same content, which may be our own timed-out try."""
         try:
             stored = self.sha256(key)
         except NotFound:
             raise _Conflict from None
-        if stored != digest:
+        if stored != sha256:
             raise AlreadyExists(f"{self.locate(key)}: already there with another content")
 
-    def _check_stored(self, key: str, size: int, digest: str) -> None:
+    def _check_stored(self, key: str, size: int, sha256: str) -> None:
         """Where an answer proves nothing (encrypted, in parts, or from a stranger): what was put must be there."""
         found = self._head(key) or {}
-        stored = (found.get("ContentLength"), found.get("Metadata", {}).get("sha256", digest))  # not all stores keep it
-        if stored != (size, digest):
-            raise NotS3(f"a put was answered as done, and what is there is {stored}, not {(size, digest)}")
+        stored = (found.get("ContentLength"), found.get("Metadata", {}).get("sha256", sha256))  # not all stores keep it
+        if stored != (size, sha256):
+            raise NotS3(f"a put was answered as done, and what is there is {stored}, not {(size, sha256)}")
 
     def put_file(self, key: str, path: Path, *, progress: Progress | None = None) -> None:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = digest.of_file(path)
         with self._explained(key):
             name = self._name(key)
             self.client.upload_file(
                 str(path),
                 name["Bucket"],
                 name["Key"],
-                ExtraArgs={"Metadata": {"sha256": digest}},
+                ExtraArgs={"Metadata": {"sha256": sha256}},
                 Callback=progress,
                 Config=self._transfer,
             )
-            self._check_stored(key, path.stat().st_size, digest)
+            self._check_stored(key, path.stat().st_size, sha256)
 
     def copy(self, source: str, target: str) -> None:
         found = self._head(source)
@@ -185,7 +185,7 @@ class S3Store:
         if found is None:
             raise NotFound(f"{self.locate(key)}: not found")
         stored = found.get("Metadata", {}).get("sha256")
-        return stored or hashlib.sha256(self.get(key)).hexdigest()
+        return stored or digest.of_bytes(self.get(key))
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         with self._explained(prefix):

@@ -1,19 +1,19 @@
 """Is what was submitted runnable at all? Every error at once; nothing is written here."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Connection
 
+from jobs import kinds
+from jobs.digest import of_json
 from jobs.specs import check, load
 from jobs.specs import spec as job_spec
 from jobs.specs.errors import Problem, SpecError, did_you_mean
-from jobs.specs.spec import AnyJob, GenerateJob, Need
+from jobs.specs.spec import Job as Spec
+from jobs.specs.spec import Need, Plain
 from jobs.storage.layout import new_job_id
 from orchestrator import db, scheduler
 from orchestrator.policies import cron, dependencies, requests, schedule_documents, sweeps
@@ -49,7 +49,7 @@ class Asker:
 
 def admit(
     connection: Connection,
-    documents: Sequence[dict[str, Any]],
+    documents: Sequence[Plain],
     asker: Asker,
     settings: Settings,
     nodes: Sequence[Node] | None,
@@ -57,7 +57,7 @@ def admit(
     source: str | None = None,
     once: bool = False,
 ) -> Admission:
-    """A job for each document, in their order, or a schedule. Raises SpecError with every problem, or Conflict.
+    """Return a job for each document, in their order, or a schedule. Raises SpecError with every problem, or Conflict.
 
     `once`: what is scheduled runs one time, now.
     """
@@ -88,7 +88,7 @@ def admit(
     others = {spec.name for spec in specs.values()} | set(known)
     problems += unmet + _unmet(connection, scheduled, others, asker.project)
     problems += [
-        Problem(path="matrix", message="not supported yet in what runs for each tick of a schedule", document=number)
+        Problem(path="matrix", message="not supported yet in what runs for each firing of a schedule", document=number)
         for number, spec in scheduled.items()
         if spec.matrix
     ]
@@ -103,8 +103,8 @@ def admit(
     )
 
 
-def tick_jobs(connection: Connection, schedule: Schedule, scheduled: float, now: float) -> list[Admitted]:
-    """The jobs of one tick, each new. Raises SpecError when something that they need is not there any more."""
+def firing_jobs(connection: Connection, schedule: Schedule, scheduled: float, now: float) -> list[Admitted]:
+    """Return the jobs of one firing, each new. Raises SpecError when something that they need is not there any more."""
     asker = Asker(project=schedule.project, owner=schedule.owner)
     jobs, specs = {}, {}
     for n, document in enumerate(schedule.documents):
@@ -118,14 +118,12 @@ def tick_jobs(connection: Connection, schedule: Schedule, scheduled: float, now:
     return [Admitted(job=job, needs=tuple(needs[name]), is_new=True) for name, (job, _) in jobs.items()]
 
 
-def _expanded(
-    connection: Connection, documents: Sequence[dict[str, Any]], project: str
-) -> tuple[list[dict[str, Any]], dict[int, int]]:
-    """Each document, after a sweep's the jobs of its combinations; and the document that each comes from.
+def _expanded(connection: Connection, documents: Sequence[Plain], project: str) -> tuple[list[Plain], dict[int, int]]:
+    """Return each document, after a sweep's the jobs of its combinations; and the document that each comes from.
 
     A sweep that has not ended is not expanded anew: those of its jobs that have ended would run again.
     """
-    found: list[tuple[int, dict[str, Any]]] = []
+    found: list[tuple[int, Plain]] = []
     for number, document in enumerate(documents):
         found.append((number, document))
         wrong = sweeps.problem(document)
@@ -141,7 +139,7 @@ def _expanded(
 def _gather(
     needs: dict[str, list[tuple[str, str]]],
     jobs: dict[str, tuple[Job, bool]],
-    specs: dict[int, AnyJob],
+    specs: dict[int, Spec],
     origins: dict[int, int],
 ) -> None:
     """A sweep needs each of its jobs, however it ends, and nothing else: what it names, its jobs need."""
@@ -155,8 +153,8 @@ def _gather(
             needs[spec.name] = [(jobs[name][0].id, "finished") for name in mine]
 
 
-def _parse(documents: Sequence[dict[str, Any]]) -> tuple[dict[int, AnyJob], list[Problem]]:
-    specs: dict[int, AnyJob] = {}
+def _parse(documents: Sequence[Plain]) -> tuple[dict[int, Spec], list[Problem]]:
+    specs: dict[int, Spec] = {}
     problems: list[Problem] = []
     if not documents:
         problems.append(Problem(path="", message="no document was submitted"))
@@ -168,7 +166,7 @@ def _parse(documents: Sequence[dict[str, Any]]) -> tuple[dict[int, AnyJob], list
     return specs, problems
 
 
-def _doubled(specs: dict[int, AnyJob]) -> list[Problem]:
+def _doubled(specs: dict[int, Spec]) -> list[Problem]:
     first: dict[str, int] = {}
     problems = []
     for number, spec in specs.items():
@@ -178,7 +176,7 @@ def _doubled(specs: dict[int, AnyJob]) -> list[Problem]:
     return problems
 
 
-def _local_paths(spec: AnyJob, settings: Settings) -> list[Problem]:
+def _local_paths(spec: Spec, settings: Settings) -> list[Problem]:
     """A server reads local files only below GANWORKS_DATA_ROOTS, where that is set."""
     roots = [Path(root).resolve() for root in settings.data_roots]
     if not roots:
@@ -195,14 +193,14 @@ def _local_paths(spec: AnyJob, settings: Settings) -> list[Problem]:
     ]
 
 
-def _capacity(spec: AnyJob, nodes: Sequence[Node] | None, settings: Settings) -> list[Problem]:
+def _capacity(spec: Spec, nodes: Sequence[Node] | None, settings: Settings) -> list[Problem]:
     """A gang that its queue, or this cluster even when empty, could not hold would wait for ever."""
     if spec.queue not in settings.policy.queues:
         hint = did_you_mean(spec.queue, settings.policy.queues)
         return [Problem(path="queue", message=f"there is no queue {spec.queue!r} on this server{hint}")]
     if nodes is None or not requests.sizes(spec):
         return []
-    job = requests.asks(_new(spec, Asker(project="", owner="you"), 0.0, None, ""), (), 0.0, 0.0)
+    job = requests.queued(_new(spec, Asker(project="", owner="you"), 0.0, None, ""), (), 0.0, 0.0)
     missing = scheduler.shortage(job, nodes)
     if missing:
         return [Problem(path="resources", message=missing)]
@@ -212,16 +210,16 @@ def _capacity(spec: AnyJob, nodes: Sequence[Node] | None, settings: Settings) ->
     return [Problem(path="resources", message=never)] if never else []
 
 
-def digest(spec: AnyJob) -> str:
-    return hashlib.sha256(json.dumps(job_spec.dump(spec), sort_keys=True).encode()).hexdigest()
+def digest(spec: Spec) -> str:
+    return of_json(job_spec.dump(spec))
 
 
-def _timing(spec: AnyJob) -> list[Problem]:
+def _timing(spec: Spec) -> list[Problem]:
     wrong = cron.problem(spec.schedule) if spec.schedule else None
     return [Problem(path=f"schedule.{wrong.partition(':')[0]}", message=wrong.partition(": ")[2])] if wrong else []
 
 
-def _rules(spec: AnyJob) -> list[Problem]:
+def _rules(spec: Spec) -> list[Problem]:
     """A rule for a failure that never comes would be silently useless."""
     return [
         Problem(
@@ -232,9 +230,9 @@ def _rules(spec: AnyJob) -> list[Problem]:
     ]
 
 
-def _untimely(specs: dict[int, AnyJob]) -> list[Problem]:
+def _untimely(specs: dict[int, Spec]) -> list[Problem]:
     """A job that no schedule makes has no scheduled time."""
-    message = "${scheduled_time} is known in a schedule, and in what runs once for each of its ticks"
+    message = "${scheduled_time} is known in a schedule, and in what runs once for each of its firings"
     return [
         Problem(path=path, message=message, document=number)
         for number, spec in specs.items()
@@ -243,14 +241,14 @@ def _untimely(specs: dict[int, AnyJob]) -> list[Problem]:
 
 
 def _jobs(
-    connection: Connection, specs: dict[int, AnyJob], asker: Asker, now: float, source: str | None
+    connection: Connection, specs: dict[int, Spec], asker: Asker, now: float, source: str | None
 ) -> dict[str, tuple[Job, bool]]:
     """By name. A microsecond apart, so that the queue keeps the order of the file."""
     return {spec.name: _job(connection, spec, asker, now + n * 1e-6, source) for n, spec in specs.items()}
 
 
-def _job(connection: Connection, spec: AnyJob, asker: Asker, now: float, source: str | None) -> tuple[Job, bool]:
-    """The unfinished job of this name if it has this spec, or a new one. What has a schedule runs once, now."""
+def _job(connection: Connection, spec: Spec, asker: Asker, now: float, source: str | None) -> tuple[Job, bool]:
+    """Return the unfinished job of this name if it has this spec, or a new one. What has a schedule runs once, now."""
     document = job_spec.dump(spec)
     template = digest(job_spec.parse(schedule_documents.without_schedule(document)))
     unfinished = db.jobs.unfinished_of_name(connection, asker.project, spec.name)
@@ -267,11 +265,11 @@ def _job(connection: Connection, spec: AnyJob, asker: Asker, now: float, source:
 
 
 def _new(
-    spec: AnyJob, asker: Asker, now: float, source: str | None, spec_digest: str, scheduled: float | None = None
+    spec: Spec, asker: Asker, now: float, source: str | None, spec_digest: str, scheduled: float | None = None
 ) -> Job:
-    waits = (
-        bool(job_spec.upstream(spec)) or isinstance(spec, GenerateJob) or bool(spec.matrix)
-    )  # a generator is pinned first
+    waits = bool(
+        job_spec.upstream(spec) or kinds.of(spec).references(spec) or spec.matrix
+    )  # references are pinned first
     return Job(
         id=new_job_id(datetime.fromtimestamp(now, UTC)),
         project=asker.project,
@@ -293,7 +291,7 @@ def _new(
 
 
 def _needs(
-    connection: Connection, specs: dict[int, AnyJob], jobs: dict[str, tuple[Job, bool]], project: str
+    connection: Connection, specs: dict[int, Spec], jobs: dict[str, tuple[Job, bool]], project: str
 ) -> tuple[dict[str, list[tuple[str, str]]], list[Problem]]:
     needs: dict[str, list[tuple[str, str]]] = {}
     problems = []
@@ -308,8 +306,8 @@ def _needs(
     return needs, problems
 
 
-def _unmet(connection: Connection, specs: dict[int, AnyJob], others: set[str], project: str) -> list[Problem]:
-    """What a scheduled job needs must exist already, in this submission or before: its ticks find the newest."""
+def _unmet(connection: Connection, specs: dict[int, Spec], others: set[str], project: str) -> list[Problem]:
+    """What a scheduled job needs must exist already, in this submission or before: its firings find the newest."""
     return [
         Problem(path=_field(spec, need), message=upstream, document=number)
         for number, spec in specs.items()
@@ -318,14 +316,14 @@ def _unmet(connection: Connection, specs: dict[int, AnyJob], others: set[str], p
     ]
 
 
-def _field(spec: AnyJob, need: Need) -> str:
+def _field(spec: Spec, need: Need) -> str:
     if need in spec.needs:
         return "needs"
-    return "model.from" if isinstance(spec, GenerateJob) else "data.from"
+    return kinds.of(spec).upstream
 
 
 def _upstream(connection: Connection, need: Need, jobs: dict[str, tuple[Job, bool]], project: str) -> Job | str:
-    """The job that a name means, or why there is none: of this submission, unfinished, or the newest as wanted."""
+    """Return the job that a name means, or why there is none: of this submission, unfinished, or the newest as wanted."""
     if need.name in jobs:
         return jobs[need.name][0]
     unfinished = db.jobs.unfinished_of_name(connection, project, need.name)

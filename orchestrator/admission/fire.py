@@ -1,6 +1,6 @@
-"""Ticks made into jobs: what `cron.py` decided, applied, each tick in one transaction with its row.
+"""Firings made into jobs: what `cron.py` decided, applied, each firing in one transaction with its row.
 
-The tick's row is what makes it once: a crash before the commit leaves nothing, a crash after it leaves all.
+The firing's row is what makes it once: a crash before the commit leaves nothing, a crash after it leaves all.
 """
 
 from dataclasses import replace
@@ -12,59 +12,59 @@ from jobs.specs.errors import SpecError
 from orchestrator import db, lifecycle
 from orchestrator.admission import admit, submission
 from orchestrator.policies import cron, schedule_documents
-from orchestrator.policies.cron import Tick
-from orchestrator.records import Job, Schedule, ScheduleTick
+from orchestrator.policies.cron import Firing
+from orchestrator.records import Job, Schedule, ScheduleFiring
 from orchestrator.states import Desired, Status
 
 log = structlog.get_logger(__name__)
 
 
-def mind(database: db.Database, schedule: Schedule, now: float) -> None:
-    """Everything due of one schedule, tick by tick. The first that has to wait its turn holds up those after it."""
-    last = min(schedule.considered, now)  # a clock set back decides again, and the rows of ticks say what is done
-    for tick in cron.due(schedule.name, schedule.timing, last, now):
+def fire(database: db.Database, schedule: Schedule, now: float) -> None:
+    """Decide everything due of one schedule, firing by firing. The first that has to wait holds up those after it."""
+    last = min(schedule.considered, now)  # a clock set back decides again, and the rows of firings say what is done
+    for firing in cron.due(schedule.name, schedule.timing, last, now):
         with database.write() as connection:
-            if not _mind(connection, schedule, tick, now):
+            if not _fire(connection, schedule, firing, now):
                 return
-        last = tick.scheduled
+        last = firing.scheduled
     with database.write() as connection:
         _pass(connection, schedule, last, now)
 
 
 def _pass(connection: Connection, schedule: Schedule, considered: float, now: float) -> None:
-    """From here on only later ticks count. After an outage beyond the horizon, that is no look back."""
+    """Count only later firings from here on. After an outage beyond the horizon, that is no look back."""
     considered = max(considered, now - cron.HORIZON)
     at = schedule_documents.next_at(replace(schedule, considered=considered))
     changes = {"considered": considered, "next_at": at, "reason": None}
     db.schedules.change(connection, schedule.project, schedule.name, **changes)
 
 
-def _mind(connection: Connection, schedule: Schedule, tick: Tick, now: float) -> bool:
-    """Decide one tick. False: it waits."""
-    if tick.missed:
-        _note(connection, schedule, tick.scheduled, "missed", tick.missed, None, now)
+def _fire(connection: Connection, schedule: Schedule, firing: Firing, now: float) -> bool:
+    """Decide one firing. False: it waits."""
+    if firing.missed:
+        _note(connection, schedule, firing.scheduled, "missed", firing.missed, None, now)
     else:
         running = db.schedules.unfinished_jobs(connection, schedule.project, schedule.name)
-        turn = cron.turn(schedule.timing, [job.id for job in running])
-        if turn == "wait":
-            reason = f"the tick of {cron.text(schedule.timing, tick.scheduled)} waits for {running[0].id}"
+        decision = cron.concurrency_decision(schedule.timing, [job.id for job in running])
+        if decision == "wait":
+            reason = f"the firing of {cron.text(schedule.timing, firing.scheduled)} waits for {running[0].id}"
             db.schedules.change(connection, schedule.project, schedule.name, reason=reason)
             return False
-        if turn == "skip":
+        if decision == "skip":
             reason = f"{running[0].id} still runs, and concurrency is forbid"
-            _note(connection, schedule, tick.scheduled, "skipped", reason, None, now)
+            _note(connection, schedule, firing.scheduled, "skipped", reason, None, now)
         else:
-            make(connection, schedule, tick.scheduled, running if turn == "replace" else [], now, tick.at)
-    db.schedules.change(connection, schedule.project, schedule.name, considered=tick.scheduled)
+            make(connection, schedule, firing.scheduled, running if decision == "replace" else [], now, firing.at)
+    db.schedules.change(connection, schedule.project, schedule.name, considered=firing.scheduled)
     return True
 
 
 def make(
     connection: Connection, schedule: Schedule, scheduled: float, replaced: list[Job], now: float, at: float
 ) -> str | None:
-    """The jobs of a tick, in place of `replaced`; the id of the scheduled one, or None when the tick has been before."""
+    """Enter the jobs of a firing, in place of `replaced`; returns the id of the scheduled one, or None when the firing has been before."""
     try:
-        admitted = admit.tick_jobs(connection, schedule, scheduled, now)
+        admitted = admit.firing_jobs(connection, schedule, scheduled, now)
     except SpecError as error:
         _note(connection, schedule, scheduled, "skipped", f"refused: {error}", None, now)
         return None
@@ -99,8 +99,8 @@ def _note(
     job_id: str | None,
     now: float,
 ) -> bool:
-    """The tick's row, its event and its count. False: this tick has been decided before."""
-    tick = ScheduleTick(
+    """Add the firing's row, its event and its count. False: this firing has been decided before."""
+    firing = ScheduleFiring(
         project=schedule.project,
         schedule=schedule.name,
         scheduled_time=scheduled,
@@ -110,10 +110,10 @@ def _note(
         reason=reason,
         job_id=job_id,
     )
-    if not db.schedules.decide(connection, tick):
+    if not db.schedules.decide(connection, firing):
         return False
     when = cron.text(schedule.timing, scheduled)
-    message = f"tick of {when} {outcome}" + (f": {reason}" if reason else "")
+    message = f"firing of {when} {outcome}" + (f": {reason}" if reason else "")
     data = {"scheduled_time": scheduled, "version": schedule.version, "job_id": job_id}
     db.schedules.note(connection, schedule.project, schedule.name, outcome, message, now=now, data=data)
     labels = {"project": schedule.project, "schedule": schedule.name, "outcome": outcome}

@@ -1,12 +1,11 @@
 """A submission as one transaction: all its jobs or none, and the same answer for the same key."""
 
-import hashlib
-import json
 from collections.abc import Sequence
-from typing import Any
 
 from sqlalchemy import Connection
 
+from jobs.digest import of_json
+from jobs.specs.spec import Plain
 from orchestrator import db
 from orchestrator.admission.admit import Admission, Admitted, Conflict
 from orchestrator.records import Schedule
@@ -50,8 +49,8 @@ def _enter_schedule(connection: Connection, schedule: Schedule, now: float) -> b
     return True
 
 
-def digest(documents: Sequence[dict[str, Any]]) -> str:
-    return hashlib.sha256(json.dumps(list(documents), sort_keys=True).encode()).hexdigest()
+def digest(documents: Sequence[Plain]) -> str:
+    return of_json(list(documents))
 
 
 def earlier(connection: Connection, project: str, key: str, body_digest: str) -> tuple[list[str], list[str]] | None:

@@ -6,8 +6,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from jobs import wire
 from jobs.specs.errors import SpecError
 from jobs.store import StoreError
+from jobs.wire import Mismatch
 from orchestrator.admission.admit import Conflict
 from orchestrator.cluster import Refused, Unreachable
 
@@ -19,6 +21,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _bad_request)
     app.add_exception_handler(SpecError, _problems)
     app.add_exception_handler(Conflict, _conflict)
+    app.add_exception_handler(Mismatch, _not_understood)
     app.add_exception_handler(StoreError, _store)
     app.add_exception_handler(Unreachable, _ray)
     app.add_exception_handler(Refused, _ray)
@@ -36,10 +39,17 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 async def _bad_request(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
+    if wire.HEADER in request.headers:
+        return answer(422, wire.mismatch("server", "driver", wire.VERSION, wire.problems_of(error.errors())))
     problems = [
         {"document": 0, "path": ".".join(map(str, each["loc"])), "message": each["msg"]} for each in error.errors()
     ]
     return answer(422, "the request is not as expected", problems=problems)
+
+
+async def _not_understood(request: Request, error: Exception) -> JSONResponse:
+    """A driver's message: its version is ours, or it would not have come so far."""
+    return answer(422, wire.mismatch("server", "driver", wire.VERSION, [str(error)]))
 
 
 async def _problems(request: Request, error: Exception) -> JSONResponse:

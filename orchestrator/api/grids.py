@@ -1,55 +1,55 @@
 """Pictures of some samples, as the job drew them on its way."""
 
 import re
-from typing import Any
 
 from fastapi import APIRouter, HTTPException, Response
 
 from jobs.storage.layout import parse_drawn_grid
 from jobs.store import NotFound, ObjectInfo
-from orchestrator.api.jobs import TheWorks, User, find
+from orchestrator.api.answers import GridAnswer, GridsAnswer
+from orchestrator.api.jobs import Server, User, find
 from orchestrator.records import Job
-from orchestrator.server.state import Works
+from orchestrator.server.state import ServerState
 
 router = APIRouter(prefix="/api/v1/jobs/{job}/grids", tags=["grids"])
 _FILE = re.compile(r"\d{12}\.png")
 
 
 @router.get("")
-def grids(job: str, user: User, works: TheWorks) -> dict[str, Any]:
-    with works.database.read() as connection:
+def grids(job: str, user: User, server: Server) -> GridsAnswer:
+    with server.database.read() as connection:
         found = find(connection, user, job)
-    shown = [
+    shown: list[GridAnswer] = [
         {
             "file": file,
             "examples": int(file.removesuffix(".png")),
             "size": info.size,
             "modified": info.modified,
-            "location": works.store.locate(info.key),
+            "location": server.store.locate(info.key),
         }
-        for file, info in sorted(_known(works, found).items())
+        for file, info in sorted(_known(server, found).items())
     ]
     return {"job_id": found.id, "grids": shown}
 
 
 @router.get("/{file}", response_class=Response)
-def grid(job: str, file: str, user: User, works: TheWorks) -> Response:
-    with works.database.read() as connection:
+def grid(job: str, file: str, user: User, server: Server) -> Response:
+    with server.database.read() as connection:
         found = find(connection, user, job)
     if not _FILE.fullmatch(file):
         raise HTTPException(404, f"{file!r} is not the name of a grid: 12 digits and .png")
-    info = _known(works, found).get(file)
+    info = _known(server, found).get(file)
     try:
-        picture = works.store.get(info.key if info else found.layout.grids_prefix + file)
+        picture = server.store.get(info.key if info else found.layout.grids_prefix + file)
     except NotFound:
         raise HTTPException(404, f"job {found.name} has no grid {file}") from None
     return Response(picture, media_type="image/png")
 
 
-def _known(works: Works, job: Job) -> dict[str, ObjectInfo]:
+def _known(server: ServerState, job: Job) -> dict[str, ObjectInfo]:
     """Grids by file name: those of a running job where its attempts drew them, then the published ones."""
-    layout, infos = job.layout, list(works.store.list(job.layout.attempts_prefix))
+    layout, infos = job.layout, list(server.store.list(job.layout.attempts_prefix))
     drawn = sorted((grid, info) for info in infos if (grid := parse_drawn_grid(layout, info.key)))
     known = {layout.grid(grid.examples).removeprefix(layout.grids_prefix): info for grid, info in drawn}
-    published = ((info.key.removeprefix(layout.grids_prefix), info) for info in works.store.list(layout.grids_prefix))
+    published = ((info.key.removeprefix(layout.grids_prefix), info) for info in server.store.list(layout.grids_prefix))
     return known | {file: info for file, info in published if _FILE.fullmatch(file)}

@@ -5,7 +5,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.server import auth
-from orchestrator.server.state import Works
+from orchestrator.server.state import ServerState
 
 router = APIRouter(tags=["health"])
 LATE = 60.0  # seconds without a step of the supervisor
@@ -17,21 +17,21 @@ def healthz() -> dict[str, str]:
 
 
 @router.get("/readyz")
-def readyz(response: Response, works: Works = Depends(auth.works)) -> dict[str, bool]:
-    last = works.supervisor.last_step
+def readyz(response: Response, server: ServerState = Depends(auth.server)) -> dict[str, bool]:
+    last = server.supervisor.last_step
     checks = {
-        "database": _database_answers(works),
-        "supervisor": last is not None and works.clock() - last < LATE,
+        "database": _database_answers(server),
+        "supervisor": last is not None and server.clock() - last < LATE,
     }
     if not all(checks.values()):
         response.status_code = 503
     # Ray away is no reason to turn submissions down: they wait.
-    return {**checks, "ray": works.supervisor.nodes is not None}
+    return {**checks, "ray": server.supervisor.nodes is not None}
 
 
-def _database_answers(works: Works) -> bool:
+def _database_answers(server: ServerState) -> bool:
     try:
-        with works.database.read() as connection:
+        with server.database.read() as connection:
             connection.execute(text("SELECT 1"))
     except SQLAlchemyError:
         return False

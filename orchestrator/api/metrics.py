@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from orchestrator.api.jobs import TheWorks
+from orchestrator.api.jobs import Server
 from orchestrator.observability import exporter
 from orchestrator.records import Token
 from orchestrator.server import auth
@@ -14,6 +14,6 @@ router = APIRouter(tags=["metrics"])
 
 
 @router.get("/metrics", response_class=Response)
-def scrape(token: Annotated[Token, Depends(auth.known)], works: TheWorks) -> Response:
-    page = exporter.page(works.database, works.telemetry, works.supervisor, works.settings.policy)
+def scrape(token: Annotated[Token, Depends(auth.known)], server: Server) -> Response:
+    page = exporter.page(server.database, server.process_metrics, server.supervisor, server.settings.policy)
     return Response(page, media_type=CONTENT_TYPE_LATEST)

@@ -5,7 +5,7 @@ import time
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.api.errors import answer
-from orchestrator.observability.process_metrics import Telemetry
+from orchestrator.observability.process_metrics import ProcessMetrics
 
 LARGEST = 16 << 20  # bytes of a request's body
 
@@ -40,9 +40,9 @@ def _counted(receive: Receive) -> Receive:
 
 
 class Timed:
-    def __init__(self, app: ASGIApp, telemetry: Telemetry) -> None:
+    def __init__(self, app: ASGIApp, process_metrics: ProcessMetrics) -> None:
         self.app = app
-        self.telemetry = telemetry
+        self.process_metrics = process_metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -62,4 +62,4 @@ class Timed:
             route = scope.get("route")
             path = getattr(route, "path", "unknown")  # the pattern: a path with ids would be endless series
             labels = (scope["method"], path, str(code))
-            self.telemetry.http_seconds.labels(*labels).observe(time.perf_counter() - began)
+            self.process_metrics.http_seconds.labels(*labels).observe(time.perf_counter() - began)

@@ -1,12 +1,13 @@
 """Queues and what they hold; who waits, and why; who used how much."""
 
-from typing import Annotated, Any
+from typing import Annotated, cast
 
 from fastapi import APIRouter, Query
 
 from orchestrator import db
 from orchestrator.api import views
-from orchestrator.api.jobs import TheWorks, User
+from orchestrator.api.answers import QueueAnswer, QueuesAnswer, UsageAnswer, UsageRow
+from orchestrator.api.jobs import Server, User
 from orchestrator.policies import requests, usage
 from orchestrator.scheduler import Amount, Ledger, total
 
@@ -14,44 +15,45 @@ router = APIRouter(prefix="/api/v1", tags=["queues"])
 
 
 @router.get("/queues")
-def queues(user: User, works: TheWorks) -> dict[str, Any]:
+def queues(user: User, server: Server) -> QueuesAnswer:
     """Every queue with its policy and what its jobs hold, and the jobs that wait, in the order of submission."""
-    with works.database.read() as connection:
+    with server.database.read() as connection:
         held = db.attempts.unreleased(connection)
         jobs = db.jobs.with_attempts(connection, held)
         unfinished = [job for job in db.jobs.unfinished(connection) if job.project == user.project]
-    gangs = [requests.holds(attempt, jobs[attempt.job_id], (), 0, works.clock()) for attempt in held]
-    ledger = Ledger(works.settings.policy, gangs, {}, total(works.supervisor.nodes or ()))
+    gangs = [requests.held(attempt, jobs[attempt.job_id], (), 0, server.clock()) for attempt in held]
+    ledger = Ledger(server.settings.policy, gangs, {}, total(server.supervisor.nodes or ()))
     waiting = [job for job in unfinished if not job.is_active]
+    shown = [
+        {
+            "name": name,
+            **vars(policy),
+            "used_gpus": ledger.queues.get(name, Amount()).gpus,
+            "used_cpus": ledger.queues.get(name, Amount()).cpus,
+            "running": sum(job.queue == name and job.is_active for job in unfinished),
+            "waiting": sum(job.queue == name for job in waiting),
+        }
+        for name, policy in server.settings.policy.queues.items()
+    ]
     return {
-        "queues": [
-            {
-                "name": name,
-                **vars(policy),
-                "used_gpus": ledger.queues.get(name, Amount()).gpus,
-                "used_cpus": ledger.queues.get(name, Amount()).cpus,
-                "running": sum(job.queue == name and job.is_active for job in unfinished),
-                "waiting": sum(job.queue == name for job in waiting),
-            }
-            for name, policy in works.settings.policy.queues.items()
-        ],
-        "waiting": [views.job(works, job) for job in waiting],
+        "queues": [cast(QueueAnswer, each) for each in shown],
+        "waiting": [views.job(server, job) for job in waiting],
     }
 
 
 @router.get("/usage")
 def used(
     user: User,
-    works: TheWorks,
+    server: Server,
     by: usage.By = "user",
     days: Annotated[float, Query(gt=0, le=3660)] = 30,
-) -> dict[str, Any]:
+) -> UsageAnswer:
     """GPU-seconds and CPU-seconds of the last days, useful and wasted: what was lost with its attempt."""
-    now = works.clock()
+    now = server.clock()
     since = now - days * 86400
-    with works.database.read() as connection:
+    with server.database.read() as connection:
         attempts = db.attempts.since(connection, since)
         jobs = db.jobs.with_attempts(connection, attempts)
     mine = [attempt for attempt in attempts if jobs[attempt.job_id].project == user.project]
     rows = usage.accounts(mine, jobs, by, since, now)
-    return {"by": by, "days": days, "usage": [{"name": name, **rows[name]} for name in sorted(rows)]}
+    return {"by": by, "days": days, "usage": [cast(UsageRow, {"name": name, **rows[name]}) for name in sorted(rows)]}

@@ -1,15 +1,24 @@
 """What routes show of jobs: no hash, no claim, no token."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import cast
 
-from orchestrator.records import Attempt, Event, Job, Need, Schedule, ScheduleTick, Tick
-from orchestrator.server.state import Works
+from orchestrator.api.answers import (
+    AttemptAnswer,
+    EventAnswer,
+    FiringAnswer,
+    JobAnswer,
+    JsonObject,
+    ScheduleAnswer,
+    WholeJobAnswer,
+)
+from orchestrator.records import Attempt, Event, Job, Need, Schedule, ScheduleFiring, Tick
+from orchestrator.server.state import ServerState
 
 _ATTEMPT_HIDES = {"claim_hash", "nonce_hash", "token_hash", "position"}
 
 
-def job(works: Works, job: Job, tick: Tick | None = None) -> dict[str, Any]:
+def job(server: ServerState, job: Job, tick: Tick | None = None) -> JobAnswer:
     return {
         "id": job.id,
         "name": job.name,
@@ -32,20 +41,20 @@ def job(works: Works, job: Job, tick: Tick | None = None) -> dict[str, Any]:
         "ended": job.ended,
         "archived": job.archived,
         "labels": job.spec.get("labels", {}),
-        "output": works.store.locate(job.layout.prefix),
-        "tick": tick and shown_tick(tick),
+        "output": server.store.locate(job.layout.prefix),
+        "tick": shown_tick(tick) if tick else None,
     }
 
 
 def whole_job(
-    works: Works, record: Job, tick: Tick | None, attempts: Sequence[Attempt], needs: Sequence[Need]
-) -> dict[str, Any]:
+    server: ServerState, record: Job, tick: Tick | None, attempts: Sequence[Attempt], needs: Sequence[Need]
+) -> WholeJobAnswer:
     return {
-        **job(works, record, tick),
+        **job(server, record, tick),
         "spec": record.spec,
         "references": record.pinned or {},
         "result": attempts[-1].result if attempts else None,
-        "attempts": [attempt(each, works.clock()) for each in attempts],
+        "attempts": [attempt(each, server.clock()) for each in attempts],
         "needs": [
             {"name": need.upstream_name, "id": need.upstream_id, "when": need.when, "status": need.upstream_status}
             for need in needs
@@ -53,23 +62,23 @@ def whole_job(
     }
 
 
-def attempt(attempt: Attempt, now: float) -> dict[str, Any]:
+def attempt(attempt: Attempt, now: float) -> AttemptAnswer:
     shown = {name: value for name, value in vars(attempt).items() if name not in _ATTEMPT_HIDES}
-    return {**shown, "seconds": attempt.seconds(now)}
+    return cast(AttemptAnswer, {**shown, "seconds": attempt.seconds(now)})
 
 
-def event(event: Event) -> dict[str, Any]:
-    return dict(vars(event))
+def event(event: Event) -> EventAnswer:
+    return cast(EventAnswer, dict(vars(event)))
 
 
-def shown_tick(tick: Tick) -> dict[str, Any]:
+def shown_tick(tick: Tick) -> JsonObject:
     """A tick as it was posted, with its number, attempt and time."""
     return {**tick.data, "seq": tick.seq, "attempt": tick.attempt, "time": tick.time}
 
 
-def schedule(schedule: Schedule) -> dict[str, Any]:
+def schedule(schedule: Schedule) -> ScheduleAnswer:
     timing = schedule.timing
-    return {
+    shown = {
         "name": schedule.name,
         "project": schedule.project,
         "owner": schedule.owner,
@@ -82,8 +91,10 @@ def schedule(schedule: Schedule) -> dict[str, Any]:
         "jobs": [document["name"] for document in schedule.documents],
         **timing.model_dump(mode="json", exclude={"suspend"}),
     }
+    return cast(ScheduleAnswer, shown)
 
 
-def schedule_tick(tick: ScheduleTick, job: Job | None) -> dict[str, Any]:
-    shown = {name: value for name, value in vars(tick).items() if name not in ("project", "schedule")}
-    return {**shown, "status": job and job.status, "failure": job and job.failure, "ended": job and job.ended}
+def schedule_firing(firing: ScheduleFiring, job: Job | None) -> FiringAnswer:
+    shown = {name: value for name, value in vars(firing).items() if name not in ("project", "schedule")}
+    told = {"status": job and job.status, "failure": job and job.failure, "ended": job and job.ended}
+    return cast(FiringAnswer, {**shown, **told})

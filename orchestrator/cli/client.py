@@ -1,10 +1,10 @@
 """The API as Python calls; answers as plain data, failures as CliError with the right exit code."""
 
 import secrets
-import time
 from typing import Any
 
 import httpx
+import tenacity
 
 from orchestrator.cli.errors import CliError, Exit
 
@@ -49,20 +49,22 @@ class Client:
         return self.post("/jobs", body)
 
     def _send(self, method: str, path: str, *, tries: int = 1, **request: Any) -> httpx.Response:
-        for attempt in range(tries):
-            try:
-                return self._http.request(method, path, **request)
-            except httpx.InvalidURL as error:
-                raise CliError(f"{self.url!r} is no URL: {error}", Exit.BAD_INPUT) from None
-            except httpx.HTTPError as error:
-                if attempt == tries - 1:
-                    raise CliError(
-                        f"no answer from {self.url} ({type(error).__name__}); is the server running? "
-                        "`ganworks up` starts one here, GANWORKS_URL names another",
-                        Exit.UNREACHABLE,
-                    ) from None
-                time.sleep(0.3 * 2**attempt)
-        raise AssertionError
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(httpx.HTTPError),
+            stop=tenacity.stop_after_attempt(tries),
+            wait=tenacity.wait_exponential(multiplier=0.3),
+            reraise=True,
+        )
+        try:
+            return retrying(self._http.request, method, path, **request)
+        except httpx.InvalidURL as error:
+            raise CliError(f"{self.url!r} is no URL: {error}", Exit.BAD_INPUT) from None
+        except httpx.HTTPError as error:
+            raise CliError(
+                f"no answer from {self.url} ({type(error).__name__}); is the server running? "
+                "`ganworks up` starts one here, GANWORKS_URL names another",
+                Exit.UNREACHABLE,
+            ) from None
 
     def _answer(self, response: httpx.Response) -> httpx.Response:
         if response.is_success:

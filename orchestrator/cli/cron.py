@@ -1,4 +1,4 @@
-"""cron: schedules, their coming and past ticks."""
+"""cron: schedules, their coming and past firings."""
 
 import time
 from typing import Annotated
@@ -40,9 +40,12 @@ def coming(
     count: Annotated[int, typer.Option("-n", "--count", min=1, max=1000)] = 5,
     output: Output = Format.TABLE,
 ) -> None:
-    """The coming ticks, in the schedule's own time zone."""
+    """The coming firings, in the schedule's own time zone."""
     answer = context.obj.client.get(f"/schedules/{name}/next", count=count)
-    rows = [(tick["text"], duration(tick["at"] - tick["scheduled_time"]), _in(tick["at"])) for tick in answer["ticks"]]
+    rows = [
+        (firing["text"], duration(firing["at"] - firing["scheduled_time"]), _in(firing["at"]))
+        for firing in answer["firings"]
+    ]
     show(answer, output, ("scheduled", "jitter", "comes"), rows)
 
 
@@ -53,38 +56,38 @@ def history(
     all: Annotated[bool, typer.Option("--all", help="beyond the schedule's history limits")] = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """Past ticks and what became of them."""
+    """Past firings and what became of them."""
     answer = context.obj.client.get(f"/schedules/{name}/history", all=all)
     rows = [
         (clock(t["scheduled_time"]), t["outcome"], t["status"], t["job_id"], t["version"], t["reason"] or t["failure"])
-        for t in answer["ticks"]
+        for t in answer["firings"]
     ]
     show(answer, output, ("scheduled", "outcome", "status", "job", "version", "reason"), rows)
 
 
 @cron.command()
 def trigger(context: typer.Context, name: Name) -> None:
-    """A tick out of turn, now."""
+    """Fire once more, now."""
     job = context.obj.client.post(f"/schedules/{name}/trigger")
     note(f"{job['name']}: {job['id']} {job['status']}")
 
 
 @cron.command()
 def suspend(context: typer.Context, name: Name) -> None:
-    """No ticks until `resume`; what runs goes on."""
+    """Do not fire until `resume`; what runs goes on."""
     context.obj.client.post(f"/schedules/{name}/suspend")
     note(f"{name}: suspended")
 
 
 @cron.command()
 def resume(context: typer.Context, name: Name) -> None:
-    """Ticks again, from now on."""
+    """Fire again, from now on."""
     schedule = context.obj.client.post(f"/schedules/{name}/resume")
     note(f"{name}: next {_in(schedule['next_at'])}")
 
 
 @cron.command()
 def delete(context: typer.Context, name: Name) -> None:
-    """No more ticks; jobs and data stay."""
+    """Fire no more; jobs and data stay."""
     context.obj.client.delete(f"/schedules/{name}")
     note(f"{name}: deleted; its jobs and data stay")

@@ -2,12 +2,18 @@
 
 import sys
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
+from orchestrator.cli import progress
 from orchestrator.cli.client import Client
 from orchestrator.cli.errors import CliError, Exit, exit_of
 from orchestrator.cli.output import duration, note, size
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from orchestrator.api.answers import WholeJobAnswer
 
 POLL = 0.5  # seconds
 LINE_EVERY = 10.0  # seconds between two plain lines of one job
@@ -15,7 +21,7 @@ PATIENCE = 120.0  # seconds a server may be away while it is followed: it restar
 ENDED = ("SUCCEEDED", "FAILED", "CANCELLED")
 
 
-def follow(client: Client, ids: list[str], *, alive: Callable[[], None] = lambda: None) -> list[dict[str, Any]]:
+def follow(client: Client, ids: list[str], *, alive: Callable[[], None] = lambda: None) -> "list[WholeJobAnswer]":
     """Show progress until every job has ended; returns them. `alive` may raise to give up."""
     view: Bars | Lines = Bars() if sys.stderr.isatty() else Lines()
     seen, last = dict.fromkeys(ids, 0), time.monotonic()
@@ -41,7 +47,7 @@ def follow(client: Client, ids: list[str], *, alive: Callable[[], None] = lambda
 LOUD = ("restored", "checkpoint_damaged", "store_trouble", "finding", "retrying", "killed", "adopted")
 
 
-def _new_events(client: Client, view: "Bars | Lines", job: dict[str, Any], after: int) -> int:
+def _new_events(client: Client, view: "Bars | Lines", job: "WholeJobAnswer", after: int) -> int:
     for event in client.get(f"/jobs/{job['id']}/events", after=after)["events"]:
         after = max(after, event["seq"])
         if event["type"] in LOUD:
@@ -49,44 +55,41 @@ def _new_events(client: Client, view: "Bars | Lines", job: dict[str, Any], after
     return after
 
 
-def worst(jobs: list[dict[str, Any]]) -> Exit:
+def worst(jobs: "Sequence[WholeJobAnswer]") -> Exit:
     """The exit code of several jobs: the first that did not succeed decides."""
     return next((code for job in jobs if (code := exit_of(job["status"], job["failure"]))), Exit.DONE)
 
 
-def position(job: dict[str, Any]) -> tuple[str, float, float | None]:
+def position(job: "WholeJobAnswer") -> tuple[str, float, float | None]:
     """(what it does, done, total) from the newest tick."""
-    tick = job.get("tick") or {}
+    told = progress.of(job)
     if job["status"] == "SUCCEEDED":
-        total = tick.get("total") or 1
+        total = told.total or 1
         return "done", total, total
     if job["status"] in ENDED:
         return job["status"].lower(), 0, None
     if job["status"] not in ("RUNNING", "STOPPING"):
         return (job.get("reason") or job["status"].lower()), 0, None
-    if not tick or tick.get("phase") in ("preparing", "uploading"):
-        progress = tick.get("progress") or {}
-        return progress.get("label") or "starting workers", progress.get("done", 0), progress.get("total")
-    return tick["phase"], tick.get("examples", tick.get("samples", 0)), tick.get("total")
+    if told.phase is None or told.step:
+        return told.step.get("label") or "starting workers", told.step.get("done", 0), told.step.get("total")
+    return told.phase, told.done or 0, told.total
 
 
-def count(job: dict[str, Any], done: float, total: float | None) -> str:
+def count(job: "WholeJobAnswer", done: float, total: float | None) -> str:
     """`1,024/4,000`, or `12.0 MiB/80.0 MiB`."""
     if not total:
         return ""
-    is_bytes = ((job.get("tick") or {}).get("progress") or {}).get("unit") == "bytes" and job["status"] == "RUNNING"
+    is_bytes = progress.of(job).step.get("unit") == "bytes" and job["status"] == "RUNNING"
     return f"{size(done)}/{size(total)}" if is_bytes else f"{done:,.0f}/{total:,.0f}"
 
 
-def measures(job: dict[str, Any]) -> str:
+def measures(job: "WholeJobAnswer") -> str:
     """Rate and losses, as a short text."""
-    tick = job.get("tick") or {}
-    if job["status"] != "RUNNING" or not tick.get("rate"):
+    told = progress.of(job)
+    if job["status"] != "RUNNING" or not told.rate:
         return ""
-    losses = [
-        f"{k.removeprefix('loss/')[:5]} {v:.2f}" for k, v in (tick.get("stats") or {}).items() if k.startswith("loss/")
-    ]
-    return "  ".join([f"{tick['rate']:,.0f}/s", *losses])
+    losses = [f"{name[:5]} {value:.2f}" for name, value in told.losses.items()]
+    return "  ".join([f"{told.rate:,.0f}/s", *losses])
 
 
 class Bars:
@@ -106,7 +109,7 @@ class Bars:
             TextColumn("{task.fields[eta]}"),
             console=Console(stderr=True),
         )
-        self.tasks: dict[str, Any] = {}
+        self.tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> "Bars":
         self.progress.start()
@@ -118,11 +121,11 @@ class Bars:
     def say(self, text: str) -> None:
         self.progress.console.print(text, highlight=False, markup=False)
 
-    def show(self, job: dict[str, Any]) -> None:
+    def show(self, job: "WholeJobAnswer") -> None:
         what, done, total = position(job)
         if job["id"] not in self.tasks:
             self.tasks[job["id"]] = self.progress.add_task(what, name=job["name"], count="", measures="", eta="")
-        eta = (job.get("tick") or {}).get("eta") if job["status"] == "RUNNING" else None
+        eta = progress.of(job).eta if job["status"] == "RUNNING" else None
         self.progress.update(
             self.tasks[job["id"]],
             description=what[:60],
@@ -149,12 +152,12 @@ class Lines:
     def say(self, text: str) -> None:
         note(text)
 
-    def show(self, job: dict[str, Any]) -> None:
+    def show(self, job: "WholeJobAnswer") -> None:
         what, done, total = position(job)
         before, when = self.last.get(job["id"], ("", 0.0))
         if what == before and (time.monotonic() - when < LINE_EVERY or not total or job["status"] in ENDED):
             return
         self.last[job["id"]] = (what, time.monotonic())
-        eta = (job.get("tick") or {}).get("eta") if job["status"] == "RUNNING" else None
+        eta = progress.of(job).eta if job["status"] == "RUNNING" else None
         left = f"  {duration(eta)} left" if eta else ""
         note(f"{job['name']}: {what} {count(job, done, total)}  {measures(job)}{left}".rstrip())

@@ -1,14 +1,19 @@
 """submit, validate, list, get, describe, watch, cancel, retry, suspend, resume, events."""
 
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from orchestrator.cli import progress
 from orchestrator.cli.errors import CliError, Exit
 from orchestrator.cli.output import Format, Output, ago, clock, dump, duration, note, print_table, show, size
-from orchestrator.cli.results import result_of
+from orchestrator.cli.progress import result_of
 from orchestrator.cli.target import Target
+
+if TYPE_CHECKING:
+    from jobs.specs.spec import Plain
+    from orchestrator.api.answers import AttemptAnswer, JobAnswer, WholeJobAnswer
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="a YAML file, or the name of a shipped example")]
 Parameters = Annotated[list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="replace a value of `params`")]
@@ -21,7 +26,7 @@ def register(app: typer.Typer) -> None:
     app.command("list")(list_jobs)
 
 
-def documents(file: str, parameters: list[str] | None, *, data_is_here: bool = False) -> list[dict[str, Any]]:
+def documents(file: str, parameters: list[str] | None, *, data_is_here: bool = False) -> "list[Plain]":
     """A spec file as plain documents. Raises CliError with every problem of the file.
 
     data_is_here: the jobs run on this machine, so that local data must be there.
@@ -88,7 +93,7 @@ def _is_here(target: Target) -> bool:
         return False
 
 
-def _refuse_local_paths(specs: list[dict[str, Any]], target: Target) -> None:
+def _refuse_local_paths(specs: "list[Plain]", target: Target) -> None:
     """A path on this machine means nothing to a server elsewhere."""
     from jobs.specs.load import local_data
 
@@ -125,7 +130,7 @@ def validate(file: File, parameter: Parameters = None, output: Output = Format.T
 def list_jobs(
     context: typer.Context,
     status: Annotated[str | None, typer.Option(help="such as RUNNING")] = None,
-    kind: Annotated[str | None, typer.Option(help="train or generate")] = None,
+    kind: Annotated[str | None, typer.Option(help="such as train")] = None,
     name: Annotated[str | None, typer.Option(help="only jobs of this name")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
     output: Output = Format.TABLE,
@@ -147,10 +152,9 @@ def list_jobs(
     show(answer, output, ("name", "kind", "status", "progress", "submitted", "id", "reason"), rows)
 
 
-def progress_text(job: dict[str, Any]) -> str | None:
-    tick = job.get("tick") or {}
-    done = tick.get("examples", tick.get("samples"))
-    return f"{100 * done / tick['total']:.0f}%" if done is not None and tick.get("total") else None
+def progress_text(job: "JobAnswer") -> str | None:
+    told = progress.of(job)
+    return f"{100 * told.done / told.total:.0f}%" if told.done is not None and told.total else None
 
 
 def get(context: typer.Context, job: Job, output: Output = Format.TABLE) -> None:
@@ -178,29 +182,28 @@ def describe(context: typer.Context, job: Job, output: Output = Format.TABLE) ->
         print(f"{clock(event['time'])}  {event['type']:<18} {event['message']}")
 
 
-def _facts(job: dict[str, Any]) -> list[tuple[str, Any]]:
+def _facts(job: "WholeJobAnswer") -> list[tuple[str, Any]]:
     result = result_of(job)
     facts = [
         ("name", job["name"]), ("id", job["id"]), ("kind", job["kind"]), ("status", job["status"]),
         ("reason", job.get("reason")), ("failure", job.get("failure")), ("progress", progress_text(job)),
         ("submitted", clock(job["submitted"])), ("started", clock(job.get("started"))), ("ended", clock(job.get("ended"))),
-        ("outputs", job.get("outputs")),
+        ("output", job["output"]),
     ]  # fmt: skip
     extra = [(key, size(value) if key == "bytes" else value) for key, value in result.items() if key != "output"]
     return [(label, value) for label, value in [*facts, *extra] if value not in (None, "-", "")]
 
 
-def _attempt_row(attempt: dict[str, Any]) -> tuple[Any, ...]:
+def _attempt_row(attempt: "AttemptAnswer") -> tuple[Any, ...]:
     return (
         attempt["number"], attempt["status"], attempt["workers"], attempt["gpus_per_worker"],
         clock(attempt.get("started")), duration(_ran(attempt)), attempt.get("failure"), attempt.get("message"),
     )  # fmt: skip
 
 
-def _ran(attempt: dict[str, Any]) -> float | None:
-    if not attempt.get("started"):
-        return None
-    return (attempt.get("ended") or time.time()) - attempt["started"]
+def _ran(attempt: "AttemptAnswer") -> float | None:
+    started = attempt["started"]
+    return (attempt["ended"] or time.time()) - started if started else None
 
 
 def watch(context: typer.Context, job: Job) -> None:

@@ -1,10 +1,13 @@
 """queue and usage: who waits and why, who used how much."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from orchestrator.cli.output import Format, Output, ago, duration, note, print_table, show
+
+if TYPE_CHECKING:
+    from orchestrator.api.answers import UsageRow
 
 
 def register(app: typer.Typer) -> None:
@@ -50,6 +53,7 @@ def usage(
         note(f"nothing ran in the last {days:g} days")
 
 
-def _row(row: dict[str, Any]) -> tuple[Any, ...]:
-    names = ("gpu_seconds_useful", "gpu_seconds_wasted", "cpu_seconds_useful", "cpu_seconds_wasted")
-    return (row["name"], *(duration(row[name]) for name in names))
+def _row(row: "UsageRow") -> tuple[Any, ...]:
+    gpu = (row["gpu_seconds_useful"], row["gpu_seconds_wasted"])
+    cpu = (row["cpu_seconds_useful"], row["cpu_seconds_wasted"])
+    return (row["name"], *map(duration, gpu + cpu))

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,9 @@ from orchestrator.cli.errors import CliError, Exit
 from orchestrator.cli.jobs import File, Parameters, documents
 from orchestrator.cli.output import note
 from orchestrator.cli.target import home
+
+if TYPE_CHECKING:
+    from jobs.specs.spec import Plain
 
 PORT = 8420
 Cpus = Annotated[int | None, typer.Option(min=1, help="CPUs that Ray may use; all by default")]
@@ -78,7 +81,7 @@ def _embedded(cpus: int | None) -> tuple[Any, Any]:
     return Client(stack.url, stack.token), stack.stop
 
 
-def _begin(client: Any, specs: list[dict[str, Any]], fresh: bool) -> list[str]:
+def _begin(client: Any, specs: "list[Plain]", fresh: bool) -> list[str]:
     """Submit, or go on with what an earlier run of the same file left unfinished."""
     if fresh:
         _cancel_unfinished(client, {spec["name"] for spec in specs})

@@ -1,11 +1,9 @@
 """Statements over events: what happened, in order, for people and for the history checker."""
 
-from typing import Any
-
 from sqlalchemy import Connection, insert, select
 
 from orchestrator.db.tables import events
-from orchestrator.records import Event
+from orchestrator.records import Event, Json
 
 
 def add(
@@ -16,7 +14,7 @@ def add(
     *,
     now: float,
     attempt: int | None = None,
-    data: dict[str, Any] | None = None,
+    data: Json | None = None,
 ) -> None:
     values = {"job_id": job_id, "attempt": attempt, "time": now, "type": type, "message": message, "data": data}
     connection.execute(insert(events).values(**values))

@@ -116,7 +116,7 @@ def accept(connection: Connection, job_id: str, digest: str) -> bool:
 
 
 def explain(connection: Connection, reasons: Sequence[tuple[str, str]]) -> None:
-    """Why these queued jobs wait, by id. It touches nobody: the docket that says so knows it."""
+    """Why these queued jobs wait, by id. It touches nobody: `OpenJobs`, which says so, knows it."""
     here = (jobs.c.id == bindparam("job")) & (jobs.c.status == Status.QUEUED)
     statement = update(jobs).where(here).values(reason=bindparam("why"))
     connection.execute(statement, [{"job": job_id, "why": reason} for job_id, reason in reasons])

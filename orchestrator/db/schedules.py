@@ -1,4 +1,4 @@
-"""Statements over schedules, their ticks and their events."""
+"""Statements over schedules, their firings and their events."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.db.tables import jobs, schedule_events, schedule_ticks, schedules
-from orchestrator.records import Job, Schedule, ScheduleEvent, ScheduleTick
+from orchestrator.records import Job, Json, Schedule, ScheduleEvent, ScheduleFiring
 from orchestrator.states import Status
 
 
@@ -29,8 +29,8 @@ def all(connection: Connection) -> list[Schedule]:
     return [Schedule(**row._mapping) for row in rows]
 
 
-def to_mind(connection: Connection, now: float) -> list[Schedule]:
-    """Those with a due tick, and those that a clock set back left in the future."""
+def to_fire(connection: Connection, now: float) -> list[Schedule]:
+    """Those with a due firing, and those that a clock set back left in the future."""
     due = (schedules.c.next_at <= now) | (schedules.c.considered > now)
     rows = connection.execute(select(schedules).where(schedules.c.suspended.is_(False), due))
     return [Schedule(**row._mapping) for row in rows]
@@ -50,36 +50,36 @@ def change(connection: Connection, project: str, name: str, **changes: Any) -> N
 
 
 def remove(connection: Connection, project: str, name: str) -> bool:
-    """The schedule; its ticks stay, so that none can make a second job."""
+    """The schedule; its firings stay, so that none can make a second job."""
     return connection.execute(delete(schedules).where(_is(project, name))).rowcount == 1
 
 
-def decide(connection: Connection, tick: ScheduleTick) -> bool:
-    """The first decision on a tick, and only the first."""
+def decide(connection: Connection, firing: ScheduleFiring) -> bool:
+    """The first decision on a firing, and only the first."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(schedule_ticks).values(**vars(tick)).on_conflict_do_nothing()
+    statement = dialect.insert(schedule_ticks).values(**vars(firing)).on_conflict_do_nothing()
     return connection.execute(statement).rowcount == 1
 
 
 def history(
     connection: Connection, project: str, name: str, limit: int = 1000
-) -> list[tuple[ScheduleTick, Job | None]]:
-    """Ticks, newest first, each with its job."""
+) -> list[tuple[ScheduleFiring, Job | None]]:
+    """Firings, newest first, each with its job."""
     mine = (schedule_ticks.c.project == project) & (schedule_ticks.c.schedule == name)
     query = select(schedule_ticks).where(mine).order_by(schedule_ticks.c.scheduled_time.desc()).limit(limit)
-    ticks = [ScheduleTick(**row._mapping) for row in connection.execute(query)]
-    wanted = [tick.job_id for tick in ticks if tick.job_id]
+    firings = [ScheduleFiring(**row._mapping) for row in connection.execute(query)]
+    wanted = [firing.job_id for firing in firings if firing.job_id]
     found = {row.id: Job(**row._mapping) for row in connection.execute(select(jobs).where(jobs.c.id.in_(wanted)))}
-    return [(tick, found.get(tick.job_id or "")) for tick in ticks]
+    return [(firing, found.get(firing.job_id or "")) for firing in firings]
 
 
 def unfinished_jobs(connection: Connection, project: str, name: str) -> list[Job]:
-    """What its earlier ticks still have to do, followers included."""
+    """What its earlier firings still have to do, followers included."""
     mine = (jobs.c.project == project) & (jobs.c.schedule == name) & jobs.c.ended.is_(None)
     return [Job(**row._mapping) for row in connection.execute(select(jobs).where(mine).order_by(jobs.c.submitted))]
 
 
-def newest_ticks(connection: Connection) -> dict[tuple[str, str], float]:
+def newest_firings(connection: Connection) -> dict[tuple[str, str], float]:
     """When each schedule last made a job, by scheduled time."""
     key = (schedule_ticks.c.project, schedule_ticks.c.schedule)
     query = select(*key, func.max(schedule_ticks.c.scheduled_time)).where(schedule_ticks.c.job_id.is_not(None))
@@ -101,7 +101,7 @@ def note(
     message: str,
     *,
     now: float,
-    data: dict[str, Any] | None = None,
+    data: Json | None = None,
 ) -> None:
     values = {"project": project, "schedule": name, "time": now, "type": type, "message": message, "data": data}
     connection.execute(insert(schedule_events).values(**values))

@@ -49,13 +49,13 @@ jobs = Table(
     Column("failure", String(40)),
     Column("attempt", Integer, nullable=False),  # number of the newest attempt; 0: none yet
     Column("submitted", Float, nullable=False),
-    Column("schedule", String(50)),  # whose tick made it; null: submitted
+    Column("schedule", String(50)),  # whose firing made it; null: submitted
     Column("scheduled_time", Float),
     Column("queued", Float),  # when it last entered the queue
     Column("not_before", Float),  # end of its back-off
     Column("started", Float),  # when its first driver claimed it
     Column("ended", Float),
-    Column("totals", JSON),  # sums over its ticks, see totals.py
+    Column("totals", JSON),  # sums over its ticks, see counter_sums.py
     Column("commit_sha256", String(64)),  # the one manifest that was ever accepted
     Column("lineage", JSON),  # checkpoints to resume from, newest first; null: from before they were recorded
     Column("described", Boolean, nullable=False),  # job.yaml is in the bucket
@@ -170,19 +170,19 @@ schedules = Table(
     Column("project", String(50), primary_key=True),
     Column("name", String(50), primary_key=True),
     Column("owner", String(100), nullable=False),
-    Column("documents", JSON, nullable=False),  # the scheduled job, then those that run once for each of its ticks
+    Column("documents", JSON, nullable=False),  # the scheduled job, then those that run once each time it fires
     Column("attached", JSON, nullable=False),  # names of those that came in another submission
     Column("digest", String(64), nullable=False),
     Column("version", Integer, nullable=False),
     Column("suspended", Boolean, nullable=False),
     Column("created", Float, nullable=False),
     Column("updated", Float, nullable=False),
-    Column("considered", Float, nullable=False),  # every tick up to this scheduled time has been decided
-    Column("next_at", Float),  # when its next tick comes, jitter included; null: never
-    Column("reason", Text),  # why its due tick waits
+    Column("considered", Float, nullable=False),  # every firing up to this scheduled time has been decided
+    Column("next_at", Float),  # when it fires next, jitter included; null: never
+    Column("reason", Text),  # why its due firing waits
 )
 
-schedule_ticks = Table(  # one tick makes one job, ever: the key says so. Rows outlive their schedule.
+schedule_ticks = Table(  # one firing makes one job, ever: the key says so. Rows outlive their schedule.
     "schedule_ticks",
     metadata,
     Column("project", String(50), primary_key=True),

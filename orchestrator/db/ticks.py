@@ -1,15 +1,14 @@
 """Statements over ticks. Each job keeps a bounded history: the older half thins out, the newest always stays."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select
 
 from orchestrator.db.tables import jobs, ticks
-from orchestrator.records import Tick
+from orchestrator.records import Json, Tick
 
 
-def add(connection: Connection, job_id: str, attempt: int, timed: Sequence[tuple[float, dict[str, Any]]]) -> None:
+def add(connection: Connection, job_id: str, attempt: int, timed: Sequence[tuple[float, Json]]) -> None:
     """Ticks of one attempt, each with its time."""
     rows = [{"job_id": job_id, "attempt": attempt, "time": time, "data": data} for time, data in timed]
     connection.execute(insert(ticks), rows)

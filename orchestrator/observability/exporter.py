@@ -1,12 +1,13 @@
 """The series of Prometheus, read from the database at each scrape. Series of a job end with the job.
 
-A tick carries a job's newest numbers: `stats` has loss/<phase>, grad_norm/<network>, lr/<network>;
-the sums over all its ticks (totals.py) stand in the job's row and take the place of what the newest one says.
+A tick carries a job's newest numbers; which series they make is in its kind's row (`jobs.kinds`). The sums over all
+its ticks (counter_sums.py) stand in the job's row and take the place of what the newest one says.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import dataclass
+from itertools import chain
+from typing import Protocol
 
 from prometheus_client import generate_latest
 from prometheus_client.core import (
@@ -18,9 +19,10 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from jobs import kinds
 from orchestrator import __version__, db
-from orchestrator.observability.process_metrics import Telemetry
-from orchestrator.records import Attempt, Job, Schedule, Tick
+from orchestrator.observability.process_metrics import ProcessMetrics
+from orchestrator.records import Attempt, Job, Json, Schedule, Tick
 from orchestrator.scheduler import Node, Policy
 
 J = ("project", "job_name", "job_id")
@@ -31,12 +33,12 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {  # of the database's table:
     "preemptions_total": ("Attempts stopped for a more important job", ("queue",)),
     "gpu_seconds_total": ("GPU time of attempts that ended", ("project", "queue", "use")),
     "cpu_seconds_total": ("CPU time of attempts that ended", ("project", "queue", "use")),
-    "schedule_ticks_total": ("Ticks of schedules, by what became of them", ("project", "schedule", "outcome")),
+    "schedule_ticks_total": ("Firings of schedules, by what became of them", ("project", "schedule", "outcome")),
 }
 HISTOGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "job_queue_wait_seconds": ("Time from entering the queue to the start of an attempt", ("queue", "kind")),
     "job_run_duration_seconds": ("Time from a job's first driver to its end", ("queue", "kind")),
-    "schedule_lateness_seconds": ("Time from a tick's moment to its job", ()),
+    "schedule_lateness_seconds": ("Time from a firing to its job", ()),
     "recovery_duration_seconds": ("Time from an attempt's failure to its successor's driver", ("cause",)),
 }
 
@@ -48,8 +50,8 @@ class Supervision(Protocol):
     nodes: Sequence[Node] | None
 
 
-def page(database: db.Database, process: Telemetry, supervisor: Supervision, policy: Policy) -> bytes:
-    """All series as Prometheus reads them: what the process measured of itself, then what the database knows of jobs."""
+def page(database: db.Database, process: ProcessMetrics, supervisor: Supervision, policy: Policy) -> bytes:
+    """Return all series as Prometheus reads them: what the process measured of itself, then what the database knows of jobs."""
     registry = CollectorRegistry()
     registry.register(DatabaseCollector(database, supervisor, policy))
     return generate_latest(process.registry) + generate_latest(registry)
@@ -67,7 +69,7 @@ class Seen:
     owners: Mapping[str, Job]  # the jobs of what is held
     nodes: Iterable[Node]
     schedules: list[Schedule]
-    last_ticks: Mapping[tuple[str, str], float]
+    last_firings: Mapping[tuple[str, str], float]
     last_successes: Mapping[tuple[str, str], float]
 
 
@@ -101,7 +103,7 @@ class DatabaseCollector(Collector):
                 owners=db.jobs.with_attempts(connection, held),
                 nodes=self.supervisor.nodes or (),
                 schedules=db.schedules.all(connection),
-                last_ticks=db.schedules.newest_ticks(connection),
+                last_firings=db.schedules.newest_firings(connection),
                 last_successes=db.schedules.newest_successes(connection),
             )
 
@@ -162,7 +164,7 @@ def _key(row: Mapping[str, str], labels: Iterable[str]) -> tuple[str, ...]:
 
 
 def _cumulated(edges: Iterable[float], own: Mapping[str, float]) -> list[tuple[str, float]]:
-    """Each bucket's count with those below it, as Prometheus wants them."""
+    """Return each bucket's count with those below it, as Prometheus wants them."""
     total, buckets = 0.0, []
     for edge in [*(str(float(edge)) for edge in edges), "+Inf"]:
         total += own.get(edge, 0.0)
@@ -199,24 +201,22 @@ def _queues(seen: Seen, policy: Policy) -> Iterator[Metric]:
 
 def _schedules(seen: Seen) -> Iterator[Metric]:
     labels = ("project", "schedule")
-    coming = gauge("schedule_next_timestamp_seconds", "When the next tick comes", labels)
-    last = gauge("schedule_last_timestamp_seconds", "Scheduled time of the newest tick that made a job", labels)
+    coming = gauge("schedule_next_timestamp_seconds", "When it fires next", labels)
+    last = gauge("schedule_last_timestamp_seconds", "Scheduled time of the newest firing that made a job", labels)
     success = gauge("schedule_last_success_timestamp_seconds", "When a scheduled job last succeeded", labels)
-    suspended = gauge("schedule_suspended", "1 while a schedule has no ticks", labels)
+    suspended = gauge("schedule_suspended", "1 while a schedule does not fire", labels)
     for schedule in seen.schedules:
         key = (schedule.project, schedule.name)
         if schedule.next_at is not None and not schedule.suspended:
             coming.add_metric(key, schedule.next_at)
-        for family, found in ((last, seen.last_ticks), (success, seen.last_successes)):
+        for family, found in ((last, seen.last_firings), (success, seen.last_successes)):
             if key in found:
                 family.add_metric(key, found[key])
         suspended.add_metric(key, float(schedule.suspended))
     yield from (coming, last, success, suspended)
 
 
-# --- series of one job: name, type, help, extra labels, and how to read them from job and newest tick
-
-Values = Iterable[tuple[tuple[str, ...], float]]
+# --- series of one job: each kind has its own (jobs.kinds)
 
 
 def _jobs(seen: Seen) -> Iterator[Metric]:
@@ -229,149 +229,27 @@ def _jobs(seen: Seen) -> Iterator[Metric]:
         workers.add_metric(_j(job), sizes.get(job.id, 0))
     yield from (info, workers)
     ticked = [(job, _summed(job, seen.ticks[job.id])) for job in seen.active if job.id in seen.ticks]
-    for series in SERIES:
-        yield _series(series, ticked)
+    yield from _told(ticked)
 
 
-def _summed(job: Job, tick: Tick) -> Tick:
-    return replace(tick, data=tick.data | (job.totals or {}))
+def _summed(job: Job, tick: Tick) -> Json:
+    """Return the tick's fields and its time, the sums over all ticks in the place of what the newest one says."""
+    return tick.data | (job.totals or {}) | {"time": tick.time}
+
+
+def _told(ticked: Iterable[tuple[Job, Json]]) -> Iterable[Metric]:
+    """Return every series that some kind of job has, with what the jobs of these ticks tell."""
+    rows = {kind.name: kind.all_series for kind in kinds.KINDS.values()}
+    families = {
+        each.name: (counter if each.is_counter else gauge)(each.name, each.help, [*J, *each.labels])
+        for each in chain.from_iterable(rows.values())
+    }
+    for job, tick in ticked:
+        for each in rows.get(job.kind, ()):
+            for labels, value in each.read(tick):
+                families[each.name].add_metric([*_j(job), *labels], value)
+    return families.values()
 
 
 def _j(job: Job) -> list[str]:
     return [job.project, job.name, job.id]
-
-
-@dataclass(frozen=True)
-class Series:
-    name: str
-    help: str
-    read: "Reader"
-    labels: tuple[str, ...] = ()
-    kind: str | None = None  # of the jobs that have it; None: every kind
-
-    @property
-    def is_counter(self) -> bool:
-        return self.name.endswith("_total")
-
-
-def _series(series: Series, ticked: list[tuple[Job, Tick]]) -> Metric:
-    family = (counter if series.is_counter else gauge)(series.name, series.help, [*J, *series.labels])
-    for job, tick in ticked:
-        if series.kind in (None, job.kind):
-            for labels, value in series.read(tick):
-                family.add_metric([*_j(job), *labels], value)
-    return family
-
-
-class Reader:
-    """Reads the values of one series from a tick; what is missing or no number gives none."""
-
-    def __call__(self, tick: Tick) -> Values:
-        raise NotImplementedError
-
-
-class Field(Reader):
-    """One number under one of these names."""
-
-    def __init__(self, *names: str) -> None:
-        self.names = names
-
-    def __call__(self, tick: Tick) -> Values:
-        found = (_number(tick.data.get(name, _stats(tick).get(name))) for name in self.names)
-        return [((), value) for value in found if value is not None][:1]
-
-
-class Stats(Reader):
-    """Every stat `<prefix>/<label>`."""
-
-    def __init__(self, prefix: str) -> None:
-        self.prefix = f"{prefix}/"
-
-    def __call__(self, tick: Tick) -> Values:
-        for name, raw in _stats(tick).items():
-            value = _number(raw)
-            if name.startswith(self.prefix) and value is not None:
-                yield (name.removeprefix(self.prefix),), value
-
-
-class Table(Reader):
-    """Every entry of a mapping in the tick, but the sum of the others."""
-
-    def __init__(self, name: str, sum: str | None = None) -> None:
-        self.name, self.sum = name, sum
-
-    def __call__(self, tick: Tick) -> Values:
-        table = tick.data.get(self.name)
-        for label, raw in table.items() if isinstance(table, dict) else ():
-            value = _number(raw)
-            if value is not None and label != self.sum:
-                yield (label,), value
-
-
-class Findings(Reader):
-    def __call__(self, tick: Tick) -> Values:
-        findings = tick.data.get("findings")
-        names = {str(finding.get("name")) for finding in findings or () if isinstance(finding, dict)}
-        return [((name,), 1.0) for name in sorted(names)]
-
-
-class TickTime(Reader):
-    def __call__(self, tick: Tick) -> Values:
-        return [((), tick.time)]
-
-
-class Progress(Reader):
-    def __call__(self, tick: Tick) -> Values:
-        done, total = _number(_done(tick)), _number(tick.data.get("total"))
-        return [] if done is None or not total else [((), min(done / total, 1.0))]
-
-
-class ExpectedEnd(Reader):
-    def __call__(self, tick: Tick) -> Values:
-        left = _number(tick.data.get("eta"))
-        return [] if left is None else [((), tick.time + left)]
-
-
-def _stats(tick: Tick) -> dict[str, Any]:
-    stats = tick.data.get("stats")
-    return stats if isinstance(stats, dict) else {}
-
-
-def _done(tick: Tick) -> Any:
-    return tick.data.get("examples", tick.data.get("samples"))
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-SERIES = (
-    Series("job_progress_ratio", "Share of the job's examples or samples that is done", Progress()),
-    Series("job_last_tick_timestamp_seconds", "When the job last told of itself", TickTime()),
-    Series("job_expected_end_timestamp_seconds", "When the job will be done at its present rate", ExpectedEnd()),
-    Series("train_examples_total", "Real examples shown", Field("examples"), kind="train"),
-    Series("train_steps_total", "Training steps", Field("steps"), kind="train"),
-    Series("train_seconds_total", "Time by activity", Table("activity_seconds"), ("activity",), kind="train"),
-    Series("train_loss", "Loss of a phase", Stats("loss"), ("phase",), kind="train"),
-    Series("train_gradient_norm", "Norm of a network's gradient", Stats("grad_norm"), ("network",), kind="train"),
-    Series("train_learning_rate", "Learning rate of a network", Stats("lr"), ("network",), kind="train"),
-    Series("train_rollbacks_total", "Returns to a healthy state", Field("rollbacks"), kind="train"),
-    Series("health_finding_active", "1 while this is wrong with a training", Findings(), ("finding",), kind="train"),
-    Series(
-        "checkpoint_last_commit_timestamp_seconds",
-        "When the newest checkpoint was committed",
-        Field("checkpoint_committed_at"),
-        kind="train",
-    ),
-    Series("checkpoint_size_bytes", "Size of the newest checkpoint", Field("checkpoint_size_bytes"), kind="train"),
-    Series(
-        "checkpoint_stall_seconds_total",
-        "Time that training stood still for checkpoints",
-        Field("checkpoint_stall_seconds"),
-        kind="train",
-    ),
-    Series("generate_samples_total", "Samples made", Field("samples"), kind="generate"),
-    Series("generate_written_bytes_total", "Bytes of finished shards", Field("written_bytes"), kind="generate"),
-    Series("generate_busy_seconds_total", "Time by stage", Table("busy_seconds"), ("stage",), kind="generate"),
-    Series("generate_shards", "Shards by state", Table("shards", sum="total"), ("state",), kind="generate"),
-)

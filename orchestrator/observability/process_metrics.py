@@ -6,7 +6,7 @@ disable_created_metrics()  # a second series for each, which nobody reads
 FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)  # seconds
 
 
-class Telemetry:
+class ProcessMetrics:
     """A registry of its own: two servers in one test process share nothing."""
 
     def __init__(self) -> None:

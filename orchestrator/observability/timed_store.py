@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from jobs.store import NotFound, Store, StoreError
-from orchestrator.observability.process_metrics import Telemetry
+from orchestrator.observability.process_metrics import ProcessMetrics
 
 TIMED = frozenset({"put", "put_file", "get", "get_file", "copy", "head", "sha256", "delete", "probe"})
 
@@ -13,9 +13,9 @@ TIMED = frozenset({"put", "put_file", "get", "get_file", "copy", "head", "sha256
 class TimedStore:
     """Passes everything on. `list` is timed by its consumer's pace, so it is only watched for errors."""
 
-    def __init__(self, store: Store, telemetry: Telemetry) -> None:
+    def __init__(self, store: Store, process_metrics: ProcessMetrics) -> None:
         self._store = store
-        self._telemetry = telemetry
+        self._metrics = process_metrics
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._store, name)
@@ -37,10 +37,10 @@ class TimedStore:
                 self._failed(operation, error)
                 raise
             finally:
-                self._telemetry.store_seconds.labels(operation).observe(time.perf_counter() - began)
+                self._metrics.store_seconds.labels(operation).observe(time.perf_counter() - began)
 
         return timed
 
     def _failed(self, operation: str, error: StoreError) -> None:
         if not isinstance(error, NotFound):  # an answer, no failure
-            self._telemetry.store_errors.labels(operation, type(error).__name__).inc()
+            self._metrics.store_errors.labels(operation, type(error).__name__).inc()

@@ -1,8 +1,8 @@
-"""Which ticks of a schedule are due, and what becomes of each. Pure: the same rows and moment, the same answer.
+"""Which firings of a schedule are due, and what becomes of each. Pure: the same rows and moment, the same answer.
 
-A tick is named by its scheduled time; its jitter is a hash of schedule and scheduled time, so that every replay
-waits equally long. Wall-clock time is the schedule's own: in spring a tick inside the missing hour comes when the
-hour is over, in autumn a tick inside the doubled hour comes once (`*/5` and the like go on through both).
+A firing is named by its scheduled time; its jitter is a hash of schedule and scheduled time, so that every replay
+waits equally long. Wall-clock time is the schedule's own: in spring a firing inside the missing hour comes when the
+hour is over, in autumn a firing inside the doubled hour comes once (`*/5` and the like go on through both).
 """
 
 import hashlib
@@ -19,15 +19,15 @@ from cronsim import CronSim, CronSimError
 from jobs.specs.errors import did_you_mean
 from jobs.specs.spec import Schedule
 
-ON_TIME = 60.0  # seconds: a tick decided this soon was not missed by an outage
+ON_TIME = 60.0  # seconds: a firing decided this soon was not missed by an outage
 HORIZON = 31 * 86400.0  # an outage longer than this is not looked back through
-REPLAYED = 1000  # of one outage's ticks, the newest
+REPLAYED = 1000  # of one outage's firings, the newest
 FIELDS = ("minute", "hour", "day of month", "month", "day of week")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tick:
-    """A due tick. `missed` says why it makes no job; None: it makes one."""
+class Firing:
+    """A due firing. `missed` says why it makes no job; None: it makes one."""
 
     scheduled: float
     at: float  # with its jitter
@@ -35,7 +35,7 @@ class Tick:
 
 
 def problem(schedule: Schedule) -> str | None:
-    """What is wrong with its cron line or time zone, or None."""
+    """Say what is wrong with its cron line or time zone, or None."""
     fields = schedule.cron.split()
     if len(fields) != len(FIELDS):
         return f"cron: five fields are expected ({', '.join(FIELDS)}); got {len(fields)} in {schedule.cron!r}"
@@ -51,7 +51,7 @@ def problem(schedule: Schedule) -> str | None:
 
 
 def times(schedule: Schedule, after: float) -> Iterator[float]:
-    """Scheduled times later than `after`, rising."""
+    """Yield scheduled times later than `after`, rising."""
     zone = ZoneInfo(schedule.time_zone)
     last = after
     for moment in CronSim(schedule.cron, datetime.fromtimestamp(after, zone)):
@@ -62,35 +62,35 @@ def times(schedule: Schedule, after: float) -> Iterator[float]:
 
 
 def jitter(name: str, scheduled: float, longest: float) -> float:
-    """Seconds in [0, longest), the same on every replay."""
+    """Return seconds in [0, longest), the same on every replay."""
     if not longest:
         return 0.0
     digest = hashlib.sha256(f"{name}\0{scheduled:.0f}".encode()).digest()
     return longest * int.from_bytes(digest[:8]) / 2**64
 
 
-def coming(name: str, schedule: Schedule, after: float, count: int) -> list[Tick]:
-    """The next ticks, each with its jitter."""
+def coming(name: str, schedule: Schedule, after: float, count: int) -> list[Firing]:
+    """Return the next firings, each with its jitter."""
     return [_tick(name, schedule, scheduled) for scheduled in islice(times(schedule, after), count)]
 
 
-def _tick(name: str, schedule: Schedule, scheduled: float) -> Tick:
-    return Tick(scheduled=scheduled, at=scheduled + jitter(name, scheduled, schedule.jitter))
+def _tick(name: str, schedule: Schedule, scheduled: float) -> Firing:
+    return Firing(scheduled=scheduled, at=scheduled + jitter(name, scheduled, schedule.jitter))
 
 
-def due(name: str, schedule: Schedule, last: float, now: float) -> list[Tick]:
-    """Every tick after `last` whose moment has come, the oldest first, with what its policy makes of it.
+def due(name: str, schedule: Schedule, last: float, now: float) -> list[Firing]:
+    """Return every firing after `last` whose moment has come, the oldest first, with what its policy makes of it.
 
     None overtakes the one before it, whatever their jitters.
     """
     moments = times(schedule, max(last, now - HORIZON))
-    come = takewhile(lambda tick: tick.at <= now, (_tick(name, schedule, moment) for moment in moments))
+    come = takewhile(lambda firing: firing.at <= now, (_tick(name, schedule, moment) for moment in moments))
     found = deque(come, maxlen=REPLAYED)
-    return [_judged(schedule, tick, tick is found[-1], now) for tick in found]
+    return [_judged(schedule, firing, firing is found[-1], now) for firing in found]
 
 
-def _judged(schedule: Schedule, tick: Tick, is_newest: bool, now: float) -> Tick:
-    late = now - tick.at
+def _judged(schedule: Schedule, firing: Firing, is_newest: bool, now: float) -> Firing:
+    late = now - firing.at
     missed = None
     if schedule.starting_deadline is not None and late > schedule.starting_deadline:
         missed = f"{late:.0f} s late, and its starting_deadline is {schedule.starting_deadline:g} s"
@@ -98,16 +98,16 @@ def _judged(schedule: Schedule, tick: Tick, is_newest: bool, now: float) -> Tick
         missed = f"{late:.0f} s late, and catch_up is none"
     elif late > ON_TIME and schedule.catch_up == "latest" and not is_newest:
         missed = f"{late:.0f} s late, and catch_up runs the latest only"
-    return Tick(scheduled=tick.scheduled, at=tick.at, missed=missed)
+    return Firing(scheduled=firing.scheduled, at=firing.at, missed=missed)
 
 
-Turn = Literal["start", "skip", "wait", "replace"]
+ConcurrencyDecision = Literal["start", "skip", "wait", "replace"]
 
 
-def turn(schedule: Schedule, running: Sequence[str]) -> Turn:
-    """What a tick does about jobs of earlier ticks that have not ended.
+def concurrency_decision(schedule: Schedule, running: Sequence[str]) -> ConcurrencyDecision:
+    """Decide what a firing does about jobs of earlier ones that have not ended.
 
-    `catch_up: all` promises a job for every tick, so there `forbid` makes it wait instead of skipping it.
+    `catch_up: all` promises a job for every firing, so there `forbid` makes it wait instead of skipping it.
     """
     if not running or schedule.concurrency == "allow":
         return "start"
@@ -117,5 +117,5 @@ def turn(schedule: Schedule, running: Sequence[str]) -> Turn:
 
 
 def text(schedule: Schedule, scheduled: float) -> str:
-    """`${scheduled_time}`: ISO 8601 in the schedule's zone, such as 2026-11-25T02:00:00+09:00."""
+    """Return `${scheduled_time}`: ISO 8601 in the schedule's zone, such as 2026-11-25T02:00:00+09:00."""
     return datetime.fromtimestamp(round(scheduled), ZoneInfo(schedule.time_zone)).isoformat()

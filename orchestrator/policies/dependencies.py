@@ -25,17 +25,17 @@ class Unmet:
 
 
 @dataclass(frozen=True)
-class Doomed:
+class Unsatisfiable:
     """Something ended otherwise than wanted: this job will never start."""
 
     reason: str
 
 
-def judge(needs: Iterable[Need]) -> Met | Unmet | Doomed:
+def assess(needs: Iterable[Need]) -> Met | Unmet | Unsatisfiable:
     needs = list(needs)
     for need in needs:
         if need.upstream_status in ENDED and need.upstream_status not in WANTED[need.when]:
-            return Doomed(f"needs {need.upstream_name} {need.when}, and it {_became(need)}")
+            return Unsatisfiable(f"needs {need.upstream_name} {need.when}, and it {_became(need)}")
     unmet = [need.upstream_name for need in needs if need.upstream_status not in ENDED]
     return Unmet(f"waiting for {', '.join(unmet)}") if unmet else Met()
 
@@ -48,7 +48,7 @@ def _became(need: Need) -> str:
 
 
 def cycle(needs: Mapping[str, Iterable[str]]) -> list[str] | None:
-    """The names around a circle of needs, or None."""
+    """Return the names around a circle of needs, or None."""
     try:
         TopologicalSorter({name: set(needed) for name, needed in needs.items()}).prepare()
     except CycleError as error:

@@ -1,4 +1,4 @@
-"""What is the matter with an attempt? Pure: its row, what Ray says, and the clock.
+"""Is an attempt alive? Pure: its row, what Ray says, and the clock.
 
 Ray's word alone is never the truth, and not reaching Ray means nothing: an attempt is lost when Ray says that
 its driver ended and no result came, or when the driver has been silent for too long.
@@ -70,19 +70,19 @@ class Lost:
     message: str
 
 
-Verdict = Fine | Submit | Adopt | Ended | Kill | Lost
+Assessment = Fine | Submit | Adopt | Ended | Kill | Lost
 
 
-def judge(attempt: Attempt, drivers: Drivers, settings: Settings, now: float, since: float) -> Verdict:
-    """The verdict on a living attempt. No deadline began before `since`: the server was not there to hear."""
+def assess(attempt: Attempt, drivers: Drivers, settings: Settings, now: float, since: float) -> Assessment:
+    """Assess a living attempt. No deadline began before `since`: the server was not there to hear."""
     if drivers is not None:
         driver = drivers.get(attempt.id)
         return _known(attempt, driver, settings, now, since) if driver else _unknown(attempt, settings, now, since)
     return _silence(attempt, settings, now, since) or _overdue(attempt, settings, now, since) or Fine()
 
 
-def _unknown(attempt: Attempt, settings: Settings, now: float, since: float) -> Verdict:
-    """Ray has no such job. A head that was started again forgets them all, and its drivers die with it."""
+def _unknown(attempt: Attempt, settings: Settings, now: float, since: float) -> Assessment:
+    """Assess one that Ray does not have. A head that was started again forgets them all, and its drivers die with it."""
     if attempt.started is None:
         return Submit() if attempt.stop_asked is None else Lost("lost", "stopped before it started")
     quiet = max(settings.result_grace, 3 * settings.heartbeat_seconds)
@@ -91,7 +91,7 @@ def _unknown(attempt: Attempt, settings: Settings, now: float, since: float) -> 
     return Fine()
 
 
-def _known(attempt: Attempt, driver: Driver, settings: Settings, now: float, since: float) -> Verdict:
+def _known(attempt: Attempt, driver: Driver, settings: Settings, now: float, since: float) -> Assessment:
     if driver.has_ended:
         return _after_end(attempt, driver, settings, now, since)
     if attempt.submitted is None:
@@ -101,7 +101,7 @@ def _known(attempt: Attempt, driver: Driver, settings: Settings, now: float, sin
     return _silence(attempt, settings, now, since) or _overdue(attempt, settings, now, since) or Fine()
 
 
-def _after_end(attempt: Attempt, driver: Driver, settings: Settings, now: float, since: float) -> Verdict:
+def _after_end(attempt: Attempt, driver: Driver, settings: Settings, now: float, since: float) -> Assessment:
     if attempt.driver_ended is None:
         return Ended()
     if now - max(attempt.driver_ended, since) < settings.result_grace:
@@ -111,7 +111,7 @@ def _after_end(attempt: Attempt, driver: Driver, settings: Settings, now: float,
 
 
 def _short(message: str) -> str:
-    """Ray hands over the tail of the log: what it says first, and the log's last line, which names the error."""
+    """Shorten what Ray says, the tail of the log: keep what it says first, and the log's last line, which names the error."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     if not lines:
         return "no more"
@@ -120,13 +120,15 @@ def _short(message: str) -> str:
 
 
 def exit_code(message: str) -> int | None:
-    """The driver's, as Ray tells it."""
+    """Return the driver's exit code, as Ray tells it."""
     found = re.search(r"exit code:? (-?\d+)", message)
     return int(found[1]) if found else None
 
 
-def blamed(failure: str, message: str, placement: Collection[str], nodes: Sequence[Node] | None) -> tuple[str, str]:
-    """Failure and message: what is lost together with a node is the node's fault. `nodes`: None, Ray is not reached."""
+def attribute_failure(
+    failure: str, message: str, placement: Collection[str], nodes: Sequence[Node] | None
+) -> tuple[str, str]:
+    """Return failure and message: what is lost together with a node is the node's fault. `nodes`: None, Ray is not reached."""
     gone = sorted(set(placement) - {node.id for node in nodes}) if nodes else []
     return (
         ("node_lost", f"node {', '.join(gone)} is gone; {message}")
@@ -135,7 +137,7 @@ def blamed(failure: str, message: str, placement: Collection[str], nodes: Sequen
     )
 
 
-def _unclaimed(attempt: Attempt, driver: Driver, settings: Settings, now: float, since: float) -> Verdict:
+def _unclaimed(attempt: Attempt, driver: Driver, settings: Settings, now: float, since: float) -> Assessment:
     if attempt.stop_asked is not None:
         return Kill()
     waited = now - max(attempt.submitted or 0, since)
@@ -158,7 +160,7 @@ def _silence(attempt: Attempt, settings: Settings, now: float, since: float) -> 
     return None
 
 
-def _overdue(attempt: Attempt, settings: Settings, now: float, since: float) -> Verdict | None:
+def _overdue(attempt: Attempt, settings: Settings, now: float, since: float) -> Assessment | None:
     if attempt.stop_asked is None:
         return None
     overdue = now - max(attempt.stop_asked, since) - settings.cancel_grace
@@ -172,8 +174,8 @@ class Release:
     """Ray confirms its end, or the reservation is over."""
 
 
-def judge_ended(attempt: Attempt, drivers: Drivers, now: float, patience: float = 15.0) -> Fine | Kill | Release:
-    """The verdict on an attempt that has ended and still holds its place."""
+def assess_ended(attempt: Attempt, drivers: Drivers, now: float, patience: float = 15.0) -> Fine | Kill | Release:
+    """Assess an attempt that has ended and still holds its place."""
     if attempt.reserved_until is not None and now > attempt.reserved_until:
         return Release()
     if drivers is None:

@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 
-from jobs.specs.spec import AnyJob, TrainJob
+from jobs import kinds
+from jobs.specs.spec import Job as Spec
 from orchestrator.policies import retry
 from orchestrator.records import Attempt, Job
 from orchestrator.scheduler import Held, Queued
 
 
-def asks(job: Job, attempts: Sequence[Attempt], grace: float, now: float) -> Queued:
-    """What a queued job may be given. `grace`: how much longer than its timeout it can hold its places."""
+def queued(job: Job, attempts: Sequence[Attempt], grace: float, now: float) -> Queued:
+    """Return what a queued job may be given. `grace`: how much longer than its timeout it can hold its places."""
     spec, resources = job.parsed, job.parsed.resources
     return Queued(
         job_id=job.id,
@@ -29,24 +30,19 @@ def asks(job: Job, attempts: Sequence[Attempt], grace: float, now: float) -> Que
     )
 
 
-def sizes(spec: AnyJob) -> tuple[int, ...]:
-    """Numbers of workers that will do, the largest first; in training a worker owns whole groups."""
-    bounds = spec.resources.sizes
-    found = tuple(range(bounds.max, bounds.min - 1, -1))
-    if isinstance(spec, TrainJob):
-        groups = spec.train.batch_size // spec.train.group_size
-        return tuple(size for size in found if groups % size == 0)
-    return found
+def sizes(spec: Spec) -> tuple[int, ...]:
+    """Return the numbers of workers that will do, the largest first."""
+    return kinds.of(spec).sizes(spec)
 
 
-def _left(spec: AnyJob, attempts: Sequence[Attempt], grace: float, now: float) -> float | None:
+def _left(spec: Spec, attempts: Sequence[Attempt], grace: float, now: float) -> float | None:
     if spec.timeout is None:
         return None
     return max(spec.timeout - sum(attempt.seconds(now) for attempt in attempts if not attempt.excused), 0.0) + grace
 
 
-def holds(attempt: Attempt, job: Job, attempts: Sequence[Attempt], grace: float, now: float) -> Held:
-    """What an attempt has until its release, whatever became of it."""
+def held(attempt: Attempt, job: Job, attempts: Sequence[Attempt], grace: float, now: float) -> Held:
+    """Return what an attempt has until its release, whatever became of it."""
     left = _left(job.parsed, attempts, grace, now)
     own = sizes(job.parsed)
     return Held(

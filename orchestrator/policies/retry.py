@@ -61,7 +61,7 @@ class GiveUp:
 
 
 def decide(failure: str, attempts: Sequence[Attempt], policy: Policy, now: float, log: str = "") -> Retry | GiveUp:
-    """`attempts` are all of the job's, the failed one last; `log` is the end of its driver's."""
+    """Decide what follows. `attempts` are all of the job's, the failed one last; `log` is the end of its driver's."""
     last = attempts[-1]
     action = ruled(failure, last.exit_code, f"{last.message or ''}\n{log}", policy.rules)
     if action == "fail":
@@ -85,7 +85,7 @@ def _ignored(failure: str, attempts: Sequence[Attempt], policy: Policy, now: flo
 
 
 def ruled(failure: str, exit_code: int | None, text: str, rules: Sequence[Rule]) -> Action:
-    """The action of the first rule whose every condition holds, or of the table."""
+    """Return the action of the first rule whose every condition holds, or of the table."""
     for rule in rules:
         if (
             rule.failure in (None, failure)
@@ -97,12 +97,12 @@ def ruled(failure: str, exit_code: int | None, text: str, rules: Sequence[Rule])
 
 
 def avoided(attempts: Sequence[Attempt]) -> tuple[str, ...]:
-    """Nodes on which this job failed repeatedly, in a way that the node may be to blame for."""
+    """Return nodes on which this job failed repeatedly, in a way that the node may be to blame for."""
     faults = [node for attempt in attempts if attempt.failure in NODE_FAULTS for node in attempt.placement]
     return tuple(sorted({node for node in faults if faults.count(node) >= REPEATED}))
 
 
 def backoff(first: float, failed: int, attempt_id: str) -> float:
-    """Doubles with each failure, spread by the attempt's id: jobs that failed together do not come back together."""
+    """Return the pause, which doubles with each failure, spread by the attempt's id: jobs that failed together do not come back together."""
     spread = int.from_bytes(hashlib.sha256(attempt_id.encode()).digest()[:4]) / 2**32
     return min(first * 2 ** min(failed - 1, 32), LONGEST_BACKOFF) * (1 - SPREAD + 2 * SPREAD * spread)

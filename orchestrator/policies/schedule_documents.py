@@ -1,13 +1,12 @@
-"""Documents that a schedule turns into jobs, tick by tick. Pure."""
+"""Documents that a schedule turns into jobs, firing by firing. Pure."""
 
-import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from jobs.digest import of_json
 from jobs.specs import spec as job_spec
-from jobs.specs.spec import AnyJob
+from jobs.specs.spec import Job, Plain
 from jobs.specs.spec import Schedule as Timing
 from orchestrator.policies import cron
 from orchestrator.records import Schedule
@@ -15,12 +14,12 @@ from orchestrator.records import Schedule
 SCHEDULED_TIME = "${scheduled_time}"
 
 
-def without_schedule(document: dict[str, Any]) -> dict[str, Any]:
+def without_schedule(document: Plain) -> Plain:
     return {name: value for name, value in document.items() if name != "schedule"}
 
 
-def at(document: dict[str, Any], timing: Timing | None, scheduled: float) -> dict[str, Any]:
-    """The document of one tick's job."""
+def at(document: Plain, timing: Timing | None, scheduled: float) -> Plain:
+    """Return the document of one firing's job."""
     filled = _filled(without_schedule(document), cron.text(timing or Timing(cron="* * * * *"), scheduled))
     assert isinstance(filled, dict)
     return filled
@@ -35,7 +34,7 @@ def _filled(value: Any, text: str) -> Any:
 
 
 def timed_fields(value: Any, path: str = "") -> Iterator[str] | list[str]:
-    """Dotted fields whose text names the scheduled time."""
+    """Return the dotted fields whose text names the scheduled time."""
     if isinstance(value, dict):
         return [found for name, inner in value.items() for found in timed_fields(inner, f"{path}.{name}".strip("."))]
     if isinstance(value, list):
@@ -43,38 +42,36 @@ def timed_fields(value: Any, path: str = "") -> Iterator[str] | list[str]:
     return [path] if isinstance(value, str) and SCHEDULED_TIME in value else []
 
 
-def owners(specs: Iterable[AnyJob], known: Mapping[str, Schedule]) -> dict[str, str]:
-    """Job name -> the schedule whose ticks make it: its own, or that of a job it needs, near or far."""
+def owners(specs: Iterable[Job], known: Mapping[str, Schedule]) -> dict[str, str]:
+    """Return, by job name, the schedule whose firings make it: its own, or that of a job it needs, near or far."""
     specs = list(specs)
     found = {spec.name: spec.name for spec in specs if spec.schedule}
     made = {job: name for name, schedule in known.items() for job in (d["name"] for d in schedule.documents)}
     while True:
         before = len(found)
         for spec in specs:
-            ticked = {found.get(n.name) or made.get(n.name) for n in job_spec.upstream(spec)} - {None}
-            if spec.name not in found and ticked:
-                found[spec.name] = min(filter(None, ticked))
+            fired = {found.get(n.name) or made.get(n.name) for n in job_spec.upstream(spec)} - {None}
+            if spec.name not in found and fired:
+                found[spec.name] = min(filter(None, fired))
         if len(found) == before:
             return found
 
 
 def schedules(
-    specs: list[AnyJob],
+    specs: list[Job],
     owners: Mapping[str, str],
     known: Mapping[str, Schedule],
     project: str,
     owner: str,
     now: float,
 ) -> list[Schedule]:
-    """Each schedule of a submission as it shall be."""
+    """Return each schedule of a submission as it shall be."""
     names = sorted(set(owners.values()))
     groups = {name: [job_spec.dump(spec) for spec in specs if owners[spec.name] == name] for name in names}
     return [_one(name, documents, known.get(name), project, owner, now) for name, documents in groups.items()]
 
 
-def _one(
-    name: str, given: list[dict[str, Any]], before: Schedule | None, project: str, owner: str, now: float
-) -> Schedule:
+def _one(name: str, given: list[Plain], before: Schedule | None, project: str, owner: str, now: float) -> Schedule:
     itself = [document for document in given if document["name"] == name]
     followers = [document for document in given if document["name"] != name]
     if itself:
@@ -85,7 +82,7 @@ def _one(
         new = {document["name"] for document in followers}
         documents = [document for document in before.documents if document["name"] not in new] + followers
         attached = sorted(new | set(before.attached))
-    digest = hashlib.sha256(json.dumps(documents, sort_keys=True).encode()).hexdigest()
+    digest = of_json(documents)
     if before is None:
         return _timed(_new(name, documents, attached, digest, project, owner, now))
     if before.digest == digest:
@@ -93,8 +90,8 @@ def _one(
     return _changed(before, documents, attached, digest, now)
 
 
-def _attached(before: Schedule | None, given: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What follows the schedule from another submission stays, unless it came again."""
+def _attached(before: Schedule | None, given: list[Plain]) -> list[Plain]:
+    """Return what follows the schedule from another submission stays, unless it came again."""
     here = {document["name"] for document in given}
     if before is None:
         return []
@@ -102,7 +99,7 @@ def _attached(before: Schedule | None, given: list[dict[str, Any]]) -> list[dict
 
 
 def _new(
-    name: str, documents: list[dict[str, Any]], attached: list[str], digest: str, project: str, owner: str, now: float
+    name: str, documents: list[Plain], attached: list[str], digest: str, project: str, owner: str, now: float
 ) -> Schedule:
     suspended = bool(documents[0]["schedule"].get("suspend", False))
     return Schedule(
@@ -119,10 +116,8 @@ def _new(
     )
 
 
-def _changed(
-    before: Schedule, documents: list[dict[str, Any]], attached: list[str], digest: str, now: float
-) -> Schedule:
-    """The next version. Other times begin now: they were never missed."""
+def _changed(before: Schedule, documents: list[Plain], attached: list[str], digest: str, now: float) -> Schedule:
+    """Return the next version. Other times begin now: they were never missed."""
     after = replace(
         before, documents=documents, attached=attached, digest=digest, version=before.version + 1, updated=now
     )
@@ -139,6 +134,6 @@ def _timed(schedule: Schedule) -> Schedule:
 
 
 def next_at(schedule: Schedule) -> float | None:
-    """When its next tick comes."""
-    ticks = cron.coming(schedule.name, schedule.timing, schedule.considered, 1)
-    return ticks[0].at if ticks else None
+    """Return when its next firing comes."""
+    firings = cron.coming(schedule.name, schedule.timing, schedule.considered, 1)
+    return firings[0].at if firings else None

@@ -6,13 +6,13 @@ from itertools import product
 from math import prod
 from typing import Any
 
+from jobs import series
 from jobs.specs.errors import Problem
-from jobs.specs.spec import AnyJob, TrainJob
+from jobs.specs.spec import Plain
 from orchestrator.records import Attempt, Job, Tick
 from orchestrator.states import Status
 
 MOST = 500  # jobs of one matrix
-METRICS = ("kid", "fid")  # looked for when the spec names none; the smaller the better
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +39,8 @@ def problem(document: Mapping[str, Any]) -> Problem | None:
     return Problem(path=f"matrix.{fixed[0]}", message="cannot vary in a matrix") if fixed else None
 
 
-def children(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The documents of the combinations, the last field varying fastest; `sweep-0`, `sweep-1` …"""
+def children(document: Mapping[str, Any]) -> list[Plain]:
+    """Return the documents of the combinations, the last field varying fastest; `sweep-0`, `sweep-1` …"""
     matrix = document["matrix"]
     plain = {name: value for name, value in document.items() if name != "matrix"}
     made = []
@@ -52,32 +52,22 @@ def children(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     return made
 
 
-def _with(value: Any, path: Sequence[str], new: Any) -> dict[str, Any]:
+def _with(value: Any, path: Sequence[str], new: Any) -> Plain:
     """The same mapping with one dotted field set."""
     here = dict(value) if isinstance(value, dict) else {}
     return here | {path[0]: _with(here.get(path[0]), path[1:], new) if len(path) > 1 else new}
 
 
-def metric_of(spec: AnyJob) -> tuple[tuple[str, ...], str]:
-    """(names to look for, min or max)"""
-    best = spec.train.checkpoint.best if isinstance(spec, TrainJob) else None
-    return ((best.metric,), best.mode) if best else (METRICS, "min")
-
-
 def measured(names: Sequence[str], attempt: Attempt | None, tick: Tick | None) -> float | None:
-    """The first of these metrics that a job tells of, in its result or in its last tick."""
+    """Return the first of these metrics that a job tells of, in its result or in its last tick."""
     result = (attempt and attempt.result) or {}
-    stats = (tick and tick.data.get("stats")) or {}
-    for name in names:
-        for told in (result.get("metrics"), result, stats):
-            value = told.get(name) if isinstance(told, dict) else None
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                return float(value)
-    return None
+    tables = (series.table_of(result, "metrics"), series.table_of(tick.data if tick else {}, "stats"))
+    values = (series.number(told.get(name)) for name in names for told in tables)
+    return next((value for value in values if value is not None), None)
 
 
-def gathered(ended: Sequence[Child], mode: str) -> tuple[Job | None, str]:
-    """The best of those that succeeded, and what to say of them all. Without any measure a lone success is the best."""
+def summarize(ended: Sequence[Child], mode: str) -> tuple[Job | None, str]:
+    """Return the best of those that succeeded, and what to say of them all. Without any measure a lone success is the best."""
     done = [child for child in ended if child.job.status == Status.SUCCEEDED]
     told = [child for child in done if child.value is not None]
     said = f"{len(done)} of {len(ended)} succeeded"

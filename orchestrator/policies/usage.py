@@ -14,7 +14,7 @@ REMEMBERED = 8  # half-lives: what is older counts for less than half a percent
 def recent(
     attempts: Iterable[Attempt], jobs: Mapping[str, Job], half_life: float, now: float
 ) -> dict[tuple[str, str], Amount]:
-    """(queue, owner) -> CPUs and GPUs on average, each moment counting half as much a half-life later."""
+    """Return, by (queue, owner), CPUs and GPUs on average, each moment counting half as much a half-life later."""
     found: dict[tuple[str, str], Amount] = {}
     for attempt in attempts:
         job = jobs[attempt.job_id]
@@ -26,7 +26,7 @@ def recent(
 
 
 def weight(begin: float, end: float, half_life: float, now: float) -> float:
-    """The decayed share of the time from `begin` to `end` in all time: 1 for ever until now, 0 for nothing."""
+    """Return the decayed share of the time from `begin` to `end` in all time: 1 for ever until now, 0 for nothing."""
     return float(2 ** (-max(now - end, 0.0) / half_life) - 2 ** (-max(now - begin, 0.0) / half_life))
 
 
@@ -41,7 +41,7 @@ KEPT = frozenset({AttemptStatus.SUCCEEDED, AttemptStatus.STOPPED, AttemptStatus.
 def accounts(
     attempts: Iterable[Attempt], jobs: Mapping[str, Job], by: By, since: float, now: float
 ) -> dict[str, dict[str, float]]:
-    """Name of a job, queue or user -> seconds of CPUs and GPUs by use, from `since` on."""
+    """Return, by name of a job, queue or user, seconds of CPUs and GPUs by use, from `since` on."""
     found: dict[str, dict[str, float]] = defaultdict(lambda: dict.fromkeys(COLUMNS, 0.0))
     for attempt in attempts:
         job, use = jobs[attempt.job_id], "useful" if attempt.status in KEPT else "wasted"

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
 
-from orchestrator.scheduler.capacity import Rooms, fits, takes
+from orchestrator.scheduler.capacity import Capacity, fits, takes
 from orchestrator.scheduler.model import Amount, Held, Queued
 from orchestrator.scheduler.quota import Ledger
 
@@ -56,15 +56,15 @@ def end(gang: Held, now: float) -> float:
 
 
 def reserve(
-    job: Queued, workers: int, each: Amount, soon: Rooms, ledger: Ledger, ends: Iterable[Held], now: float
+    job: Queued, workers: int, each: Amount, future_free: Capacity, ledger: Ledger, ends: Iterable[Held], now: float
 ) -> Reservation:
     """The earliest moment at which the whole gang fits, taking every attempt to run as long as it may.
 
-    `soon` and `ledger`: what is free and held once all that stops is gone. `ends`: the others, in order of their end.
+    `future_free` and `ledger`: what is free and held once all that stops is gone. `ends`: the others, in order of their end.
     """
-    then, quota = dict(soon.free), ledger.copy()
-    at, room = now, soon.room(job, each)
-    good = {node for node, kind in soon.kinds.items() if takes(kind, job)}
+    then, quota = dict(future_free.free), ledger.copy()
+    at, room = now, future_free.room(job, each)
+    good = {node for node, kind in future_free.kinds.items() if takes(kind, job)}
     for gang in ends:
         if room >= workers:
             break
@@ -74,9 +74,9 @@ def reserve(
             if node in then:
                 before, then[node] = then[node], then[node].plus(gang.each, count)
                 room += (fits(then[node], each) - fits(before, each)) if node in good else 0
-    rooms = soon.at(then)
-    placement = rooms.place(job, workers, each) or {}
-    spare = {node: rooms.free[node].plus(each, -count) for node, count in placement.items()}
+    capacity = future_free.at(then)
+    placement = capacity.place(job, workers, each) or {}
+    spare = {node: capacity.free[node].plus(each, -count) for node, count in placement.items()}
     promise = _promise(job, each.times(workers), quota, at)
     return Reservation(job=job, at=at, placement=placement, spare=spare, promise=promise)
 
@@ -101,7 +101,7 @@ def promise_of_quota(job: Queued, needs: Amount, ledger: Ledger, ends: Iterable[
 class Backfill:
     """Room for those behind the reservation: less on the reserved nodes, unless they are gone in time."""
 
-    def __init__(self, free: Rooms, reservation: Reservation) -> None:
+    def __init__(self, free: Capacity, reservation: Reservation) -> None:
         self.free, self.reservation = free, reservation
         self.narrow = free.copy()
         for node in reservation.placement:

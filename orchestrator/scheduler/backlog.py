@@ -1,8 +1,9 @@
-"""The queue in lines and lanes. A line is a user's jobs of one priority in one queue; a lane of it holds those that
-differ in nothing but their time of submission, in that order (`Queued.due`: within a lane that is the same).
+"""The queue by user queues and equivalence classes. A user queue holds a user's jobs of one priority in one queue; an
+equivalence class of it those that differ in nothing but their time of submission, in that order (`Queued.due`: within
+a class that is the same).
 
-If the first of a lane does not fit, none behind it does: a plan looks at lanes, not at a hundred thousand jobs. And
-it looks at the firsts of the lanes in order, which are kept here from plan to plan.
+If the first of a class does not fit, none behind it does: a plan looks at classes, not at a hundred thousand jobs. And
+it looks at the firsts of the classes in order, which are kept here from plan to plan.
 """
 
 from bisect import bisect_left, insort
@@ -22,7 +23,7 @@ class Shape:
         self.job = job  # one of them
 
 
-class Lane:
+class EquivalenceClass:
     __slots__ = ("jobs", "longest", "shape")
 
     def __init__(self, shape: Shape, longest: float | None) -> None:
@@ -34,73 +35,73 @@ class Lane:
         return job.due, job.job_id, at, self
 
 
-Place = tuple[float, str, int, Lane]  # due, job, its index in the lane, the lane
+Place = tuple[float, str, int, EquivalenceClass]  # due, job, its index in the class, the class
 
 
-class Line:
-    __slots__ = ("heads", "lanes", "owner", "priority", "queue", "shapes")
+class UserQueue:
+    __slots__ = ("classes", "heads", "owner", "priority", "queue", "shapes")
 
     def __init__(self, queue: str, owner: str, priority: int) -> None:
         self.queue, self.owner, self.priority = queue, owner, priority
-        self.lanes: dict[tuple[Shape, float | None], Lane] = {}
-        self.heads: list[Place] = []  # of every lane, in order
-        self.shapes: Counter[Shape] = Counter()  # how many lanes have each
+        self.classes: dict[tuple[Shape, float | None], EquivalenceClass] = {}
+        self.heads: list[Place] = []  # of every class, in order
+        self.shapes: Counter[Shape] = Counter()  # how many classes have each
 
 
 class Backlog:
     """Kept from plan to plan by whoever has many jobs."""
 
     def __init__(self, jobs: Iterable[Queued] = ()) -> None:
-        self.lines: dict[tuple[str, str, int], Line] = {}
+        self.user_queues: dict[tuple[str, str, int], UserQueue] = {}
         self._shapes: WeakValueDictionary[tuple[object, ...], Shape] = WeakValueDictionary()
         for job in jobs:
-            self._lane(job)[1].jobs.append(job)
-        for line in self.lines.values():
-            for lane in line.lanes.values():
-                lane.jobs.sort(key=_order)
-            line.heads = sorted(lane.place() for lane in line.lanes.values())
+            self._class_of(job)[1].jobs.append(job)
+        for user_queue in self.user_queues.values():
+            for equals in user_queue.classes.values():
+                equals.jobs.sort(key=_order)
+            user_queue.heads = sorted(equals.place() for equals in user_queue.classes.values())
 
     @property
-    def lanes(self) -> Iterator[list[Queued]]:
-        return (lane.jobs for line in self.lines.values() for lane in line.lanes.values())
+    def classes(self) -> Iterator[list[Queued]]:
+        return (equals.jobs for user_queue in self.user_queues.values() for equals in user_queue.classes.values())
 
     def __iter__(self) -> Iterator[Queued]:
-        return (job for lane in self.lanes for job in lane)
+        return (job for equals in self.classes for job in equals)
 
     def __len__(self) -> int:
-        return sum(map(len, self.lanes))
+        return sum(map(len, self.classes))
 
     def add(self, job: Queued) -> None:
-        line, lane = self._lane(job)
-        self._leave(line, lane)
-        insort(lane.jobs, job, key=_order)
-        insort(line.heads, lane.place())
+        user_queue, equals = self._class_of(job)
+        self._leave(user_queue, equals)
+        insort(equals.jobs, job, key=_order)
+        insort(user_queue.heads, equals.place())
 
     def remove(self, job: Queued) -> None:
-        line, lane = self._lane(job)
-        self._leave(line, lane)
-        del lane.jobs[bisect_left(lane.jobs, _order(job), key=_order)]
-        if lane.jobs:
-            insort(line.heads, lane.place())
+        user_queue, equals = self._class_of(job)
+        self._leave(user_queue, equals)
+        del equals.jobs[bisect_left(equals.jobs, _order(job), key=_order)]
+        if equals.jobs:
+            insort(user_queue.heads, equals.place())
             return
-        del line.lanes[lane.shape, lane.longest]
-        line.shapes -= Counter((lane.shape,))  # leaves none at zero
-        if not line.lanes:
-            del self.lines[line.queue, line.owner, line.priority]
+        del user_queue.classes[equals.shape, equals.longest]
+        user_queue.shapes -= Counter((equals.shape,))  # leaves none at zero
+        if not user_queue.classes:
+            del self.user_queues[user_queue.queue, user_queue.owner, user_queue.priority]
 
-    def _lane(self, job: Queued) -> tuple[Line, Lane]:
+    def _class_of(self, job: Queued) -> tuple[UserQueue, EquivalenceClass]:
         key = (job.queue, job.owner, job.priority)
-        line = self.lines.get(key) or self.lines.setdefault(key, Line(*key))
+        user_queue = self.user_queues.get(key) or self.user_queues.setdefault(key, UserQueue(*key))
         shape = self._shapes.get(job.shape) or self._shapes.setdefault(job.shape, Shape(job))
         found = (shape, job.longest)
-        if found not in line.lanes:
-            line.lanes[found] = Lane(*found)
-            line.shapes[shape] += 1
-        return line, line.lanes[found]
+        if found not in user_queue.classes:
+            user_queue.classes[found] = EquivalenceClass(*found)
+            user_queue.shapes[shape] += 1
+        return user_queue, user_queue.classes[found]
 
-    def _leave(self, line: Line, lane: Lane) -> None:
-        if lane.jobs:
-            del line.heads[bisect_left(line.heads, lane.place())]
+    def _leave(self, user_queue: UserQueue, equals: EquivalenceClass) -> None:
+        if equals.jobs:
+            del user_queue.heads[bisect_left(user_queue.heads, equals.place())]
 
 
 def _order(job: Queued) -> tuple[float, str]:

@@ -28,7 +28,7 @@ def fits(free: Amount, each: Amount) -> int:
     return max(0, least) if least < 1 << 30 else 0
 
 
-class Rooms:
+class Capacity:
     """Mutable within one plan, never seen outside of it."""
 
     def __init__(self, nodes: Iterable[Node] = (), held: Iterable[Held] = ()) -> None:
@@ -43,15 +43,15 @@ class Rooms:
         for group in self.groups.values():
             group.sort()
 
-    def at(self, free: dict[str, Amount]) -> "Rooms":
+    def at(self, free: dict[str, Amount]) -> "Capacity":
         """The same nodes with other room."""
-        twin = Rooms()
+        twin = Capacity()
         twin.kinds = self.kinds
         twin._fill(free)
         return twin
 
-    def copy(self) -> "Rooms":
-        twin = Rooms()
+    def copy(self) -> "Capacity":
+        twin = Capacity()
         twin.kinds, twin.free = self.kinds, dict(self.free)
         twin.groups = {state: list(group) for state, group in self.groups.items()}
         return twin

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from orchestrator.scheduler.capacity import Rooms
+from orchestrator.scheduler.capacity import Capacity
 from orchestrator.scheduler.model import Held, Preempt, Queued, Snapshot
 from orchestrator.scheduler.quota import Ledger
 
 
-def growth(snapshot: Snapshot, free: Rooms, ledger: Ledger) -> Preempt | None:
+def growth(snapshot: Snapshot, free: Capacity, ledger: Ledger) -> Preempt | None:
     """One at a time, the smallest part of its wish first; None while anybody waits or stops."""
     idle = snapshot.idle_since
     if idle is None or snapshot.now - idle < snapshot.policy.grow_after:
@@ -21,18 +21,18 @@ def growth(snapshot: Snapshot, free: Rooms, ledger: Ledger) -> Preempt | None:
     return None
 
 
-def _larger(gang: Held, free: Rooms, ledger: Ledger) -> int | None:
+def _larger(gang: Held, free: Capacity, ledger: Ledger) -> int | None:
     sizes: Sequence[int] = [size for size in gang.sizes if size > gang.workers]
     if not sizes:
         return None
-    rooms = free.copy()
-    rooms.change(gang.placement, gang.each, +1)
+    capacity = free.copy()
+    capacity.change(gang.placement, gang.each, +1)
     ask = Queued(
         job_id=gang.job_id, name=gang.name, priority=gang.priority, submitted=0, sizes=(1,),
         cpus_per_worker=gang.cpus_per_worker, queue=gang.queue, owner=gang.owner,
     )  # fmt: skip
     for size in sizes:
         more = gang.each.times(size - gang.workers)
-        if ledger.refusal(ask, more) is None and rooms.room(ask, gang.each) >= size:
+        if ledger.refusal(ask, more) is None and capacity.room(ask, gang.each) >= size:
             return size
     return None

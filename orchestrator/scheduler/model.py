@@ -3,10 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, NamedTuple
-
-if TYPE_CHECKING:
-    from orchestrator.scheduler.backlog import Backlog
+from typing import Literal, NamedTuple
 
 AUTO: Literal["auto"] = "auto"
 UNKNOWN = 4 * 3600.0  # seconds that a job without a timeout is taken to ask for
@@ -99,7 +96,7 @@ class Held:
     priority: int = 50
     started: float = 0.0
     ends: float | None = None  # when it is over at the latest; None: unknown
-    is_stopping: bool = True  # or over, and not confirmed: neither preempted nor grown, and soon free
+    is_stopping: bool = True  # or over, and not confirmed: neither preempted nor grown, and free soon
     stopped: int = 0  # how often earlier attempts of the job were stopped
     sizes: tuple[int, ...] = ()  # of an elastic job, the largest first
 
@@ -140,7 +137,7 @@ class Policy:
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    queued: "Sequence[Queued] | Backlog"
+    queued: Sequence[Queued] = ()
     held: Sequence[Held] = ()
     nodes: Sequence[Node] = ()
     policy: Policy = field(default_factory=Policy)

@@ -1,6 +1,6 @@
 """Who starts now, who is stopped for whom, and why the others wait. Pure: the same snapshot, the same plan.
 
-Everybody has his turn, in the order of order.py. Gangs are whole or not at all. The first that does not fit gets a
+Everybody is looked at in the queue order of order.py. Gangs are whole or not at all. The first that does not fit gets a
 reservation, and the first that waits for quota a promise of it; those behind may start only where that delays them
 in nothing. Whoever waits may have less important ones stopped for it.
 """
@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 from orchestrator.scheduler import elastic, reasons
 from orchestrator.scheduler.backfill import Backfill, Promise, Reservation, by_end, promise_of_quota, reserve
-from orchestrator.scheduler.backlog import Backlog, Lane, Line, Shape
-from orchestrator.scheduler.capacity import Rooms, total
+from orchestrator.scheduler.backlog import Backlog, EquivalenceClass, Shape, UserQueue
+from orchestrator.scheduler.capacity import Capacity, total
 from orchestrator.scheduler.model import Amount, Held, Preempt, Queued, Snapshot, Start, Wait
-from orchestrator.scheduler.order import Turns, View
+from orchestrator.scheduler.order import QueueOrder, View
 from orchestrator.scheduler.preemption import Preemption, Victim
 from orchestrator.scheduler.quota import Ledger
 
@@ -22,7 +22,7 @@ Decision = Start | Preempt | Wait
 
 @dataclass(slots=True)
 class Waiting:
-    """The rest of a lane: nothing of it fits, for one reason."""
+    """The rest of an equivalence class: nothing of it fits, for one reason."""
 
     jobs: list[Queued]
     reason: str
@@ -50,27 +50,31 @@ class Plan:
 
 
 def plan(snapshot: Snapshot) -> list[Decision]:
-    """One decision for each queued job, and the stops."""
+    """Return one decision for each queued job, and the stops."""
     return list(decide(snapshot).decisions())
 
 
-def decide(snapshot: Snapshot) -> Plan:
-    """The same, the waiting lane by lane: what a plan costs does not grow with the jobs in a lane."""
-    return _Planner(snapshot).run()
+def decide(snapshot: Snapshot, backlog: Backlog | None = None) -> Plan:
+    """Return the same, the waiting class by class: what a plan costs does not grow with the jobs in a class.
+
+    `backlog`: the queued jobs in the order that their owner keeps from plan to plan, instead of `snapshot.queued`.
+    """
+    return _Planner(snapshot, Backlog(snapshot.queued) if backlog is None else backlog).run()
 
 
 class _Planner:
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, backlog: Backlog) -> None:
+        self.backlog = backlog  # read, never changed
         self.snapshot, self.now, self.plan = snapshot, snapshot.now, Plan()
         self.gpus = reasons.whole_gpus(snapshot.nodes)
-        self.free = Rooms(snapshot.nodes, snapshot.held)
+        self.free = Capacity(snapshot.nodes, snapshot.held)
         self.ledger = Ledger(snapshot.policy, snapshot.held, snapshot.usage, total(snapshot.nodes))
         # The same once all that stops is gone, less what is promised meanwhile.
-        self.soon, self.later = self.free.copy(), self.ledger.copy()
+        self.future_free, self.future_ledger = self.free.copy(), self.ledger.copy()
         for gang in snapshot.held:
             if gang.is_stopping:
-                self.soon.change(gang.placement, gang.each, +1)
-                self.later.release((gang.queue, gang.owner), gang.amount)
+                self.future_free.change(gang.placement, gang.each, +1)
+                self.future_ledger.release((gang.queue, gang.owner), gang.amount)
         self.running = {gang.job_id: gang for gang in snapshot.held if not gang.is_stopping}
         self.preemption = Preemption(snapshot.held, snapshot.policy, self.ledger, self.now)
         self.reasons = reasons.Reasons(snapshot.nodes, self.gpus, self.ledger, self.free)
@@ -82,44 +86,43 @@ class _Planner:
         self.narrow: set[Shape] = set()  # without room beside the reservation
 
     def run(self) -> Plan:
-        queued = self.snapshot.queued
-        turns = Turns(queued if isinstance(queued, Backlog) else Backlog(queued), self.ledger, self._skip, self._shut)
-        while (turn := turns.next()) is not None:
-            view, (_, _, at, lane) = turn
-            if not self._start(lane, at):
-                self._wait(view.line, lane, at)
-            elif at + 1 < len(lane.jobs):
-                view.push(lane.place(at + 1))
+        order = QueueOrder(self.backlog, self.ledger, self._skip, self._shut)
+        while (first := order.next()) is not None:
+            view, (_, _, at, equals) = first
+            if not self._start(equals, at):
+                self._wait(view.user_queue, equals, at)
+            elif at + 1 < len(equals.jobs):
+                view.push(equals.place(at + 1))
         if not self.plan.somebody_waits_for_room and not self.plan.starts:
             grown = elastic.growth(self.snapshot, self.free, self.ledger)
             self.plan.stops += [grown] if grown else []
         return self.plan
 
-    def _skip(self, line: Line, lane: Lane, at: int) -> bool:
-        """Once there is a reservation, those for whom there is neither room nor anybody to stop have no turn."""
-        shape = lane.shape
-        if self.backfill is None or (shape not in self.full and self._has_room(lane)):
+    def _skip(self, user_queue: UserQueue, equals: EquivalenceClass, at: int) -> bool:
+        """Once there is a reservation, those for whom there is neither room nor anybody to stop are passed over."""
+        shape = equals.shape
+        if self.backfill is None or (shape not in self.full and self._has_room(equals)):
             return False
-        if self.preemption.tries and self.preemption.may_help(line, shape):
+        if self.preemption.tries and self.preemption.may_help(user_queue, shape):
             return False
-        self._say(lane, at, *self.reasons.of(line, lane.jobs[at], shape))
+        self._say(equals, at, *self.reasons.of(user_queue, equals.jobs[at], shape))
         return True
 
     def _shut(self, view: View) -> bool:
-        """The same for all of a line at once, which is the rule on a full cluster."""
-        line, head = view.line, self.plan.reservation
-        if head is None or self.preemption.reaches(line):
+        """The same for all of a user queue at once, which is the rule on a full cluster."""
+        user_queue, head = view.user_queue, self.plan.reservation
+        if head is None or self.preemption.reaches(user_queue):
             return False
-        for shape in line.shapes.keys() - self.known:
+        for shape in user_queue.shapes.keys() - self.known:
             self._learn(shape)
-        if not line.shapes.keys() <= self.full:
+        if not user_queue.shapes.keys() <= self.full:
             return False
         said = {}
-        for _, _, at, lane in view.take_all():
-            if lane.shape not in said:
-                reason, is_for_room = self.reasons.of(line, lane.jobs[at], lane.shape)
-                said[lane.shape] = (f"{reason}; behind job {head.job.name}" if is_for_room else reason), is_for_room
-            self.plan.waiting.append(Waiting(lane.jobs[at:] if at else lane.jobs, *said[lane.shape]))
+        for _, _, at, equals in view.take_all():
+            if equals.shape not in said:
+                reason, is_for_room = self.reasons.of(user_queue, equals.jobs[at], equals.shape)
+                said[equals.shape] = (f"{reason}; behind job {head.job.name}" if is_for_room else reason), is_for_room
+            self.plan.waiting.append(Waiting(equals.jobs[at:], *said[equals.shape]))
         return True
 
     def _learn(self, shape: Shape) -> None:
@@ -131,10 +134,10 @@ class _Planner:
 
     # --- starts
 
-    def _start(self, lane: Lane, at: int) -> bool:
-        if not self._has_room(lane):
+    def _start(self, equals: EquivalenceClass, at: int) -> bool:
+        if not self._has_room(equals):
             return False
-        job, is_refused = lane.jobs[at], False
+        job, is_refused = equals.jobs[at], False
         for workers in job.sizes:
             each = reasons.each_of(job, workers, self.gpus)
             if self._refusal(job, each.times(workers)):
@@ -145,16 +148,16 @@ class _Planner:
                 self._take(job, workers, each, placement)
                 return True
         if not is_refused:
-            (self.full if self._is_gone(lane) else self.narrow).add(lane.shape)
+            (self.full if self._is_gone(equals) else self.narrow).add(equals.shape)
         return False
 
-    def _has_room(self, lane: Lane) -> bool:
+    def _has_room(self, equals: EquivalenceClass) -> bool:
         """As far as is known."""
-        return lane.shape not in self.full and (self._is_gone(lane) or lane.shape not in self.narrow)
+        return equals.shape not in self.full and (self._is_gone(equals) or equals.shape not in self.narrow)
 
-    def _is_gone(self, lane: Lane) -> bool:
+    def _is_gone(self, equals: EquivalenceClass) -> bool:
         """Whether it need not respect the reservation."""
-        return self.backfill is None or self.backfill.is_gone(lane.longest, self.now)
+        return self.backfill is None or self.backfill.is_gone(equals.longest, self.now)
 
     def _refusal(self, job: Queued, more: Amount) -> str | None:
         return self.ledger.refusal(job, more) or self._is_promised(job, more)
@@ -178,9 +181,9 @@ class _Planner:
     def _take(self, job: Queued, workers: int, each: Amount, placement: dict[str, int]) -> None:
         needs, who = each.times(workers), (job.queue, job.owner)
         self.free.change(placement, each, -1)
-        self.soon.change(placement, each, -1)
+        self.future_free.change(placement, each, -1)
         self.ledger.hold(who, needs)
-        self.later.hold(who, needs)
+        self.future_ledger.hold(who, needs)
         if self.backfill:
             self.backfill.take(job, placement, each, self.now)
         for promise in self._promises(job):
@@ -205,24 +208,26 @@ class _Planner:
 
     # --- waits
 
-    def _wait(self, line: Line, lane: Lane, at: int) -> None:
-        job = lane.jobs[at]
-        reason, is_for_room = self.reasons.of(line, job, lane.shape)
+    def _wait(self, user_queue: UserQueue, equals: EquivalenceClass, at: int) -> None:
+        job = equals.jobs[at]
+        reason, is_for_room = self.reasons.of(user_queue, job, equals.shape)
         if is_for_room and (promised := self._is_promised(job, self._least(job)[2])):
             reason, is_for_room = promised, False
-        added = self._provide(line, lane, at, is_for_room) if self.reasons.is_possible(job, lane.shape) else ""
+        added = (
+            self._provide(user_queue, equals, at, is_for_room) if self.reasons.is_possible(job, equals.shape) else ""
+        )
         if not added:
-            self._say(lane, at, reason, is_for_room)
+            self._say(equals, at, reason, is_for_room)
             return
         self.plan.waiting.append(Waiting([job], reason + added, is_for_room))
-        if at + 1 < len(lane.jobs):
-            self._say(lane, at + 1, reason, is_for_room)
+        if at + 1 < len(equals.jobs):
+            self._say(equals, at + 1, reason, is_for_room)
 
-    def _say(self, lane: Lane, at: int, reason: str, is_for_room: bool) -> None:
+    def _say(self, equals: EquivalenceClass, at: int, reason: str, is_for_room: bool) -> None:
         head = self.plan.reservation
-        if is_for_room and head and head.job is not lane.jobs[at]:
+        if is_for_room and head and head.job is not equals.jobs[at]:
             reason = f"{reason}; behind job {head.job.name}"
-        self.plan.waiting.append(Waiting(lane.jobs[at:] if at else lane.jobs, reason, is_for_room))
+        self.plan.waiting.append(Waiting(equals.jobs[at:], reason, is_for_room))
 
     def _least(self, job: Queued) -> tuple[int, Amount, Amount]:
         """The smallest gang that will do: its workers, each, and all together."""
@@ -230,11 +235,11 @@ class _Planner:
         each = reasons.each_of(job, workers, self.gpus)
         return workers, each, each.times(workers)
 
-    def _provide(self, line: Line, lane: Lane, at: int, is_for_room: bool) -> str:
+    def _provide(self, user_queue: UserQueue, equals: EquivalenceClass, at: int, is_for_room: bool) -> str:
         """What is set aside for one that waits; what to add to its reason."""
-        job = lane.jobs[at]
+        job = equals.jobs[at]
         workers, each, needs = self._least(job)
-        chosen = self._victims(line, lane, job, workers, each)
+        chosen = self._victims(user_queue, equals, job, workers, each)
         for victim in chosen or ():
             self._stop(victim, job)
         if is_for_room and self.backfill is None:
@@ -246,45 +251,49 @@ class _Planner:
         names = ", ".join(victim.gang.name for victim in chosen or ())
         return f"; {names} stops for it" if names else ""
 
-    def _victims(self, line: Line, lane: Lane, job: Queued, workers: int, each: Amount) -> list[Victim] | None:
-        if self._is_promised(job, each.times(workers)) or not self.preemption.may_help(line, lane.shape):
+    def _victims(
+        self, user_queue: UserQueue, equals: EquivalenceClass, job: Queued, workers: int, each: Amount
+    ) -> list[Victim] | None:
+        if self._is_promised(job, each.times(workers)) or not self.preemption.may_help(user_queue, equals.shape):
             return None
         closed = self.plan.reservation.placement if self.plan.reservation else {}
-        return self.preemption.victims(line, lane.shape, job, workers, each, self.soon, self.later, closed)
+        return self.preemption.victims(
+            user_queue, equals.shape, job, workers, each, self.future_free, self.future_ledger, closed
+        )
 
     def _stop(self, victim: Victim, job: Queued) -> None:
         gang = self.running.pop(victim.gang.job_id)
         closed = self.plan.reservation.placement if self.plan.reservation else {}
         open_ = {node: workers for node, workers in gang.placement.items() if node not in closed}
-        self.soon.change(open_, gang.each, +1)
-        self.later.release((gang.queue, gang.owner), gang.amount)
+        self.future_free.change(open_, gang.each, +1)
+        self.future_ledger.release((gang.queue, gang.owner), gang.amount)
         verb = "shrinks" if victim.keeps else "makes room"
         reason = f"{verb} for job {job.name} of priority {job.priority}"
         self.plan.stops.append(Preempt(job_id=gang.job_id, reason=reason, kind=victim.kind, sake=job.job_id))
 
     def _reserve(self, job: Queued, workers: int, each: Amount) -> None:
         ends = by_end(self.running.values(), self.now)
-        head = reserve(job, workers, each, self.soon, self.later, ends, self.now)
+        head = reserve(job, workers, each, self.future_free, self.future_ledger, ends, self.now)
         self.plan.reservation = head
         self.plan.ahead = [gang.job_id for gang in self.placed]
         self.backfill = Backfill(self.free, head)
         for node, spare in head.spare.items():
-            self.soon.set(node, Amount(*map(min, self.soon.free[node], spare)))
-        self.later.hold((job.queue, job.owner), each.times(workers))
+            self.future_free.set(node, Amount(*map(min, self.future_free.free[node], spare)))
+        self.future_ledger.hold((job.queue, job.owner), each.times(workers))
         self.promises.setdefault((job.queue, ""), []).append(head.promise)
 
     def _set_aside(self, job: Queued, workers: int, each: Amount) -> None:
         """Its places, part of which others still hold. It starts when they are gone."""
-        placement = self.soon.place(job, workers, each)
+        placement = self.future_free.place(job, workers, each)
         assert placement is not None, "its room was counted"
-        self.soon.change(placement, each, -1)
-        self.later.hold((job.queue, job.owner), each.times(workers))
+        self.future_free.change(placement, each, -1)
+        self.future_ledger.hold((job.queue, job.owner), each.times(workers))
         for node in placement:
-            self.free.set(node, Amount(*map(min, self.free.free[node], self.soon.free[node])))
+            self.free.set(node, Amount(*map(min, self.free.free[node], self.future_free.free[node])))
         if self.backfill:
             self.backfill.set_aside(placement, each)
         self.plan.set_aside.append(self._hold(job, each, placement))
-        promise = Promise(job=job, at=self.now, ledger=self.later.copy())
+        promise = Promise(job=job, at=self.now, ledger=self.future_ledger.copy())
         self.promises.setdefault((job.queue, ""), []).append(promise)
 
     def _promise_quota(self, job: Queued, needs: Amount) -> None:
@@ -293,7 +302,7 @@ class _Planner:
         if key in self.promises:
             return
         ends = by_end(self.running.values(), self.now)
-        if promise := promise_of_quota(job, needs, self.later, ends, self.now):
+        if promise := promise_of_quota(job, needs, self.future_ledger, ends, self.now):
             self.promises[key] = [promise]
 
 

@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from orchestrator.scheduler.backlog import Line, Shape
-from orchestrator.scheduler.capacity import Rooms, fits, takes
+from orchestrator.scheduler.backlog import Shape, UserQueue
+from orchestrator.scheduler.capacity import Capacity, fits, takes
 from orchestrator.scheduler.model import Amount, Held, Policy, Queued
 from orchestrator.scheduler.quota import Ledger
 
@@ -45,33 +45,36 @@ class Preemption:
         borrowers = {queue for queue in queues if ledger.is_borrowing(queue)}
         self._reclaiming = {queue for queue in policy.queues if ledger.is_under(queue)} if borrowers else set()
 
-    def reaches(self, line: Line) -> bool:
-        return self.tries > 0 and (line.priority > self.least or line.queue in self._reclaiming)
+    def reaches(self, user_queue: UserQueue) -> bool:
+        return self.tries > 0 and (user_queue.priority > self.least or user_queue.queue in self._reclaiming)
 
-    def may_help(self, line: Line, shape: Shape) -> bool:
+    def may_help(self, user_queue: UserQueue, shape: Shape) -> bool:
         """As far as is known."""
-        return self.reaches(line) and (line.queue, line.owner, line.priority, shape) not in self._failed
+        return (
+            self.reaches(user_queue)
+            and (user_queue.queue, user_queue.owner, user_queue.priority, shape) not in self._failed
+        )
 
     def victims(
         self,
-        line: Line,
+        user_queue: UserQueue,
         shape: Shape,
         job: Queued,
         workers: int,
         each: Amount,
-        soon: Rooms,
+        future_free: Capacity,
         ledger: Ledger,
         closed: Collection[str],
     ) -> list[Victim] | None:
         """Empty when what stops already is enough; None when no stop would let it start.
 
-        `soon` and `ledger`: what is free and held once all that stops is gone, less what others were promised.
+        `future_free` and `ledger`: what is free and held once all that stops is gone, less what others were promised.
         `closed`: nodes on which no further room is to be made.
         """
         self.tries -= 1
-        chosen = _victims(_Without(job, workers, each, soon, ledger, closed), self.among)
+        chosen = _victims(_Without(job, workers, each, future_free, ledger, closed), self.among)
         if chosen is None:
-            self._failed.add((line.queue, line.owner, line.priority, shape))
+            self._failed.add((user_queue.queue, user_queue.owner, user_queue.priority, shape))
             return None
         stopped = {victim.gang.job_id for victim in chosen}
         self.among = [gang for gang in self.among if gang.job_id not in stopped] if stopped else self.among
@@ -98,11 +101,11 @@ class _Without:
     """The cluster and the ledger without some gangs."""
 
     def __init__(
-        self, job: Queued, workers: int, each: Amount, soon: Rooms, ledger: Ledger, closed: Collection[str]
+        self, job: Queued, workers: int, each: Amount, future_free: Capacity, ledger: Ledger, closed: Collection[str]
     ) -> None:
         self.job, self.workers, self.each, self.closed = job, workers, each, closed
-        self.free, self.kinds, self.ledger = dict(soon.free), soon.kinds, ledger.copy()
-        self.room = soon.room(job, each)
+        self.free, self.kinds, self.ledger = dict(future_free.free), future_free.kinds, ledger.copy()
+        self.room = future_free.room(job, each)
 
     def serves(self) -> bool:
         return self.room >= self.workers and not self.is_refused()

@@ -11,7 +11,7 @@ UNLIMITED = QueuePolicy()
 
 
 def _coarse(share: float) -> float:
-    """Shares that differ by less than a factor of two or so are alike: the line's order is not for a moment's GPU."""
+    """Shares that differ by less than a factor of two or so are alike: the queue order is not for a moment's GPU."""
     return floor(log2(share)) if share > LEAST_SHARE else floor(log2(LEAST_SHARE)) - 1
 
 

@@ -1,9 +1,9 @@
-"""Why a job waits, in one line."""
+"""Why a job waits, in one sentence."""
 
 from collections.abc import Sequence
 
-from orchestrator.scheduler.backlog import Line, Shape
-from orchestrator.scheduler.capacity import Rooms, takes
+from orchestrator.scheduler.backlog import Shape, UserQueue
+from orchestrator.scheduler.capacity import Capacity, takes
 from orchestrator.scheduler.model import ROUNDING, Amount, Node, Queued
 from orchestrator.scheduler.quota import Ledger
 
@@ -27,11 +27,11 @@ def each_of(job: Queued, workers: int, gpus: float) -> Amount:
     return Amount(job.cpus_per_worker, gpus_for(job.gpus_per_worker, workers, gpus), job.memory_per_worker)
 
 
-def shortage(job: Queued, nodes: Sequence[Node], empty: Rooms | None = None) -> str | None:
+def shortage(job: Queued, nodes: Sequence[Node], empty: Capacity | None = None) -> str | None:
     """What this cluster lacks for the smallest gang that will do even when it is empty, or None."""
     workers = job.sizes[-1]
     each = each_of(job, workers, whole_gpus(nodes))
-    empty = empty or Rooms(nodes)
+    empty = empty or Capacity(nodes)
     room = empty.room(job, each)
     if room >= workers:
         return None
@@ -42,7 +42,7 @@ def shortage(job: Queued, nodes: Sequence[Node], empty: Rooms | None = None) -> 
     return f"needs {workers} workers of {gang(each)} each{where(job)}; the cluster's nodes have room for {room}"
 
 
-def waiting(job: Queued, each: Amount, free: Rooms) -> str:
+def waiting(job: Queued, each: Amount, free: Capacity) -> str:
     workers = job.sizes[-1]
     amounts = [state[1].times(len(ids)) for state, ids in free.groups.items() if takes(state[0], job)]
     for needs, have, unit in _sums(each.times(workers), amounts):
@@ -55,16 +55,16 @@ def waiting(job: Queued, each: Amount, free: Rooms) -> str:
 class Reasons:
     """Why jobs of this snapshot wait, each looked up once."""
 
-    def __init__(self, nodes: Sequence[Node], gpus: float, ledger: Ledger, free: Rooms) -> None:
+    def __init__(self, nodes: Sequence[Node], gpus: float, ledger: Ledger, free: Capacity) -> None:
         self.nodes, self.gpus, self.ledger, self.free = nodes, gpus, ledger, free
-        self._empty: Rooms | None = None
+        self._empty: Capacity | None = None
         self._missing: dict[Shape, str | None] = {}
         self._for_room: dict[Shape, str] = {}
         self._said: dict[tuple[str, str], dict[Shape, tuple[str, bool]]] = {}
 
-    def of(self, line: Line, job: Queued, shape: Shape) -> tuple[str, bool]:
+    def of(self, user_queue: UserQueue, job: Queued, shape: Shape) -> tuple[str, bool]:
         """And whether it waits for room: not for quota, nor for a larger cluster."""
-        said = self._said.setdefault((line.queue, line.owner), {})
+        said = self._said.setdefault((user_queue.queue, user_queue.owner), {})
         if shape not in said:
             said[shape] = self._of(job, shape)
         return said[shape]
@@ -82,7 +82,7 @@ class Reasons:
     def is_possible(self, job: Queued, shape: Shape) -> bool:
         """Whether the empty cluster had room for it."""
         if shape not in self._missing:
-            self._empty = self._empty or Rooms(self.nodes)
+            self._empty = self._empty or Capacity(self.nodes)
             self._missing[shape] = shortage(job, self.nodes, self._empty)
         return self._missing[shape] is None
 

@@ -1,16 +1,25 @@
-"""Who is asking? Bearer tokens: users' and the scraper's from the table, a driver's from its attempt."""
+"""Who calls? Bearer tokens: users' and the scraper's from the table, a driver's from its attempt."""
 
 from fastapi import HTTPException, Request
 
+from jobs import wire
 from orchestrator import db, tokens
 from orchestrator.records import Attempt, Token
-from orchestrator.server.state import Works
+from orchestrator.server.state import ServerState
 
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
-def works(request: Request) -> Works:
-    return request.app.state.works
+def server(request: Request) -> ServerState:
+    return request.app.state.server
+
+
+def wire_version(request: Request) -> None:
+    """Refuse a driver of another version: it would not be understood."""
+    said = request.headers.get(wire.HEADER, "1")
+    if said != str(wire.VERSION):
+        theirs = int(said) if said.isdecimal() else 0
+        raise HTTPException(426, wire.mismatch("server", "driver", theirs), headers={"Upgrade": "ganworks"})
 
 
 def bearer(request: Request) -> str:
@@ -21,9 +30,9 @@ def bearer(request: Request) -> str:
 
 
 def known(request: Request) -> Token:
-    """Whoever has a token of the table. Looked up by hash, so that timing tells nothing about the token."""
+    """Return whoever has a token of the table. Looked up by hash, so that timing tells nothing about the token."""
     hash = tokens.digest(bearer(request))
-    with works(request).database.read() as connection:
+    with server(request).database.read() as connection:
         token = db.tokens.by_hash(connection, hash)
     if token is None:
         raise HTTPException(401, "this token is not known; see `ganworks login`", headers=_CHALLENGE)
@@ -38,9 +47,9 @@ def user(request: Request) -> Token:
 
 
 def driver(request: Request, attempt_id: str) -> Attempt:
-    """The driver of this very attempt. It may have been replaced: what that means is for the route to say."""
+    """Return the driver of this very attempt. It may have been replaced: what that means is for the route to say."""
     secret = bearer(request)
-    with works(request).database.read() as connection:
+    with server(request).database.read() as connection:
         attempt = db.attempts.by_id(connection, attempt_id)
     if attempt is None or not tokens.matches(secret, attempt.token_hash):
         raise HTTPException(403, "this token is not that of the attempt")

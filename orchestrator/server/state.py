@@ -7,23 +7,23 @@ from dataclasses import dataclass, field
 from jobs.store import Store
 from orchestrator import db
 from orchestrator.cluster import Cluster
-from orchestrator.observability.process_metrics import Telemetry
+from orchestrator.observability.process_metrics import ProcessMetrics
 from orchestrator.observability.redact import Redactor
 from orchestrator.settings import Settings
-from orchestrator.supervision.archiver import Errands
+from orchestrator.supervision.archiver import Archiver
 from orchestrator.supervision.supervisor import Supervisor
 
 
 @dataclass(kw_only=True)
-class Works:
+class ServerState:
     settings: Settings
     database: db.Database
     cluster: Cluster
     store: Store
     clock: Callable[[], float] = time.time
-    telemetry: Telemetry = field(default_factory=Telemetry)
+    process_metrics: ProcessMetrics = field(default_factory=ProcessMetrics)
     supervisor: Supervisor = field(init=False)
-    errands: Errands = field(init=False)
+    archiver: Archiver = field(init=False)
     redactor: Redactor = field(init=False)
 
     def __post_init__(self) -> None:
@@ -34,9 +34,9 @@ class Works:
             self.settings,
             self.redactor,
             clock=self.clock,
-            plan_seconds=self.telemetry.plan_seconds.observe,
+            plan_seconds=self.process_metrics.plan_seconds.observe,
         )
-        self.errands = Errands(
+        self.archiver = Archiver(
             self.database,
             self.cluster,
             self.store,
@@ -47,13 +47,13 @@ class Works:
 
     def start(self) -> None:
         self.supervisor.loop.start()
-        self.errands.loop.start()
+        self.archiver.loop.start()
 
     def stop(self) -> None:
         self.supervisor.loop.stop()
-        self.errands.loop.stop()
+        self.archiver.loop.stop()
 
     def wake(self) -> None:
         """Something happened that neither loop should sleep over."""
         self.supervisor.loop.wake()
-        self.errands.loop.wake()
+        self.archiver.loop.wake()

@@ -1,8 +1,8 @@
 """What has to be fetched from or brought to the bucket, in a thread of its own: a slow store must not hold up
 the supervisor.
 
-Before a job starts its references are pinned; after an attempt its log is kept, as Ray's die with its head; after
-a job its events. Each errand is repeated until it is done.
+Before a job starts its references are pinned (pinning.py); after an attempt its log is kept, as Ray's die with its head; after
+a job its events. Each task is repeated until it is done.
 """
 
 import gzip
@@ -10,15 +10,13 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import structlog
 import yaml
 
-from jobs.specs.spec import GenerateJob, ModelRef
-from jobs.storage import references
 from jobs.store import Store, StoreError
-from orchestrator import db, lifecycle
+from orchestrator import db
 from orchestrator.cluster import Cluster, Refused, Unreachable
 from orchestrator.crash_points import crash_point
 from orchestrator.observability.redact import Redactor
@@ -26,6 +24,7 @@ from orchestrator.policies import dependencies
 from orchestrator.records import Attempt, Job
 from orchestrator.states import Status
 from orchestrator.supervision.periodic import Loop
+from orchestrator.supervision.pinning import ReferencePinner
 
 log = structlog.get_logger(__name__)
 LOG_PATIENCE = 120.0  # seconds for which an attempt's log is asked for after its end
@@ -33,7 +32,7 @@ T = TypeVar("T", Job, Attempt)
 
 
 @dataclass
-class Errands:
+class Archiver:
     database: db.Database
     cluster: Cluster
     store: Store
@@ -44,7 +43,8 @@ class Errands:
     retry_seconds: float = 10.0  # rest after the store failed
 
     def __post_init__(self) -> None:
-        self.loop = Loop("errands", self._run, self.retry_seconds)
+        self.pinner = ReferencePinner(self.database, self.store, self.wake_supervisor, self.clock)
+        self.loop = Loop("archiver", self._run, self.retry_seconds)
 
     def _run(self) -> float:
         try:
@@ -62,62 +62,25 @@ class Errands:
             ended = db.jobs.to_archive(connection)
         for job in to_prepare:
             waits = job.status == Status.WAITING and job.pinned is None and not job.is_sweep
-            if waits and dependencies.judge(needs.get(job.id, ())) == dependencies.Met():
-                self._run_errand(self._pin, job)
+            if waits and dependencies.assess(needs.get(job.id, ())) == dependencies.Met():
+                self._run_task(self.pinner.pin, job)
             elif job.pinned is not None and not job.described:
-                self._run_errand(self._describe, job)
+                self._run_task(self._describe, job)
         for attempt in attempts:
-            self._run_errand(self._archive_attempt, attempt)
+            self._run_task(self._archive_attempt, attempt)
         for job in ended:
-            self._run_errand(self._archive_job, job)
+            self._run_task(self._archive_job, job)
 
-    def _run_errand(self, errand: Callable[[T], None], record: T) -> None:
-        """A store that fails ends the round; anything else concerns one record and holds up no other."""
+    def _run_task(self, task: Callable[[T], None], record: T) -> None:
+        """Do one task. A store that fails ends the round; anything else concerns one record and holds up no other."""
         try:
-            errand(record)
+            task(record)
         except StoreError:
             raise
         except Exception:
-            log.exception("errand failed", errand=errand.__name__, record=record.id)
+            log.exception("task failed", task=task.__name__, record=record.id)
 
     # --- before
-
-    def _pin(self, job: Job) -> None:
-        try:
-            pinned = self._references(job)
-        except references.Unresolved as error:
-            with self.database.write() as connection:
-                lifecycle.end(connection, job, "failed", str(error), "reference", self.clock())
-            return
-        except StoreError as error:
-            with self.database.write() as connection:
-                db.jobs.change(connection, job.id, reason=f"waiting for the store: {error}")
-            raise
-        with self.database.write() as connection:
-            db.jobs.change(connection, job.id, pinned=pinned, reason=None)
-            db.events.add(connection, job.id, "pinned", "references are pinned", now=self.clock(), data=pinned)
-        self.wake_supervisor()
-
-    def _references(self, job: Job) -> dict[str, Any]:
-        spec = job.parsed
-        pinned: dict[str, Any] = {}
-        if isinstance(spec, GenerateJob):
-            pinned["model"] = references.pin(self.store, job.project, spec.model, self._upstream(job, spec.model))
-        return pinned
-
-    def _upstream(self, job: Job, reference: ModelRef) -> references.UpstreamJob | None:
-        if reference.from_ is None:
-            return None
-        with self.database.read() as connection:
-            found = [need for need in db.needs.of_job(connection, job.id) if need.upstream_name == reference.from_]
-            upstream = db.jobs.by_id(connection, found[0].upstream_id) if found else None
-        if upstream is None:
-            return None
-        best = (upstream.pinned or {}).get("best") if upstream.is_sweep else None
-        name, id = (best["job_name"], best["job_id"]) if best else (reference.from_, upstream.id)
-        with self.database.read() as connection:
-            trained = db.jobs.by_id(connection, id)
-        return references.UpstreamJob(job_name=name, job_id=id, lineage=trained.lineage if trained else None)
 
     def _describe(self, job: Job) -> None:
         self.store.put(job.layout.job_yaml, description(job).encode())
@@ -161,6 +124,6 @@ class Errands:
 
 
 def description(job: Job) -> str:
-    """job.yaml: the spec as admitted and what its references mean. It names secrets and never holds one."""
+    """Return job.yaml: the spec as admitted and what its references mean. It names secrets and never holds one."""
     head = {"project": job.project, "job_id": job.id, "owner": job.owner, "references": job.pinned or {}}
     return yaml.safe_dump({"spec": job.spec, **head}, sort_keys=False, allow_unicode=True)

@@ -1,7 +1,6 @@
-"""What is done about attempts: submitted, adopted, stopped through Ray, lost, ended, released. Decided in watch.py."""
+"""What is done about attempts: submitted, adopted, stopped through Ray, lost, ended, released. Decided in policies/liveness.py."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -24,33 +23,33 @@ KILL_AGAIN = 10.0  # seconds between two stops of the same driver
 
 
 @dataclass
-class Minder:
+class AttemptReconciler:
     database: db.Database
     cluster: Cluster
     settings: Settings
     redactor: Redactor
-    nodes: Sequence[Node] | None = None  # as last seen; None: Ray has not been reached yet, or no more
-    raises: bool = False  # tests want to see what a step would only log
 
-    @contextmanager
-    def alone(self, name: str) -> Iterator[None]:
-        """What goes wrong with one job or attempt holds up no other."""
-        try:
-            yield
-        except Exception:
-            if self.raises:
-                raise
-            log.exception("a decision failed", about=name)
-
-    def mind(self, attempt: Attempt, job: Job, drivers: Drivers, now: float, since: float) -> None:
-        """`since`: no deadline began before this."""
+    def reconcile(
+        self, attempt: Attempt, job: Job, drivers: Drivers, nodes: Sequence[Node] | None, now: float, since: float
+    ) -> None:
+        """Bring an attempt's row and what Ray has together. `nodes`, `drivers`: None, Ray is not reached.
+        `since`: no deadline began before this."""
         if attempt.is_live:
-            self._apply(job, attempt, liveness.judge(attempt, drivers, self.settings, now, since), drivers, now)
+            assessment = liveness.assess(attempt, drivers, self.settings, now, since)
+            self._apply(job, attempt, assessment, drivers, nodes, now)
         else:
-            self._apply_ended(attempt, liveness.judge_ended(attempt, drivers, now), now)
+            self._apply_ended(attempt, liveness.assess_ended(attempt, drivers, now), now)
 
-    def _apply(self, job: Job, attempt: Attempt, verdict: liveness.Verdict, drivers: Drivers, now: float) -> None:
-        match verdict:
+    def _apply(
+        self,
+        job: Job,
+        attempt: Attempt,
+        assessment: liveness.Assessment,
+        drivers: Drivers,
+        nodes: Sequence[Node] | None,
+        now: float,
+    ) -> None:
+        match assessment:
             case liveness.Submit():
                 self.submit(job, attempt, now)
             case liveness.Adopt():
@@ -61,12 +60,13 @@ class Minder:
                 self._kill(attempt, now)
             case liveness.Lost(failure, message):
                 driver = (drivers or {}).get(attempt.id)
+                failure, message = liveness.attribute_failure(failure, message, attempt.placement, nodes)
                 self._lose(attempt, failure, message, driver.message if driver else "", now)
 
     def _apply_ended(
-        self, attempt: Attempt, verdict: liveness.Fine | liveness.Kill | liveness.Release, now: float
+        self, attempt: Attempt, assessment: liveness.Fine | liveness.Kill | liveness.Release, now: float
     ) -> None:
-        match verdict:
+        match assessment:
             case liveness.Kill():
                 self._kill(attempt, now)
             case liveness.Release():
@@ -91,7 +91,7 @@ class Minder:
             crash_point("start: after the note of it")
 
     def _environment(self, attempt: Attempt) -> dict[str, str]:
-        """What a driver is started with. Ray shows it in plain text: the claim is good for one use and opens nothing."""
+        """Return what a driver is started with. Ray shows it in plain text: the claim is good for one use and opens nothing."""
         grace = self.settings.cancel_grace
         return {
             "GANWORKS_URL": self.settings.advertised,
@@ -127,12 +127,11 @@ class Minder:
         return True
 
     def _lose(self, attempt: Attempt, failure: str, message: str, log: str, now: float) -> None:
-        """Stopped through Ray first, then lost; it keeps its place until Ray confirms or the reservation ends."""
+        """Stop it through Ray, then call it lost; it keeps its place until Ray confirms or the reservation ends."""
         crash_point("lose: before Ray stops it")
         if attempt.driver_ended is None:
             self._stop_in_ray(attempt)
         crash_point("lose: after Ray stopped it")
-        failure, message = liveness.blamed(failure, message, attempt.placement, self.nodes)
         code = liveness.exit_code(log)
         lost = Ending(status=AttemptStatus.LOST, failure=failure, message=message, exit_code=code, log=log)
         self._end(attempt, lost, now)
@@ -154,5 +153,5 @@ class Minder:
 
 
 def claim_code(settings: Settings, attempt_id: str) -> str:
-    """Derived, so that an attempt submitted twice after a crash carries one code, whichever driver comes first."""
+    """Derive the code, so that an attempt submitted twice after a crash carries one code, whichever driver comes first."""
     return tokens.derived(settings.token, "claim", attempt_id)

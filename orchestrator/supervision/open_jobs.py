@@ -14,7 +14,7 @@ from orchestrator.scheduler import Backlog, Held, Queued
 from orchestrator.states import AttemptStatus, Status
 
 
-class Docket:
+class OpenJobs:
     def __init__(self, database: db.Database) -> None:
         self.database = database
         self.jobs: dict[str, Job] = {}  # unfinished
@@ -30,7 +30,7 @@ class Docket:
         self._is_new = True
 
     def look(self, grace: float, now: float) -> None:
-        """`grace`: as in asking.py."""
+        """Read what was touched since the last look. `grace`: as in policies/requests.py."""
         touched = self._touched.take()
         try:
             with self.database.read() as connection:
@@ -47,11 +47,11 @@ class Docket:
             self._note(job, attempts.get(job.id, []), grace, now)
 
     def explained(self, job_id: str, reason: str) -> None:
-        """What the row says now, too; nothing else of it has changed."""
+        """Note what the row says now, too; nothing else of it has changed."""
         self.jobs[job_id] = self.jobs[job_id].evolve(reason=reason)
 
     def overdue(self, now: float) -> list[Job]:
-        """Queued jobs whose queue_timeout may be over. One that is still queued then comes again."""
+        """Return queued jobs whose queue_timeout may be over. One that is still queued then comes again."""
         due = []
         while self._overdue and self._overdue[0][0] < now:
             due.append(heapq.heappop(self._overdue))
@@ -70,7 +70,7 @@ class Docket:
         holding = [attempt for attempt in attempts if attempt.released is None]
         if holding:
             self.holding[job.id], self.owners[job.id] = holding, job
-            self.held[job.id] = [requests.holds(attempt, job, attempts, grace, now) for attempt in holding]
+            self.held[job.id] = [requests.held(attempt, job, attempts, grace, now) for attempt in holding]
         if holding or job.ended is None:
             self.attempts[job.id] = attempts
         if job.ended is not None:
@@ -79,7 +79,7 @@ class Docket:
         if job.status in (Status.WAITING, Status.RETRYING):
             self.waiting[job.id] = job
         if job.is_queued and not _leaves(job, holding):
-            self._queue(job, requests.asks(job, attempts, grace, now))
+            self._queue(job, requests.queued(job, attempts, grace, now))
 
     def _queue(self, job: Job, asked: Queued) -> None:
         self.queued[job.id] = asked
@@ -90,6 +90,6 @@ class Docket:
 
 
 def _leaves(job: Job, holding: Sequence[Attempt]) -> bool:
-    """An elastic job that has stopped for another size gets it once its own places are free: before that it would
+    """Decide whether its places are still to be given up: an elastic job that has stopped for another size gets it once its own places are free: before that it would
     start as small as it was."""
     return len(requests.sizes(job.parsed)) > 1 and any(attempt.status == AttemptStatus.STOPPED for attempt in holding)

@@ -33,7 +33,7 @@ class Loop:
             try:
                 rest = self.step()
             except Exception:
-                # One bad step must not end the works; the next one begins from the database again.
+                # One bad step must not end the server; the next one begins from the database again.
                 log.exception("step failed", loop=self.name)
                 rest = self.rest_after_error
             self._awake.wait(rest)

@@ -1,23 +1,27 @@
 """The one loop: look, decide, apply. Nothing else starts, stops or gives up an attempt."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, islice
 
 import structlog
 
+from jobs import kinds
 from orchestrator import db, lifecycle, scheduler, tokens
 from orchestrator.admission import fire
-from orchestrator.cluster import Refused, Unreachable
+from orchestrator.cluster import Cluster, Refused, Unreachable
 from orchestrator.crash_points import crash_point
+from orchestrator.observability.redact import Redactor
 from orchestrator.policies import dependencies, sweeps, usage
 from orchestrator.policies.liveness import Drivers
 from orchestrator.records import Attempt, Job
 from orchestrator.scheduler import Amount, Node, Plan, Preempt, Start
+from orchestrator.settings import Settings
 from orchestrator.states import Desired, Status
-from orchestrator.supervision.attempts import Minder, claim_code
-from orchestrator.supervision.open_jobs import Docket
+from orchestrator.supervision.attempts import AttemptReconciler, claim_code
+from orchestrator.supervision.open_jobs import OpenJobs
 from orchestrator.supervision.periodic import Loop
 
 log = structlog.get_logger(__name__)
@@ -29,12 +33,19 @@ UNREACHABLE = "waiting for Ray, which cannot be reached"
 
 
 @dataclass
-class Supervisor(Minder):
+class Supervisor:
+    database: db.Database
+    cluster: Cluster
+    settings: Settings
+    redactor: Redactor
     clock: Callable[[], float] = time.time
+    raises: bool = False  # tests want to see what a step would only log
+    nodes: Sequence[Node] | None = None  # as last seen; None: Ray has not been reached yet, or no more
     last_step: float | None = None
     plan_seconds: Callable[[float], None] = lambda seconds: None  # told how long each plan took
     idle_since: float | None = None  # since when nobody waits for room
-    docket: Docket = field(init=False)
+    open_jobs: OpenJobs = field(init=False)
+    attempts: AttemptReconciler = field(init=False)
     _usage: Mapping[tuple[str, str], Amount] = field(default_factory=dict)
     _usage_seen: float = -1e18
     _since: float = 0.0  # no deadline began before this: the server was away until then
@@ -42,8 +53,19 @@ class Supervisor(Minder):
     _explained: int = 0  # where the next step goes on with reasons
 
     def __post_init__(self) -> None:
-        self.docket = Docket(self.database)
+        self.open_jobs = OpenJobs(self.database)
+        self.attempts = AttemptReconciler(self.database, self.cluster, self.settings, self.redactor)
         self.loop = Loop("supervisor", self._run, self.settings.step_seconds)
+
+    @contextmanager
+    def isolated(self, name: str) -> Iterator[None]:
+        """Let what goes wrong with one job or attempt hold up no other."""
+        try:
+            yield
+        except Exception:
+            if self.raises:
+                raise
+            log.exception("a decision failed", about=name)
 
     def _run(self) -> float:
         self.step()
@@ -52,14 +74,14 @@ class Supervisor(Minder):
     def step(self) -> None:
         now = self._tell_time()
         drivers = self._look(now)
-        self._mind_attempts(drivers, now)
-        self._mind_deadlines(now)
-        self._mind_schedules(now)
-        self._mind_waiting(now)
+        self._reconcile_attempts(drivers, now)
+        self._reconcile_deadlines(now)
+        self._reconcile_schedules(now)
+        self._reconcile_waiting(now)
         self._start_jobs(now)
 
     def _tell_time(self) -> float:
-        """The time; a gap since the last step means that this process slept, and every deadline begins anew."""
+        """Return the time; a gap since the last step means that this process slept, and every deadline begins anew."""
         now = self.clock()
         gap = None if self.last_step is None else now - self.last_step
         longest = max(self.settings.stalled_after / 4, 4 * self.settings.step_seconds)
@@ -71,15 +93,15 @@ class Supervisor(Minder):
     # --- look
 
     def _look(self, now: float) -> Drivers:
-        self.docket.look(self.settings.cancel_grace, now)
+        self.open_jobs.look(self.settings.cancel_grace, now)
         drivers = self._see_drivers()
         self._see_nodes(now)
-        self.docket.look(self.settings.cancel_grace, now)  # what Ray knew by then has a row
+        self.open_jobs.look(self.settings.cancel_grace, now)  # what Ray knew by then has a row
         return drivers
 
     def _see_drivers(self) -> Drivers:
-        """Ray is asked only when an attempt holds something."""
-        if not self.docket.holding:
+        """Ask Ray, only when an attempt holds something."""
+        if not self.open_jobs.holding:
             return {}
         try:
             return self.cluster.drivers()
@@ -101,18 +123,19 @@ class Supervisor(Minder):
 
     # --- attempts
 
-    def _mind_attempts(self, drivers: Drivers, now: float) -> None:
-        for attempt in list(chain.from_iterable(self.docket.holding.values())):
-            with self.alone(attempt.id):
-                self.mind(attempt, self.docket.owners[attempt.job_id], drivers, now, self._since)
+    def _reconcile_attempts(self, drivers: Drivers, now: float) -> None:
+        for attempt in list(chain.from_iterable(self.open_jobs.holding.values())):
+            with self.isolated(attempt.id):
+                job = self.open_jobs.owners[attempt.job_id]
+                self.attempts.reconcile(attempt, job, drivers, self.nodes, now, self._since)
 
     # --- deadlines
 
-    def _mind_deadlines(self, now: float) -> None:
-        running = [job for id, job in self.docket.owners.items() if id in self.docket.jobs]
-        for job in chain(running, self.docket.overdue(now)):
-            with self.alone(job.id):
-                over = time_over(job, self.docket.attempts.get(job.id, ()), now)
+    def _reconcile_deadlines(self, now: float) -> None:
+        running = [job for id, job in self.open_jobs.owners.items() if id in self.open_jobs.jobs]
+        for job in chain(running, self.open_jobs.overdue(now)):
+            with self.isolated(job.id):
+                over = time_over(job, self.open_jobs.attempts.get(job.id, ()), now)
                 if over and job.desired not in (Desired.FAIL, Desired.CANCEL):
                     self._end_of_time(job.id, *over, now)
 
@@ -124,47 +147,47 @@ class Supervisor(Minder):
 
     # --- schedules
 
-    def _mind_schedules(self, now: float) -> None:
+    def _reconcile_schedules(self, now: float) -> None:
         with self.database.read() as connection:
-            schedules = db.schedules.to_mind(connection, now)
+            schedules = db.schedules.to_fire(connection, now)
         for schedule in schedules:
-            with self.alone(f"schedule {schedule.name}"):
-                fire.mind(self.database, schedule, now)
+            with self.isolated(f"schedule {schedule.name}"):
+                fire.fire(self.database, schedule, now)
 
     # --- waiting
 
-    def _mind_waiting(self, now: float) -> None:
-        waiting = list(self.docket.waiting.values())
+    def _reconcile_waiting(self, now: float) -> None:
+        waiting = list(self.open_jobs.waiting.values())
         with self.database.read() as connection:
             needs = db.needs.of_waiting(connection) if waiting else {}
         for job in waiting:
-            with self.alone(job.id):
+            with self.isolated(job.id):
                 if job.status == Status.WAITING:
-                    self._mind_needs(job, dependencies.judge(needs.get(job.id, ())), now)
+                    self._reconcile_needs(job, dependencies.assess(needs.get(job.id, ())), now)
                 elif now >= (job.not_before or 0):
                     with self.database.write() as connection:
                         lifecycle.enqueue(connection, job, "requeued", "queued again after its back-off", now)
 
-    def _mind_needs(
-        self, job: Job, verdict: dependencies.Met | dependencies.Unmet | dependencies.Doomed, now: float
+    def _reconcile_needs(
+        self, job: Job, state: dependencies.Met | dependencies.Unmet | dependencies.Unsatisfiable, now: float
     ) -> None:
-        match verdict:
-            case dependencies.Doomed(reason):
+        match state:
+            case dependencies.Unsatisfiable(reason):
                 with self.database.write() as connection:
                     lifecycle.end(connection, job, "failed", reason, "upstream", now)
             case dependencies.Unmet(reason):
                 self._explain(job, reason)
             case dependencies.Met() if job.is_sweep:
-                self._gather(job, now)
+                self._finish_sweep(job, now)
             case dependencies.Met() if job.pinned is None:
-                pass  # errands.py pins its references next
+                pass  # pinning.py pins its references next
             case dependencies.Met():
                 with self.database.write() as connection:
                     lifecycle.enqueue(connection, job, "ready", "all that it needs is there", now)
 
-    def _gather(self, job: Job, now: float) -> None:
-        """A sweep ends with the last of its jobs."""
-        names, mode = sweeps.metric_of(job.parsed)
+    def _finish_sweep(self, job: Job, now: float) -> None:
+        """End a sweep with the last of its jobs."""
+        names, mode = kinds.of(job.parsed).best(job.parsed)
         with self.database.write() as connection:
             children = []
             for need in db.needs.of_job(connection, job.id):
@@ -173,13 +196,13 @@ class Supervisor(Minder):
                 newest = db.attempts.by_id(connection, f"{child.id}-{child.attempt}")
                 value = sweeps.measured(names, newest, db.ticks.newest(connection, child.id))
                 children.append(sweeps.Child(job=child, value=value))
-            best, said = sweeps.gathered(children, mode)
+            best, said = sweeps.summarize(children, mode)
             pinned = {"jobs": [{"job_id": c.job.id, "job_name": c.job.name, "value": c.value} for c in children]}
             if best:
                 pinned["best"] = {"job_id": best.id, "job_name": best.name}  # type: ignore[assignment]
             db.jobs.change(connection, job.id, pinned=pinned)
             if any(child.job.status == Status.SUCCEEDED for child in children):
-                lifecycle.end(connection, job, "gathered", said, None, now)
+                lifecycle.end(connection, job, "sweep_finished", said, None, now)
             else:
                 lifecycle.end(connection, job, "failed", said.partition(";")[0], "upstream", now)
 
@@ -191,22 +214,22 @@ class Supervisor(Minder):
     # --- starts
 
     def _start_jobs(self, now: float) -> None:
-        """After another look: what the step has done so far may have made room or added to the queue."""
-        self.docket.look(self.settings.cancel_grace, now)
+        """Plan after another look: what the step has done so far may have made room or added to the queue."""
+        self.open_jobs.look(self.settings.cancel_grace, now)
         if self.nodes is None:
-            self._explain_queued([(list(self.docket.queued), UNREACHABLE)])
+            self._explain_queued([(list(self.open_jobs.queued), UNREACHABLE)])
             return
         began = time.perf_counter()
         plan = scheduler.decide(
             scheduler.Snapshot(
-                queued=self.docket.backlog,
-                held=list(chain.from_iterable(self.docket.held.values())),
+                held=list(chain.from_iterable(self.open_jobs.held.values())),
                 nodes=self.nodes,
                 policy=self.settings.policy,
                 usage=self._recent_usage(now),
                 now=now,
                 idle_since=self.idle_since,
-            )
+            ),
+            self.open_jobs.backlog,
         )
         self.plan_seconds(time.perf_counter() - began)
         self.idle_since = None if plan.somebody_waits_for_room else min(self.idle_since or now, now)
@@ -214,10 +237,10 @@ class Supervisor(Minder):
 
     def _apply_plan(self, plan: Plan, now: float) -> None:
         for start in plan.starts:
-            with self.alone(start.job_id):
-                self._apply_start(self.docket.jobs[start.job_id], start, now)
+            with self.isolated(start.job_id):
+                self._apply_start(self.open_jobs.jobs[start.job_id], start, now)
         for stop in plan.stops:
-            with self.alone(stop.job_id):
+            with self.isolated(stop.job_id):
                 self._apply_stop(stop, now)
         self._explain_queued([([job.job_id for job in each.jobs], each.reason) for each in plan.waiting])
 
@@ -229,7 +252,7 @@ class Supervisor(Minder):
             attempt = lifecycle.start(connection, job, start, claim_hash, now)
         crash_point("start: after the attempt's row")
         if attempt:
-            self.submit(job, attempt, now)
+            self.attempts.submit(job, attempt, now)
 
     def _apply_stop(self, stop: Preempt, now: float) -> None:
         with self.database.write() as connection:
@@ -238,18 +261,18 @@ class Supervisor(Minder):
             lifecycle.preempt(connection, fresh, stop, now)
 
     def _explain_queued(self, waits: Sequence[tuple[Sequence[str], str]]) -> None:
-        """In turns: with a hundred thousand queued, the reason of each is as old as a few steps."""
+        """Explain a part in each step: with a hundred thousand queued, the reason of each is as old as a few steps."""
         count = sum(len(ids) for ids, _ in waits)
         begin = self._explained if self._explained < count else 0
         self._explained = begin + EXPLAINED
         each = ((id, reason) for ids, reason in waits for id in ids)
-        jobs = self.docket.jobs
+        jobs = self.open_jobs.jobs
         changed = [(id, reason) for id, reason in islice(each, begin, begin + EXPLAINED) if jobs[id].reason != reason]
         if changed:
             with self.database.write() as connection:
                 db.jobs.explain(connection, changed)
             for id, reason in changed:
-                self.docket.explained(id, reason)
+                self.open_jobs.explained(id, reason)
 
     def _recent_usage(self, now: float) -> Mapping[tuple[str, str], Amount]:
         if not 0 <= now - self._usage_seen < USAGE_AGE:
@@ -262,7 +285,7 @@ class Supervisor(Minder):
 
 
 def time_over(job: Job, attempts: Sequence[Attempt], now: float) -> tuple[str, str] | None:
-    """(failure, reason) when the job ran, or waited in the queue, for longer than its spec allows."""
+    """Return (failure, reason) when the job ran, or waited in the queue, for longer than its spec allows."""
     spec = job.parsed
     ran = sum(attempt.seconds(now) for attempt in attempts if not attempt.excused or attempt.is_live)
     if spec.timeout is not None and ran > spec.timeout:

@@ -61,7 +61,7 @@ def job(client: Client, number: int, examples: int) -> float:
     }
     (submitted,) = client.submit([spec], key=None)["jobs"]
     (ended,) = follow.follow(client, [submitted["id"]])
-    return ended["attempts"][-1]["result"]["rate"]
+    return ended["attempts"][-1]["result"]["examples_per_second"]
 
 
 def main() -> None:

@@ -164,7 +164,7 @@ def simulate(
     load: Load,
     every: float,
     days: float,
-    decides: Callable[[Snapshot], Plan] = decide,
+    decides: Callable[[Snapshot, Backlog], Plan] = decide,
     restart: float = 120.0,
 ) -> Outcome:
     """Arrivals and ends are looked at once every `every` seconds. What is preempted goes on where it was,
@@ -202,11 +202,11 @@ def simulate(
         if not changed:
             continue
         snapshot = Snapshot(
-            queued=backlog, held=list(held.values()), nodes=load.nodes, policy=load.policy,
+            held=list(held.values()), nodes=load.nodes, policy=load.policy,
             usage={who: Amount(gpus=used) for who, used in usage.items()}, now=now,
         )  # fmt: skip
         began = time.process_time()
-        plan = decides(snapshot)
+        plan = decides(snapshot, backlog)
         outcome.plans.append(time.process_time() - began)
         for start in plan.starts:
             job = asked[start.job_id]
@@ -231,15 +231,14 @@ def simulate(
     return outcome
 
 
-def fifo(snapshot: Snapshot) -> Plan:
-    """Plain FIFO to compare with: one line by time of submission, no quota, no backfill, no preemption."""
+def fifo(snapshot: Snapshot, backlog: Backlog) -> Plan:
+    """Plain FIFO to compare with: one queue by time of submission, no quota, no backfill, no preemption."""
     from orchestrator.scheduler import Start
-    from orchestrator.scheduler.capacity import Rooms
+    from orchestrator.scheduler.capacity import Capacity
 
-    free, plan = Rooms(snapshot.nodes, snapshot.held), Plan()
-    assert isinstance(snapshot.queued, Backlog)
-    line = heapq.merge(*snapshot.queued.lanes, key=lambda job: (job.submitted, job.job_id))
-    for job in line:
+    free, plan = Capacity(snapshot.nodes, snapshot.held), Plan()
+    queue = heapq.merge(*backlog.classes, key=lambda job: (job.submitted, job.job_id))
+    for job in queue:
         each = Amount(job.cpus_per_worker, float(job.gpus_per_worker))
         placement = free.place(job, job.sizes[0], each)
         if placement is None:
@@ -261,7 +260,7 @@ def one_plan(queued: int, gpus: int) -> dict[str, object]:
     """The time of a plan on a full cluster with so many waiting, and with a few nodes just free."""
     made = load(queued + 40_000, gpus, 30)
     outcome_held: list[Held] = []
-    first = decide(Snapshot(queued=Backlog(made.jobs), nodes=made.nodes, policy=made.policy, now=0.0))
+    first = decide(Snapshot(queued=made.jobs, nodes=made.nodes, policy=made.policy, now=0.0))
     asked = {job.job_id: job for job in made.jobs}
     for start in first.starts:
         job = asked.pop(start.job_id)
@@ -283,17 +282,17 @@ def one_plan(queued: int, gpus: int) -> dict[str, object]:
     backlog = Backlog(list(asked.values())[:queued])
     results = {}
     for name, held in (("full", outcome_held), ("a hundred attempts just ended", outcome_held[100:])):
-        snapshot = Snapshot(queued=backlog, held=held, nodes=made.nodes, policy=made.policy, now=0.0)
+        snapshot = Snapshot(held=held, nodes=made.nodes, policy=made.policy, now=0.0)
         times = []
         for _ in range(15):
             began = time.process_time()  # the machine may be shared
-            plan = decide(snapshot)
+            plan = decide(snapshot, backlog)
             times.append(time.process_time() - began)
         results[name] = {"median_cpu_ms": round(1e3 * statistics.median(times), 1), "best_cpu_ms": round(1e3 * min(times), 1),
                          "starts": len(plan.starts), "stops": len(plan.stops)}  # fmt: skip
     return {
         "queued": len(backlog),
-        "lanes": len(list(backlog.lanes)),
+        "equivalence classes": len(list(backlog.classes)),
         "attempts": len(outcome_held),
         "gpus": gpus,
         **results,

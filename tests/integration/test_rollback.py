@@ -3,14 +3,15 @@ nothing of how it ends."""
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from jobs.driver.orchestrator_client import Claim, Line
-from jobs.driver.rank import Outbox, Work, one_line
+from jobs.driver.attempt import layout_of, store_of
+from jobs.driver.orchestrator_client import OrchestratorClient
+from jobs.driver.rank import RankZeroHooks, Work, one_line
 from jobs.storage import checkpoints
+from jobs.wire import Claim
 from tests.support.orchestrator import Orchestrator
 from tests.support.planted import SpoiledTwice
 from trainers import checkpoint
@@ -39,7 +40,7 @@ class Killed(BaseException):
     pass
 
 
-class KilledOnTheWay(Outbox):
+class KilledOnTheWay(RankZeroHooks):
     """Its process ends at the first tick after the training went back for the second time."""
 
     def tick(self, tick: Tick) -> str:
@@ -48,7 +49,7 @@ class KilledOnTheWay(Outbox):
         return super().tick(tick)
 
 
-class KilledBeforeItForgot(Outbox):
+class KilledBeforeItForgot(RankZeroHooks):
     """Its process ends while what it left is still in the store."""
 
     def rolled_back(self, examples: int) -> None:
@@ -65,10 +66,10 @@ def orchestrator() -> Iterator[Orchestrator]:
 
 
 @pytest.fixture
-def line(orchestrator: Orchestrator) -> Iterator[Line]:
-    line = Line(orchestrator.url, "j-1", "t")
-    yield line
-    line.close()
+def client(orchestrator: Orchestrator) -> Iterator[OrchestratorClient]:
+    client = OrchestratorClient(orchestrator.url, "j-1", "t")
+    yield client
+    client.close()
 
 
 @pytest.fixture(scope="module")
@@ -78,25 +79,25 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> PackedData:
 
 @pytest.fixture
 def attempt(
-    orchestrator: Orchestrator, line: Line, data: PackedData, tmp_path: Path
-) -> Callable[..., tuple[Outcome, Outbox]]:
+    orchestrator: Orchestrator, client: OrchestratorClient, data: PackedData, tmp_path: Path
+) -> Callable[..., tuple[Outcome, RankZeroHooks]]:
     """Trains as one attempt does, from the newest checkpoint that was recorded."""
     lineages: dict[str, list[dict[str, str]]] = {}
 
-    def recorded(job: str) -> list[dict[str, str]]:
-        return lineages.get(job, [])
-
-    def run(job: str, number: int, outbox: type[Outbox] = Outbox) -> tuple[Outcome, Outbox]:
+    def run(job: str, number: int, hooks: type[RankZeroHooks] = RankZeroHooks) -> tuple[Outcome, RankZeroHooks]:
         claim = Claim(
             attempt_id="j-1", number=number, token="t", project="default", job_id=job, job_name="shapes", kind="train",
             spec=SPEC, references={}, workers=1, cpus_per_worker=1, gpus_per_worker=0, secrets={}, heartbeat_seconds=5,
-            store={"uri": str(tmp_path / "store")}, url="", lineage=recorded(job),
+            store={"uri": str(tmp_path / "store")}, url="", lineage=lineages.get(job, []),
         )  # fmt: skip
-        work, here = Work(claim=claim, home=str(tmp_path), resume=None), tmp_path / job / str(number)
-        lineage = checkpoints.recorded(work.layout, claim.lineage or [])
-        found = checkpoints.newest(work.store, lineage, here / "resume", lambda kind, text: pytest.fail(text))
-        work, resume = (replace(work, resume=found[0]), found[1]) if found else (work, None)
-        out = outbox(work, work.store, line)
+        here, store, lineage = (
+            tmp_path / job / str(number),
+            store_of(claim),
+            checkpoints.recorded(layout_of(claim), claim.lineage or ()),
+        )
+        found = checkpoints.newest(store, lineage, here / "resume", lambda kind, text: pytest.fail(text))
+        key, resume = found or (None, None)
+        out = hooks(Work(claim=claim, home=str(tmp_path), resume=key), store, client)
         try:
             outcome = train(SETTINGS, data, workspace=here, resume=resume, hooks=out)
             out.finish(outcome, here)
@@ -118,29 +119,29 @@ def rollbacks(outcome: Outcome) -> int:
     return checkpoint.load(outcome.checkpoint).progress["rollbacks"]
 
 
-def test_what_was_left_is_gone_and_the_new_line_is_whole(attempt: Callable[..., tuple[Outcome, Outbox]]) -> None:
-    outcome, outbox = attempt("calm", 1)
-    left = checkpoints.committed(outbox.store, outbox.job)
+def test_what_was_left_is_gone_and_the_new_line_is_whole(attempt: Callable[..., tuple[Outcome, RankZeroHooks]]) -> None:
+    outcome, hooks = attempt("calm", 1)
+    left = checkpoints.committed(hooks.store, hooks.job)
     assert [key.examples // STEP for key in left] == [40, 36, 30]
-    rows = [json.loads(text) for text in outbox.store.get(outbox.job.draft(1, outbox.job.merged_stats)).splitlines()]
+    rows = [json.loads(text) for text in hooks.store.get(hooks.job.draft(1, hooks.job.merged_stats)).splitlines()]
     assert [row["examples"] for row in rows] == sorted({row["examples"] for row in rows})
     assert {row["stats"].get("rollbacks", 0) for row in rows if row["examples"] > TWICE_BACK} == {2}
     assert rollbacks(outcome) == 2
 
 
-def test_a_kill_after_it_went_back_changes_nothing(attempt: Callable[..., tuple[Outcome, Outbox]]) -> None:
+def test_a_kill_after_it_went_back_changes_nothing(attempt: Callable[..., tuple[Outcome, RankZeroHooks]]) -> None:
     calm, _ = attempt("calm", 1)
     with pytest.raises(Killed):
         attempt("killed", 1, KilledOnTheWay)
     assert digests(attempt("killed", 2)[0]) == digests(calm)
 
 
-def test_a_kill_before_it_forgot_costs_one_more_rollback(attempt: Callable[..., tuple[Outcome, Outbox]]) -> None:
+def test_a_kill_before_it_forgot_costs_one_more_rollback(attempt: Callable[..., tuple[Outcome, RankZeroHooks]]) -> None:
     with pytest.raises(Killed):
         attempt("killed", 1, KilledBeforeItForgot)
-    outcome, outbox = attempt("killed", 2)
+    outcome, hooks = attempt("killed", 2)
     assert (outcome.status, rollbacks(outcome)) == ("finished", 2)
-    assert checkpoints.committed(outbox.store, outbox.job)[0].examples == outcome.examples
+    assert checkpoints.committed(hooks.store, hooks.job)[0].examples == outcome.examples
 
 
 def test_one_line_of_ticks_out_of_several() -> None:

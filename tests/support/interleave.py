@@ -24,14 +24,15 @@ import yaml
 from fastapi import HTTPException
 from sqlalchemy import event
 
-from jobs import generate, train
-from jobs.driver import rank, receipts
+from jobs import generate, train, wire
+from jobs.driver import rank, ray_session, receipts
 from jobs.driver.failures import named
-from jobs.driver.orchestrator_client import Claim, Stale
+from jobs.driver.orchestrator_client import Stale
 from jobs.sinks import Written
 from jobs.storage import manifest, references
-from jobs.storage.layout import parse_commit_key
+from jobs.storage.layout import CONFIG, WEIGHTS, parse_commit_key
 from jobs.store import AlreadyExists, NotFound, ObjectInfo, Store, StoreError
+from jobs.wire import Claim, Command
 from orchestrator import db, lifecycle, tokens
 from orchestrator.api import attempts as routes
 from orchestrator.lifecycle import Ending
@@ -196,10 +197,10 @@ class Inline:
         return future
 
 
-class Line:
-    """A driver's line that calls the routes in this process; every call is a move."""
+class Client:
+    """A driver's client that calls the routes in this process; every call is a move."""
 
-    command = "continue"
+    command = Command.CONTINUE
 
     def __init__(self, world: "World", player: Player, attempt_id: str) -> None:
         self.world, self.player, self.attempt_id = world, player, attempt_id
@@ -208,20 +209,18 @@ class Line:
         if kind == "checkpoint_damaged":
             self.world.violate(f"a recorded checkpoint is gone: {message}")
 
-    def tick(self, tick: dict[str, Any]) -> str:
+    def tick(self, tick: wire.Tick) -> Command:
         return self.command
 
     def commit(self, sha256: str) -> None:
-        self._demand(routes.commit, routes.Commit(sha256=sha256))
+        self._demand(routes.commit, wire.Commit(sha256=sha256))
 
-    def lineage(self, checkpoints: list[dict[str, str]], patience: float) -> bool:
-        self._demand(routes.lineage, routes.Lineage.model_validate({"checkpoints": checkpoints}))
+    def lineage(self, checkpoints: list[wire.Recorded], patience: float) -> bool:
+        self._demand(routes.lineage, wire.Lineage(checkpoints=tuple(checkpoints)))
         return True
 
-    def result(self, outcome: str, failure: str | None = None, message: str = "") -> None:
-        self._demand(
-            routes.result, routes.Result.model_validate({"outcome": outcome, "failure": failure, "message": message})
-        )
+    def result(self, result: wire.Result) -> None:
+        self._demand(routes.result, result)
 
     def _demand(self, route: Callable[..., Any], body: Any) -> None:
         self.player.move(lambda: self._call(route, body))
@@ -230,10 +229,10 @@ class Line:
         with self.world.database.read() as connection:
             attempt = db.attempts.by_id(connection, self.attempt_id)
         try:
-            answer = route(body, attempt, self.world.works)
+            answer = route(body, attempt, self.world.server)
         except HTTPException as refused:
             raise Stale(str(refused.detail)) from None
-        if answer["command"] == "stale":
+        if answer.command == Command.STALE:
             raise Stale(route.__name__)
         self.world.accepted(route.__name__, body)
 
@@ -247,8 +246,8 @@ class World:
         self.database, self.kind = database, kind
         number = next(self._numbers)
         self.folder = folder / str(number)
-        self.works: Any = SimpleNamespace(
-            database=database, settings=Settings(home=folder, token="t" * 20), clock=lambda: 1000.0, wake=lambda: None,
+        self.server: Any = SimpleNamespace(
+            database=database, settings=Settings(home=folder, token="t" * 20, host="127.0.0.1", port=1), clock=lambda: 1000.0, wake=lambda: None,
             redactor=Redactor([]), supervisor=SimpleNamespace(nodes=()),
         )  # fmt: skip
         self.store = MemoryStore(honours_if_absent, self._changes)
@@ -292,32 +291,35 @@ class World:
         ending = Ending(status=AttemptStatus.LOST, failure="lost")
         with self.database.write() as connection:
             newest = db.attempts.of_job(connection, self.id)[-1]
-            lifecycle.finish(connection, self.job, newest, ending, self.works.settings, 1000.0)
+            lifecycle.finish(connection, self.job, newest, ending, self.server.settings, 1000.0)
         with self.database.write() as connection:
             lifecycle.enqueue(connection, self.job, "requeued", "", 1000.0)
 
     # --- what a driver does
 
     def _drive(self, player: Player, attempt_id: str) -> None:
-        line = Line(self, player, attempt_id)
+        line = Client(self, player, attempt_id)
         try:
             claim = player.move(lambda: self._claim(attempt_id))
             self.by_uri[attempt_id] = (self, player, line)
-            outcome, _ = (train if self.kind == "train" else generate).run(claim, line, self.folder / attempt_id)  # type: ignore[arg-type]
-            line.result(outcome)
+            result = (train if self.kind == "train" else generate).run(claim, line, self.folder / attempt_id)  # type: ignore[arg-type]
+            line.result(result)
         except (Stale, HTTPException):
             pass
         except Exception as error:
             failed = named(error)
             with suppress(Stale):
-                line.result("failed", failed.failure, f"{failed.message} {failed.log}"[:4000])
+                line.result(
+                    wire.Result(
+                        outcome="failed", failure=failed.failure, message=f"{failed.message} {failed.log}"[:4000]
+                    )
+                )
 
-    by_uri: dict[str, tuple["World", Player, Line]] = {}  # noqa: RUF012  # what `open_store` and a rank find their world by
+    by_uri: dict[str, tuple["World", Player, Client]] = {}  # noqa: RUF012  # what `open_store` and a rank find their world by
 
     def _claim(self, attempt_id: str) -> Claim:
-        answer = routes.claim(attempt_id, routes.Claim(claim="code", nonce=f"{attempt_id} nonce"), self.works)
-        known = {key: value for key, value in answer.items() if key in Claim.__dataclass_fields__}
-        return Claim(**(known | {"store": {"uri": attempt_id}}), url="")
+        asked = wire.ClaimRequest(claim="code", nonce=f"{attempt_id} nonce")
+        return routes.claim(attempt_id, asked, self.server)
 
     # --- what must hold
 
@@ -371,7 +373,7 @@ class World:
         if self.kind == "train":
             view = View(self.store, lambda action: action())
             pinned = references._pinned(view, references._model_folder(view, layout), "")
-            self.final[pinned["uri"] + pinned["weights"]] = pinned["sha256"]
+            self.final[pinned.uri + pinned.weights] = pinned.sha256
 
     def _reads_as_named(self) -> None:
         """A reader goes by the README's patterns, and finds what the manifest names: no sample is missing or doubled."""
@@ -404,11 +406,11 @@ class World:
 # --- what the mathematics are replaced by
 
 
-def _fit(work: rank.Work) -> dict[str, Any]:
+def _fit(work: rank.Work, spec: Any) -> wire.TrainEnd:
     """A training of two steps; the first attempt goes back once, from its end."""
     world, _, line = World.by_uri[work.claim.attempt_id]
     _resumed_rightly(world, work)
-    out, here = rank.Outbox(work, work.store, line), work.workspace  # type: ignore[arg-type]
+    out, here = rank.RankZeroHooks(work, _store_of(work.claim), line), work.workspace  # type: ignore[arg-type]
     examples, goes_back = work.resume.examples if work.resume else 0, work.claim.number == 1
     while examples < END:
         examples += STEP
@@ -419,13 +421,13 @@ def _fit(work: rank.Work) -> dict[str, Any]:
             goes_back, examples = False, STEP
     model = here / "model"
     model.mkdir(parents=True, exist_ok=True)
-    (model / references.WEIGHTS).write_text(f"weights of attempt {work.claim.number}")
-    (model / references.CONFIG).write_text(json.dumps({"examples": examples}))
-    out.grid(model / references.WEIGHTS, examples)
+    (model / WEIGHTS).write_text(f"weights of attempt {work.claim.number}")
+    (model / CONFIG).write_text(json.dumps({"examples": examples}))
+    out.grid(model / WEIGHTS, examples)
     out.finish(
         loop.Outcome(status="finished", examples=examples, steps=2, checkpoint=None, model=model, grid=None), here
     )
-    return {"status": "finished", "examples": examples, "steps": 2, "rate": None}
+    return wire.TrainEnd(status="finished", examples=examples, steps=2)
 
 
 def _resumed_rightly(world: World, work: rank.Work) -> None:
@@ -462,8 +464,8 @@ def _layout(claim: Claim) -> Any:
     return manifest.Layout(project=claim.project, job_name=claim.job_name, job_id=claim.job_id)
 
 
-def _open_store(uri: str, env: Any = None) -> View:
-    world, player, _ = World.by_uri[uri]
+def _store_of(claim: Claim) -> View:
+    world, player, _ = World.by_uri[claim.attempt_id]
     return View(world.store, player.move)
 
 
@@ -477,7 +479,8 @@ def stage(folder: Path) -> Iterator[db.Database]:
         for module in (manifest, receipts, rank):
             patch.setattr(module, "ThreadPoolExecutor", Inline)
         for module in (train, generate, rank):
-            patch.setattr(module, "open_store", _open_store)
+            patch.setattr(module, "store_of", _store_of)
+        patch.setattr(ray_session, "join", lambda client: None)
         for counter in ("add", "observe"):  # metrics: half of the time, and nothing here goes by them
             patch.setattr(db.counters, counter, lambda *_, **__: None)
         patch.setattr(train, "_fit", _fit)

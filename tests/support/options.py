@@ -29,6 +29,8 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "gradient penalty with drift": penalty("gradient_penalty", drift=1e-3),
     "dragan": penalty("dragan", every=2),
     "orthogonal": penalty("orthogonal"),
+    "orthogonal of the discriminator": penalty("orthogonal", of="discriminator", every=2),
+    "generator's batch of two": ("sngan", {"generator": {"batch_multiple": 2}, "conditioning": "projection"}),
     "consistency": penalty("consistency"),
     "lecam": penalty("lecam"),
     "path length": path_length(weight=0.1),

@@ -3,7 +3,10 @@
 Relativistic pairs with a penalty on the slope at reals and at fakes (R1 and R2, each γ/2) in every step. Networks of
 grouped inverted bottlenecks without any norm, whose last convolutions begin at 0 and whose others begin smaller the
 deeper the network (Fixup, 1901.09321); resampling with [1, 2, 1]. Cosines over the training: learning rate 2e-4 to
-5e-5, Adam's second beta 0.9 to 0.99, γ 0.05 to 0.005. Its augmentation is not in the defaults: see `augment.ada`.
+5e-5, Adam's second beta 0.9 to 0.99, γ 0.05 to 0.005, half-life of the average 0 to 5 million pictures over 20 million: here
+a quarter of those so far at most, which is the same at its end and follows shorter trainings too. The convolutions from and
+to a picture have no bias and a gain of 1, and the last stage of the discriminator and its head run in float32 under autocast.
+Its augmentation is not in the defaults: see `augment.ada`.
 """
 
 from math import log2
@@ -14,12 +17,13 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from trainers.config import Latent
+from trainers.config import Ema, Latent
 from trainers.gan.family import FamilyConfig, Shape
 from trainers.gan.two_player import Conditional, Discriminator, Generator, TwoPlayer, TwoPlayerConfig, params
 from trainers.layers.filters import Doubled, Halved, doubled, halved
 from trainers.layers.head import Conditioning, DiscriminatorOutput, Head
 from trainers.layers.minibatch import MinibatchStddev
+from trainers.layers.modes import InFullPrecision
 from trainers.layers.stack import JoinedLabels, LabelMaps, attention_at
 from trainers.layers.stages import falling, rising
 from trainers.objectives.losses import LossName
@@ -47,6 +51,7 @@ class Config(TwoPlayerConfig, Conditional):
     group_channels: int = Field(default=16, ge=1, description="channels of a group of the 3x3 convolutions")
     expansion: int = Field(default=2, ge=1, description="of channels inside a block")
     loss: LossName = Field(default="relativistic", description="the adversarial loss")
+    ema: Ema = Ema(half_life=5e6, initial=0, ramp=0.25)
     penalties: Penalties = Penalties(r1=R1(weight=0.05, final_weight=0.005), r2=R2(weight=0.05, final_weight=0.005))
     generator: Generator = Generator(**COSINES)
     discriminator: Discriminator = Discriminator(**COSINES)
@@ -132,7 +137,7 @@ class _Generator(nn.Module):
         self.growing = _growing_generator(config, config.growing.start, shape) if config.growing else None
         if self.growing is None:
             self.stages = nn.ModuleList(_stage(config, size, len(sizes)) for size in sizes)
-            self.picture = _picture(config.channels, shape[0], 1)
+            self.picture = _picture(config.channels, shape[0])
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         joined = latents if self.join is None else self.join(latents, labels)
@@ -151,7 +156,7 @@ def _growing_generator(config: Config, start: int, shape: Shape) -> nn.Module:
         stage = _stage(config, size, len(sizes))
         return [stage] if size == BOTTOM else [Doubled(), stage]
 
-    return rising(sizes, start, level, lambda _: [_picture(config.channels, shape[0], 1)])
+    return rising(sizes, start, level, lambda _: [_picture(config.channels, shape[0])])
 
 
 class _Discriminator(nn.Module):
@@ -165,14 +170,16 @@ class _Discriminator(nn.Module):
         start = config.growing.start if config.growing else None
         self.growing = _growing_discriminator(config, start, sizes, self.maps, before) if start else None
         if self.growing is None:
-            self.picture = _picture(before, config.channels, 0.2)
-            self.stages = nn.ModuleList(_stage(config, size, len(sizes)) for size in sizes[::-1])
+            self.picture = _picture(before, config.channels)
+            stages = [_stage(config, size, len(sizes)) for size in sizes[::-1]]
+            self.stages = nn.ModuleList([*stages[:-1], InFullPrecision(*stages[-1])])
         minibatch = config.discriminator.minibatch
         self.spread = MinibatchStddev() if minibatch == "stddev" else None
         features = config.channels + (1 if self.spread else 0)
         # One 4x4 filter a channel: what is left is a number a channel.
-        self.gather = nn.Conv2d(features, features, BOTTOM, groups=features, bias=False)
-        nn.init.kaiming_normal_(self.gather.weight, 1)
+        gather = nn.Conv2d(features, features, BOTTOM, groups=features, bias=False)
+        nn.init.kaiming_normal_(gather.weight, 1)
+        self.gather = InFullPrecision(gather)
         self.head = Head(features, classes, conditioning, minibatch=minibatch, bias=False)
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
@@ -193,18 +200,18 @@ def _growing_discriminator(
     config: Config, start: int, sizes: tuple[int, ...], maps: LabelMaps | None, before: int
 ) -> nn.Module:
     def picture(size: int) -> list[nn.Module]:
-        return [*([maps] if maps else []), _picture(before, config.channels, 0.2)]
+        return [*([maps] if maps else []), _picture(before, config.channels)]
 
     def level(size: int) -> list[nn.Module]:
         return [_stage(config, size, len(sizes)), Halved()]
 
-    return falling(sizes, start, picture, level, lambda: [_stage(config, BOTTOM, len(sizes))])
+    return falling(sizes, start, picture, level, lambda: [InFullPrecision(*_stage(config, BOTTOM, len(sizes)))])
 
 
-def _picture(before: int, width: int, slope: float) -> nn.Conv2d:
-    """To a picture, or from it. slope: of the leaky ReLU before it, 1 for none."""
-    layer = nn.Conv2d(before, width, 1)
-    nn.init.kaiming_normal_(layer.weight, slope)
+def _picture(before: int, width: int) -> nn.Conv2d:
+    """Return a convolution to a picture, or from it: of gain 1, without a bias."""
+    layer = nn.Conv2d(before, width, 1, bias=False)
+    nn.init.kaiming_normal_(layer.weight, 1)
     return layer
 
 

@@ -1,7 +1,9 @@
 """SNGAN: Miyato et al., 1802.05957, with the residual networks of its CIFAR-10 experiments.
 
-Spectral norm on every weight of the discriminator, by one power iteration a turn; hinge loss; five turns of the
-discriminator for each of the generator's; Adam 2e-4 (0, 0.9). With labels: by projection (1802.05637).
+Spectral norm on every weight of the discriminator, by one power iteration a step; hinge loss; five steps of the
+discriminator for each of the generator's, whose batch is twice as large; Adam 2e-4 (0, 0.9), linearly to 0 over the
+training, which is 50,000 generator steps in the authors' code. All weights begin as Glorot's; the discriminator sums over
+its last feature map. With labels: by projection (1802.05637). Departures: samples are drawn from averaged weights.
 """
 
 from typing import ClassVar
@@ -19,8 +21,8 @@ class Config(ResidualConfig):
 
     generator_channels: int = Field(default=256, ge=1, description="of every feature map")
     loss: LossName = Field(default="hinge", description="the adversarial loss")
-    generator: Generator = Generator(betas=(0.0, 0.9))
-    discriminator: Discriminator = Discriminator(betas=(0.0, 0.9), steps=5, norm="spectral")
+    generator: Generator = Generator(betas=(0.0, 0.9), schedule="linear", batch_multiple=2)
+    discriminator: Discriminator = Discriminator(betas=(0.0, 0.9), schedule="linear", steps=5, norm="spectral")
 
 
 class SNGAN(ResidualFamily[Config]):

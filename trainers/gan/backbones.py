@@ -26,6 +26,10 @@ class ResidualConfig(TwoPlayerConfig, Conditional):
     latent: Latent = Latent(dim=128)
     generator_channels: int = Field(default=128, ge=1, description="of every feature map")
     discriminator_channels: int = Field(default=128, ge=1, description="of every feature map")
+    pooling: residual.Pooling = Field(
+        default="sum",
+        description="of the discriminator's last feature map: sum over its pixels (SNGAN), or mean (WGAN-GP)",
+    )
 
 
 class _PictureFamily(TwoPlayer[G]):
@@ -95,7 +99,8 @@ class ResidualFamily(_PictureFamily[R]):
 
     def discriminator_network(self, shape: Shape) -> nn.Module:
         channels = self.config.discriminator_channels
-        return residual.ResidualDiscriminator(channels, shape, self._discriminator_choices).apply(residual.init)
+        network = residual.ResidualDiscriminator(channels, shape, self._discriminator_choices, self.config.pooling)
+        return network.apply(residual.init)
 
     def feature_maps(self) -> tuple[int, ...]:
         return residual.sizes(self.shape[1])[:-1]

@@ -224,14 +224,14 @@ class TwoPlayer(Family[G]):
         return found | (history.state(networks) if history else {})
 
     def phases(self) -> list[Phase]:
-        discriminator, generator = self.config.discriminator, self.config.generator
+        generator = self.config.generator
         return [
             Phase(
                 name=DISCRIMINATOR,
                 trains=(DISCRIMINATOR,),
                 optimizer=DISCRIMINATOR,
                 loss=self._loss(Turn.discriminator_loss),
-                steps=discriminator.steps,
+                steps=self.discriminator_steps(),
                 new_batch=True,
             ),
             *self._penalty_phases(DISCRIMINATOR),
@@ -245,6 +245,10 @@ class TwoPlayer(Family[G]):
             ),
             *self._penalty_phases(GENERATOR),
         ]
+
+    def discriminator_steps(self) -> int | Callable[[int], int]:
+        """Return the discriminator's optimizer steps within a training step, or a function of that step's number."""
+        return self.config.discriminator.steps
 
     def _penalty_phases(self, player: str) -> list[Phase]:
         lazy = self.config.penalties.of(player, lazy=True)

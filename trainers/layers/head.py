@@ -64,6 +64,11 @@ class Head(nn.Module):
         self.classifier = nn.Linear(width, classes) if classes and conditioning == "auxiliary" else None
 
     def forward(self, features: Tensor, labels: Tensor | None) -> DiscriminatorOutput:
+        # In full precision also under autocast: logits that have drifted far lose their differences in 8 bits.
+        with torch.autocast(features.device.type, enabled=False):
+            return self._output(_full(features), labels)
+
+    def _output(self, features: Tensor, labels: Tensor | None) -> DiscriminatorOutput:
         features = features if self.compare is None else self.compare(features)
         logits = self.score(features).flatten()
         if self.embedding is not None:

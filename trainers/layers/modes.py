@@ -1,9 +1,10 @@
-"""Networks in another mode for a while."""
+"""Networks in another mode, or another precision, for a while."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 
 @contextmanager
@@ -17,3 +18,11 @@ def in_eval_mode(networks: Iterable[nn.Module]) -> Iterator[None]:
     finally:
         for network, was_training in found:
             network.train(was_training)
+
+
+class InFullPrecision(nn.Sequential):
+    """Layers in a row that run in float32 also under autocast (in float64 where their input is)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.to(torch.promote_types(x.dtype, torch.float32)))

@@ -1,6 +1,7 @@
 """The residual networks of WGAN-GP and SNGAN (1704.00028, appendix C; 1802.05957, appendix B)."""
 
 from math import log2, sqrt
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,7 @@ from trainers.layers.stack import Choices, JoinedLabels, Labelled, LabelMaps, at
 from trainers.layers.stages import falling, rising
 
 Shape = tuple[int, int, int]
+Pooling = Literal["sum", "mean"]
 BOTTOM = 4  # pixels where the generator begins
 TOP = 8  # pixels of the discriminator's last blocks
 # Norms with a mean per channel take every bias away again; its gradient would be rounding, which Adam scales up.
@@ -86,8 +88,10 @@ class ResidualGenerator(nn.Module):
 class ResidualDiscriminator(nn.Module):
     """samples [n, *shape], labels -> DiscriminatorOutput"""
 
-    def __init__(self, base: int, shape: Shape, choices: Choices) -> None:
+    def __init__(self, base: int, shape: Shape, choices: Choices, pooling: Pooling = "sum") -> None:
+        """pooling: what is made of the last feature map's pixels."""
         super().__init__()
+        self.pooling = pooling
         maps = choices.label_maps
         grows = choices.start is not None
         extra = [MinibatchStddev()] if choices.minibatch == "stddev" else []
@@ -110,17 +114,21 @@ class ResidualDiscriminator(nn.Module):
         self.head = head(base + len(extra), choices)
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
-        return self.head(self.body(samples, labels).sum((2, 3)), labels)
+        features = self.body(samples, labels)
+        return self.head(features.sum((2, 3)) if self.pooling == "sum" else features.mean((2, 3)), labels)
 
 
 @torch.no_grad()
 def init(module: nn.Module) -> None:
-    """Glorot's, with a gain of √2 where a ReLU follows, as in both papers' codes."""
+    """Draw Glorot's weights, with a gain of √2 for the convolutions of a block, as in both papers' codes.
+
+    For nn.Module.apply, which comes to a block after its convolutions.
+    """
+    if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding):
+        nn.init.xavier_uniform_(module.weight)
     if isinstance(module, UpBlock | DownBlock):
         for convolution in (module.first, module.second):
             nn.init.xavier_uniform_(convolution.weight, sqrt(2))
-    elif isinstance(module, nn.Linear | nn.Embedding):
-        nn.init.xavier_uniform_(module.weight)
     if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
         module.bias.zero_()
     if isinstance(module, ConditionalNorm):

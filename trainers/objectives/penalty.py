@@ -17,11 +17,15 @@ DISCRIMINATOR, GENERATOR = "discriminator", "generator"
 class Penalty(Part):
     """A term beside a player's loss."""
 
-    player: ClassVar[str] = DISCRIMINATOR  # who pays
     per_sample: ClassVar[bool] = False  # a gradient at single samples: a norm that couples samples bars it
     whole_batch: ClassVar[bool] = False  # needs the whole batch at once: gradient accumulation bars it
 
     weight: float = Field(default=10.0, gt=0)
+
+    @property
+    def player(self) -> str:
+        """Who pays."""
+        return DISCRIMINATOR
 
     @property
     def interval(self) -> int:

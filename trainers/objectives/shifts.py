@@ -12,10 +12,10 @@ def mirrored(samples: Tensor, draws: Draws, purpose: str = "mirror") -> Tensor:
 
 
 def shifted(samples: Tensor, draws: Draws, share: float, purpose: str = "shift") -> Tensor:
-    """Return each picture moved by whole pixels, up to a share of the picture; what comes in is 0."""
+    """Return each picture moved by whole pixels, up to a share of the picture, each shift as often; what comes in is 0."""
     height, width = samples.shape[2:]
-    offsets = (2 * draws.uniform(purpose, 2) - 1) * share
-    down, right = (offsets[:, 0] * height).round().long(), (offsets[:, 1] * width).round().long()
+    drawn = draws.uniform(purpose, 2)
+    down, right = (_shift(drawn[:, axis], size, share) for axis, size in enumerate((height, width)))
     rows = torch.arange(height, device=samples.device) + down[:, None]
     columns = torch.arange(width, device=samples.device) + right[:, None]
     inside = _within(rows, height)[:, None, :, None] & _within(columns, width)[:, None, None, :]
@@ -26,6 +26,11 @@ def shifted(samples: Tensor, draws: Draws, share: float, purpose: str = "shift")
         columns.clamp(0, width - 1)[:, None, :],
     ].permute(0, 3, 1, 2)
     return picked * inside.to(samples.dtype)
+
+
+def _shift(drawn: Tensor, size: int, share: float) -> Tensor:
+    most = int(size * share + 0.5)
+    return (drawn * (2 * most + 1)).long() - most
 
 
 def _within(places: Tensor, size: int) -> Tensor:

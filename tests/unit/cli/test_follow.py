@@ -17,7 +17,7 @@ def job(**changes: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-TRAINING = {"phase": "training", "examples": 500, "total": 1000, "rate": 250.0, "eta": 2.0,
+TRAINING = {"phase": "training", "examples": 500, "total_examples": 1000, "examples_per_second": 250.0, "eta": 2.0,
             "stats": {"loss/generator": 1.5, "loss/discriminator": 0.5, "lr/generator": 1.0}}  # fmt: skip
 
 
@@ -31,7 +31,10 @@ TRAINING = {"phase": "training", "examples": 500, "total": 1000, "rate": 250.0, 
             ("packing x", 3, 9),
         ),
         ({"tick": TRAINING}, ("training", 500, 1000)),
-        ({"tick": {"phase": "generating", "samples": 7, "total": 10}}, ("generating", 7, 10)),
+        (
+            {"kind": "generate", "tick": {"phase": "generating", "samples": 7, "total_samples": 10}},
+            ("generating", 7, 10),
+        ),
         ({"status": "SUCCEEDED", "tick": TRAINING}, ("done", 1000, 1000)),
         ({"status": "FAILED", "tick": TRAINING}, ("failed", 0, None)),
     ],
@@ -76,7 +79,7 @@ def test_the_results_name_every_place_and_every_failure(capsys: pytest.CaptureFi
         "curves": "/s/c.png",
         "bytes": 2048,
         "examples": 1000,
-        "rate": 333.0,
+        "examples_per_second": 333.0,
     }
     good = job(status="SUCCEEDED", tick=TRAINING, attempts=[{"result": result}])
     bad = job(name="other", status="FAILED", failure="bad_data", reason="no such folder")

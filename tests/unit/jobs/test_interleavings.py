@@ -12,9 +12,10 @@ from sqlalchemy import Connection, update
 
 from jobs import generate, train
 from jobs.driver import receipts
-from jobs.driver.rank import Outbox
+from jobs.driver.rank import RankZeroHooks
 from jobs.storage import checkpoints, manifest
 from jobs.storage.layout import Layout
+from jobs.wire import File
 from orchestrator import db
 from orchestrator.db.tables import jobs
 from tests.support import interleave
@@ -53,7 +54,7 @@ def fixed_keys(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
         manifest, "made_by",
         lambda store, job, attempt: [
-            manifest.File(key=info.key.removeprefix(job.prefix), size=info.size, sha256=store.sha256(info.key))
+            File(key=info.key.removeprefix(job.prefix), size=info.size, sha256=store.sha256(info.key))
             for info in store.list(job.model_prefix)
         ],
     )  # fmt: skip
@@ -64,9 +65,9 @@ def orphans_before_the_yes(patch: pytest.MonkeyPatch) -> None:
     """Objects that no receipt of the attempt names are removed before the database is asked."""
     publish = manifest.publish
 
-    def early(store: Any, job: Layout, line: Any, *, files: Any, **more: Any) -> Any:
-        manifest._remove_orphans(store, job, files, "")
-        return publish(store, job, line, files=files, **more)
+    def early(store: Any, job: Layout, client: Any, said: Any, *more: Any) -> Any:
+        manifest._remove_orphans(store, job, said.files, "")
+        return publish(store, job, client, said, *more)
 
     patch.setattr(generate, "publish", early)
 
@@ -88,7 +89,9 @@ def a_digest_an_attempt(patch: pytest.MonkeyPatch) -> None:
     published = manifest.published
     patch.setattr(db.jobs, "accept", accept)
     for module in (train, generate):
-        patch.setattr(module, "published", lambda store, job, line, accepted: published(store, job, line, None))
+        patch.setattr(
+            module, "published", lambda store, job, client, kind, accepted: published(store, job, client, kind, None)
+        )
 
 
 def most_examples(patch: pytest.MonkeyPatch) -> None:
@@ -98,27 +101,27 @@ def most_examples(patch: pytest.MonkeyPatch) -> None:
 
 def prunes_unasked(patch: pytest.MonkeyPatch) -> None:
     """All but the newest are deleted before the database has heard of it, by a listing."""
-    go_on = Outbox._go_on_from
+    go_on = RankZeroHooks._go_on_from
 
-    def unasked(self: Outbox, lineage: Any, patience: float) -> None:
+    def unasked(self: RankZeroHooks, lineage: Any, patience: float) -> None:
         for key in checkpoints.committed(self.store, self.job)[2:]:
             checkpoints.remove(self.store, [info.key for info in self.store.list(key.prefix)])
         go_on(self, lineage, patience)
 
-    patch.setattr(Outbox, "_go_on_from", unasked)
+    patch.setattr(RankZeroHooks, "_go_on_from", unasked)
 
 
 def forgets_unasked(patch: pytest.MonkeyPatch) -> None:
     """After a rollback, what has more examples is deleted without asking, a later attempt's too."""
-    back = Outbox.rolled_back
+    back = RankZeroHooks.rolled_back
 
-    def unasked(self: Outbox, examples: int) -> None:
+    def unasked(self: RankZeroHooks, examples: int) -> None:
         for key in checkpoints.committed(self.store, self.job):
             if key.examples > examples:
                 checkpoints.remove(self.store, [info.key for info in self.store.list(key.prefix)])
         back(self, examples)
 
-    patch.setattr(Outbox, "rolled_back", unasked)
+    patch.setattr(RankZeroHooks, "rolled_back", unasked)
 
 
 PLANTED: list[tuple[Callable[[pytest.MonkeyPatch], None], str, bool, str, int]] = [

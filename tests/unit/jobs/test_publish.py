@@ -9,11 +9,21 @@ import pytest
 from jobs.driver.orchestrator_client import Stale
 from jobs.storage import layout, manifest
 from jobs.storage.layout import Layout
-from jobs.storage.manifest import File
+from jobs.storage.manifest import Manifest
 from jobs.store import Store, StoreError, open_store
+from jobs.wire import File
 
 JOB = Layout(project="default", job_name="shirts", job_id="20260101t000000z-abc123")
 MODEL = JOB.model_prefix + "generator.safetensors"
+
+
+class Counted(Manifest):
+    kind: str = "count"
+    samples: int
+
+
+def of(files: list[File], samples: int = 3) -> Counted:
+    return Counted(**manifest.head(JOB, files), samples=samples)
 
 
 class Database:
@@ -58,11 +68,8 @@ def make(store: Store, attempt: int) -> list[File]:
     return manifest.made_by(store, JOB, attempt)
 
 
-def publish(store: Store, database: Database, attempt: int) -> dict:
-    made = make(store, attempt)
-    return manifest.publish(
-        store, JOB, database, attempt=attempt, files=made, about={"samples": 3}, readme=f"by {attempt}"
-    )
+def publish(store: Store, database: Database, attempt: int) -> Counted:
+    return manifest.publish(store, JOB, database, of(make(store, attempt)), f"by {attempt}", attempt)
 
 
 def contents(store: Store) -> dict[str, bytes]:
@@ -135,12 +142,12 @@ def test_one_digest_a_job(store: Store) -> None:
 def test_an_open_commit_is_finished_by_whoever_comes_next(store: Store, after: int) -> None:
     database, made = Database(), make(store, 1)
     with suppress(StoreError):
-        manifest.publish(Away(store, after), JOB, database, attempt=1, files=made, about={}, readme="by 1")
+        manifest.publish(Away(store, after), JOB, database, of(made), "by 1", 1)
     accepted = database.accepted
     if accepted is None:
         assert contents(store) == {}
         return
-    manifest.published(store, JOB, database, accepted)
+    manifest.published(store, JOB, database, Counted, accepted)
     assert store.sha256(JOB.manifest) == accepted
     assert store.get(MODEL) == store.get(JOB.draft(1, MODEL))
     assert store.get(JOB.readme) == b"by 1"
@@ -151,14 +158,14 @@ def test_a_manifest_that_was_not_accepted_is_named_and_nothing_succeeds(store: S
     publish(store, database, 1)
     store.put(JOB.manifest, b"{}")
     with pytest.raises(StoreError, match=r"MANIFEST.json: not the manifest that was accepted .* move it away"):
-        manifest.published(store, JOB, database, database.accepted)
+        manifest.published(store, JOB, database, Counted, database.accepted)
 
 
 def test_a_manifest_from_before_is_adopted(store: Store) -> None:
     database = Database()
-    assert manifest.published(store, JOB, database, None) is None
-    store.put(JOB.manifest, b'{"files": []}')
-    assert manifest.published(store, JOB, database, None) == {"files": []}
+    assert manifest.published(store, JOB, database, Counted, None) is None
+    store.put(JOB.manifest, of([]).model_dump_json().encode())
+    assert manifest.published(store, JOB, database, Counted, None) == of([])
     assert database.accepted == store.sha256(JOB.manifest)
 
 

@@ -10,6 +10,7 @@ from jobs.sinks import Written
 from jobs.storage.layout import Layout
 from jobs.storage.shards import missing, plan
 from jobs.store import Store, open_store
+from jobs.wire import Receipt
 
 JOB = Layout(project="default", job_name="shirts", job_id="20260101t000000z-abc123")
 SHARDS = plan(30, 10)
@@ -20,12 +21,12 @@ def store(tmp_path: Path) -> Store:
     return open_store(str(tmp_path / "store"))
 
 
-def made(store: Store, number: int, attempt: int, put_if_absent: bool = True) -> dict:
+def made(store: Store, number: int, attempt: int, put_if_absent: bool = True) -> Receipt:
     objects = [Written(key=f"train-{number}.tar", content=f"{number} by {attempt}".encode())]
     return commit_shard(store, JOB, SHARDS[number], objects, attempt=attempt, put_if_absent=put_if_absent)
 
 
-def read(store: Store) -> tuple[dict[int, dict], list[str]]:
+def read(store: Store) -> tuple[dict[int, Receipt], list[str]]:
     told: list[str] = []
     return read_all(store, JOB, SHARDS, lambda kind, text: told.append(f"{kind}: {text}")), told
 
@@ -36,7 +37,7 @@ def test_what_a_receipt_names_is_what_is_there_whoever_came_when(store: Store, p
         made(store, 0, attempt, put_if_absent)
     found, told = read(store)
     assert (list(found), told) == ([0], [])
-    assert found[0]["attempt"] == (1 if put_if_absent else 2), "the first one's objects, or one's own"
+    assert found[0].attempt == (1 if put_if_absent else 2), "the first one's objects, or one's own"
     for file in files_of(found.values()):
         assert store.sha256(JOB.prefix + file.key) == file.sha256
 
@@ -52,9 +53,9 @@ RUINED = {
     "no JSON": (JOB.receipt(1), b"{"),
     "empty": (JOB.receipt(1), b""),
     "a list": (JOB.receipt(1), b"[1]"),
-    "of another shard": (JOB.receipt(1), json.dumps({"shard": 0, "start": 0, "stop": 10, "attempt": 1, "files": []}).encode()),
-    "no files": (JOB.receipt(1), json.dumps({"shard": 1, "start": 10, "stop": 20, "attempt": 1}).encode()),
-    "no attempt": (JOB.receipt(1), json.dumps({"shard": 1, "start": 10, "stop": 20, "attempt": None, "files": []}).encode()),
+    "of another shard": (JOB.receipt(1), json.dumps({"shard": 0, "start": 0, "stop": 10, "count": 10, "attempt": 1, "files": []}).encode()),
+    "no files": (JOB.receipt(1), json.dumps({"shard": 1, "start": 10, "stop": 20, "count": 10, "attempt": 1}).encode()),
+    "no attempt": (JOB.receipt(1), json.dumps({"shard": 1, "start": 10, "stop": 20, "count": 10, "attempt": None, "files": []}).encode()),
     "not UTF-8": (JOB.receipt(1), b"\xff\xfe\x00"),
     "a shard too many": (JOB.receipt(7), b"{}"),
     "somebody's file": (JOB.receipts_prefix + "notes.txt", b"hello"),

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 import structlog
-from works_bench import Bench, Clock, client, empty_database, make_works
+from server_bench import Bench, Clock, client, empty_database, make_server
 
 from orchestrator.cluster.memory import MemoryCluster
 
@@ -14,8 +14,8 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()])
     empty_database()
     clock, cluster = Clock(), MemoryCluster()
-    works = make_works(tmp_path, cluster, clock)
-    bench = Bench(works, cluster, clock, client(works))
+    server = make_server(tmp_path, cluster, clock)
+    bench = Bench(server, cluster, clock, client(server))
     bench.step()
     yield bench
     bench.close()

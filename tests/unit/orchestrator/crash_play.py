@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fastapi.testclient import TestClient
-from works_bench import BEGIN, Bench, Clock, DriverDouble, make_works, train
+from server_bench import BEGIN, Bench, Clock, DriverDouble, make_server, train
 
 from orchestrator.cluster.memory import Entry, MemoryCluster
 from orchestrator.policies.liveness import Driver, DriverStatus
@@ -50,12 +50,12 @@ def live(folder: Path) -> Play:
     clock, claims, lives = Clock(), folder / "claims", folder / "lives"
     lives.write_text(str(int(lives.read_text()) + 1 if lives.exists() else 1))
     clock.now = BEGIN + 1000 * int(lives.read_text())
-    works = make_works(folder, KeptCluster(folder / "cluster.json"), clock)
-    bench = Bench(works, works.cluster, clock, TestClient(application(works)))  # type: ignore[arg-type]
+    server = make_server(folder, KeptCluster(folder / "cluster.json"), clock)
+    bench = Bench(server, server.cluster, clock, TestClient(application(server)))  # type: ignore[arg-type]
     try:
         return _live(bench, claims)
     finally:
-        works.database.close()
+        server.database.close()
 
 
 def _live(bench: Bench, claims: Path) -> Play:

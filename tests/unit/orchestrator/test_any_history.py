@@ -6,23 +6,23 @@ from pathlib import Path
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
-from works_bench import Bench, Clock, DriverDouble, client, empty_database, make_works, restarted, train
+from server_bench import Bench, Clock, DriverDouble, client, empty_database, make_server, restarted, train
 
 from orchestrator import db
 from orchestrator.cluster.memory import MemoryCluster
 from orchestrator.policies.liveness import DriverStatus
 from orchestrator.scheduler import Backlog
 from orchestrator.states import ENDED, Status
-from orchestrator.supervision.open_jobs import Docket
+from orchestrator.supervision.open_jobs import OpenJobs
 
 NAMES = ("a", "b", "c")
 
 
-def lanes(backlog: Backlog) -> object:
+def classes(backlog: Backlog) -> object:
     """All that a plan sees of the queue, order included."""
     return {
         line: ([place[:3] for place in found.heads], [[job.job_id for job in place[3].jobs] for place in found.heads])
-        for line, found in backlog.lines.items()
+        for line, found in backlog.user_queues.items()
     }
 
 
@@ -33,8 +33,8 @@ class AnyHistory(RuleBasedStateMachine):
     def begin(self) -> None:
         empty_database()
         clock, cluster = Clock(), MemoryCluster()
-        works = make_works(Path(tempfile.mkdtemp()), cluster, clock)
-        self.bench = Bench(works, cluster, clock, client(works))
+        server = make_server(Path(tempfile.mkdtemp()), cluster, clock)
+        self.bench = Bench(server, cluster, clock, client(server))
         self.drivers: dict[str, DriverDouble] = {}
         self.bench.step()
 
@@ -103,7 +103,7 @@ class AnyHistory(RuleBasedStateMachine):
     def jobs_and_attempts_agree(self) -> None:
         if not hasattr(self, "bench"):
             return
-        with self.bench.works.database.read() as connection:
+        with self.bench.server.database.read() as connection:
             jobs = db.jobs.page(connection, "default", 1000)
             attempts = {job.id: db.attempts.of_job(connection, job.id) for job in jobs}
             held = db.attempts.unreleased(connection)
@@ -125,16 +125,16 @@ class AnyHistory(RuleBasedStateMachine):
         assert sum(attempt.workers * attempt.cpus_per_worker for attempt in held) <= 2
 
     @invariant()
-    def the_docket_is_what_the_database_says(self) -> None:
+    def what_is_kept_of_open_jobs_is_what_the_database_says(self) -> None:
         if not hasattr(self, "bench"):
             return
-        supervisor = self.bench.works.supervisor
-        kept, fresh = supervisor.docket, Docket(self.bench.works.database)
-        for docket in (kept, fresh):
-            docket.look(supervisor.settings.cancel_grace, self.bench.clock.now)
+        supervisor = self.bench.server.supervisor
+        kept, fresh = supervisor.open_jobs, OpenJobs(self.bench.server.database)
+        for open_jobs in (kept, fresh):
+            open_jobs.look(supervisor.settings.cancel_grace, self.bench.clock.now)
         for name in ("jobs", "attempts", "holding", "held", "owners", "queued", "waiting"):
             assert getattr(kept, name) == getattr(fresh, name), name
-        assert lanes(kept.backlog) == lanes(fresh.backlog)
+        assert classes(kept.backlog) == classes(fresh.backlog)
 
     def teardown(self) -> None:
         """With Ray back and all drivers silent, everything comes to its end."""

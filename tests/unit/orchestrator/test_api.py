@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 from fastapi.routing import APIRoute
-from works_bench import SCRAPE, TOKEN, Bench, generate, train
+from server_bench import SCRAPE, TOKEN, Bench, generate, train
+
+from jobs import wire
 
 PUBLIC = {"/healthz", "/readyz"}
 
@@ -22,11 +24,20 @@ def routes(bench: Bench) -> list[tuple[str, str]]:
     return found
 
 
+BODIES: dict[str, dict[str, Any]] = {  # what passes the first look, by the end of the route
+    "jobs": {"documents": []},
+    "claim": {"claim": "c", "nonce": "12345678"},
+    "ticks": {"ticks": []},
+    "events": {"type": "t", "message": "m"},
+    "commit": {"sha256": "0" * 64},
+    "result": {"outcome": "failed"},
+}
+
+
 def call(bench: Bench, method: str, path: str, token: str | None) -> int:
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    headers = {wire.HEADER: str(wire.VERSION)} | ({"Authorization": f"Bearer {token}"} if token else {})
     filled = path.format(job="x", name="x", file="000000000000.png", attempt_id="x-1")
-    body: dict[str, Any] = {"documents": [], "ticks": [], "type": "t", "message": "m", "sha256": "0" * 64}
-    body |= {"claim": "c", "nonce": "12345678", "outcome": "failed"}
+    body = BODIES.get(path.rpartition("/")[2], {})
     return bench.http.request(method, filled, headers=headers, json=body if method == "POST" else None).status_code
 
 
@@ -132,7 +143,7 @@ def test_an_upstream_that_never_succeeded_is_refused(bench: Bench) -> None:
 def test_data_below_the_roots_only(bench: Bench, tmp_path: Any) -> None:
     from dataclasses import replace
 
-    bench.works.settings = replace(bench.works.settings, data_roots=(str(tmp_path),))
+    bench.server.settings = replace(bench.server.settings, data_roots=(str(tmp_path),))
     inside = train("a", data={"source": f"{tmp_path}/pictures"})
     outside = train("b", data={"source": f"{tmp_path}/../etc"})
     assert bench.post("/api/v1/jobs", {"documents": [inside], "dry_run": True}).status_code == 200
@@ -151,7 +162,7 @@ def test_unknown_jobs_and_files(bench: Bench) -> None:
 def test_grids(bench: Bench) -> None:
     (job,) = bench.submit(train())
     layout = bench.job(job).layout
-    bench.works.store.put(layout.grid(500), b"a picture")
+    bench.server.store.put(layout.grid(500), b"a picture")
     (grid,) = bench.get(f"/api/v1/jobs/{job}/grids").json()["grids"]
     assert (grid["examples"], grid["file"]) == (500, "000000000500.png")
     assert bench.get(f"/api/v1/jobs/{job}/grids/{grid['file']}").content == b"a picture"
@@ -161,11 +172,11 @@ def test_grids_of_a_running_job_are_where_its_newest_attempt_drew_them(bench: Be
     (job,) = bench.submit(train())
     layout = bench.job(job).layout
     for attempt, rollbacks in ((1, 0), (2, 0), (2, 1)):
-        bench.works.store.put(layout.drawn_grid(500, attempt, rollbacks), f"{attempt} {rollbacks}".encode())
+        bench.server.store.put(layout.drawn_grid(500, attempt, rollbacks), f"{attempt} {rollbacks}".encode())
     (grid,) = bench.get(f"/api/v1/jobs/{job}/grids").json()["grids"]
     assert (grid["examples"], grid["file"]) == (500, "000000000500.png")
     assert bench.get(f"/api/v1/jobs/{job}/grids/{grid['file']}").content == b"2 1"
-    bench.works.store.put(layout.grid(500), b"published")
+    bench.server.store.put(layout.grid(500), b"published")
     assert bench.get(f"/api/v1/jobs/{job}/grids/{grid['file']}").content == b"published"
 
 
@@ -222,7 +233,7 @@ def test_a_request_too_large_is_refused(bench: Bench) -> None:
 
 
 def test_our_own_mistakes_show_no_traceback(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench.works.store, "list", lambda prefix: 1 / 0)
+    monkeypatch.setattr(bench.server.store, "list", lambda prefix: 1 / 0)
     bench.submit(train())
     answer = bench.get("/api/v1/jobs/fashion/grids")
     assert answer.status_code == 500

@@ -1,9 +1,12 @@
 """What a driver calls."""
 
-import pytest
-from works_bench import Bench, DriverDouble, train
+import json
 
-from orchestrator.api.attempts import finite, position
+import pytest
+from server_bench import ORDINARY, Bench, DriverDouble, train
+
+from jobs import kinds, wire
+from orchestrator.api.attempts import position
 
 
 def start(bench: Bench) -> tuple[str, DriverDouble]:
@@ -18,7 +21,7 @@ def test_a_claim_answers_all_that_the_job_needs(bench: Bench) -> None:
     assert reply["attempt_id"] == f"{job}-1"
     assert (reply["number"], reply["kind"], reply["job_name"]) == (1, "train", "fashion")
     assert reply["spec"]["model"] == {"family": "dcgan"}
-    assert reply["store"]["uri"] == bench.works.settings.store_uri
+    assert reply["store"]["uri"] == bench.server.settings.store_uri
     assert (reply["workers"], reply["cpus_per_worker"], reply["gpus_per_worker"]) == (1, 1, 0)
 
 
@@ -34,7 +37,12 @@ def test_a_wrong_code_claims_nothing(bench: Bench) -> None:
     _, driver = start(bench)
     driver.code = "0" * 64
     assert driver.claim().status_code == 403
-    assert bench.post("/api/v1/attempts/nobody-1/claim", {"claim": "c", "nonce": "12345678"}).status_code == 403
+    assert (
+        bench.post(
+            "/api/v1/attempts/nobody-1/claim", {"claim": "c", "nonce": "12345678"}, **{wire.HEADER: str(wire.VERSION)}
+        ).status_code
+        == 403
+    )
 
 
 def test_a_claim_of_what_is_over(bench: Bench) -> None:
@@ -93,8 +101,9 @@ def test_a_stale_attempt_commits_nothing(bench: Bench) -> None:
 def test_nothing_succeeds_that_has_committed_no_manifest(bench: Bench) -> None:
     _, driver = start(bench)
     driver.claim()
-    body = {"outcome": "succeeded"}
-    assert bench.post(f"/api/v1/attempts/{driver.id}/result", body, token=driver.token).status_code == 409
+    headers = {wire.HEADER: str(wire.VERSION)}
+    path = f"/api/v1/attempts/{driver.id}/result"
+    assert bench.post(path, {"outcome": "succeeded"}, token=driver.token, **headers).status_code == 409
 
 
 def test_a_lineage_is_the_newest_attempts(bench: Bench) -> None:
@@ -126,7 +135,9 @@ def test_ticks_are_bounded_and_span_the_whole_run(bench: Bench) -> None:
     _, driver = start(bench)
     driver.claim()
     for begin in range(0, 3000, 500):
-        ticks = [{"time": 1.0, "phase": "training", "examples": n} for n in range(begin, begin + 500)]
+        ticks = [
+            {**ORDINARY["training"], "time": 1.0, "phase": "training", "examples": n} for n in range(begin, begin + 500)
+        ]
         driver.call("ticks", {"ticks": ticks})
     kept = bench.get("/api/v1/jobs/fashion/ticks?limit=5000").json()["ticks"]
     assert 250 < len(kept) <= 1000
@@ -135,11 +146,14 @@ def test_ticks_are_bounded_and_span_the_whole_run(bench: Bench) -> None:
 
 
 def test_not_a_number_becomes_null(bench: Bench) -> None:
-    assert finite({"a": [float("nan"), 1.0], "b": float("inf")}) == {"a": [None, 1.0], "b": None}
+    assert wire.finite({"a": [float("nan"), 1.0], "b": float("inf")}) == {"a": [None, 1.0], "b": None}
     _, driver = start(bench)
     driver.claim()
     headers = {"Authorization": f"Bearer {driver.token}", "Content-Type": "application/json"}
-    body = '{"ticks": [{"phase": "training", "examples": 1, "stats": {"loss/generator": NaN}}]}'
+    headers |= {wire.HEADER: str(wire.VERSION)}
+    tick = {**ORDINARY["training"], "phase": "training", "examples": 1, "stats": {"loss/generator": float("nan")}}
+    body = json.dumps({"ticks": [tick]})
+    assert "NaN" in body
     assert bench.http.post(f"/api/v1/attempts/{driver.id}/ticks", content=body, headers=headers).status_code == 200
     assert bench.get("/api/v1/jobs/fashion").json()["tick"]["stats"] == {"loss/generator": None}
 
@@ -155,4 +169,45 @@ def test_not_a_number_becomes_null(bench: Bench) -> None:
     ],
 )
 def test_what_counts_as_progress(before: dict, after: dict, moves: bool) -> None:
-    assert (position(before) != position(after)) == moves
+    kind = kinds.GENERATE if before["phase"] == "generating" else kinds.TRAIN
+    ordinary = ORDINARY.get(before["phase"], {"progress": {"label": "packing", "done": 1}})
+    one, two = ({"time": 1, **ordinary, **tick} for tick in (before, after))
+    assert (position(kind, kind.read_tick(one)) != position(kind, kind.read_tick(two))) == moves
+
+
+def test_a_driver_of_another_version_is_refused_and_both_versions_are_named(bench: Bench) -> None:
+    _, driver = start(bench)
+    driver.version = wire.VERSION - 1
+    answer = driver.claim()
+    assert answer.status_code == 426
+    said = f"this server speaks wire version {wire.VERSION}, the driver {wire.VERSION - 1}"
+    assert said in answer.json()["error"]["message"]
+    assert "run the same version of ganworks on both" in answer.json()["error"]["message"]
+
+
+def test_a_driver_that_says_no_version_is_of_the_first(bench: Bench) -> None:
+    _, driver = start(bench)
+    answer = bench.post(f"/api/v1/attempts/{driver.id}/claim", {"claim": driver.code, "nonce": "12345678"})
+    assert answer.status_code == 426
+    assert "the driver 1" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("route", "body", "field"),
+    [
+        ("events", {"type": "t", "message": "m", "colour": "red"}, "unknown field body.colour"),
+        ("ticks", {"ticks": [{**ORDINARY["training"], "phase": "training", "rate": 3.0}]}, "unknown field rate"),
+        ("ticks", {"ticks": [{"phase": "training", "examples": 5}]}, "missing field steps"),
+        ("ticks", {"ticks": [{**ORDINARY["generating"], "phase": "generating"}]}, "phase"),
+        ("result", {"outcome": "succeeded", "data": {"samples": 3}}, "unknown field samples"),
+    ],
+)
+def test_unknown_fields_are_refused_by_name_with_both_versions(
+    bench: Bench, route: str, body: dict, field: str
+) -> None:
+    _, driver = start(bench)
+    driver.claim()
+    answer = driver.call(route, body)
+    assert answer.status_code == 422
+    assert field in answer.json()["error"]["message"]
+    assert f"wire version {wire.VERSION}, the driver {wire.VERSION}" in answer.json()["error"]["message"]

@@ -1,4 +1,4 @@
-"""When schedules tick: both DST edges, month ends, leap days, outages, clock steps, and every policy."""
+"""When schedules fire: both DST edges, month ends, leap days, outages, clock steps, and every policy."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -24,7 +24,7 @@ def timing(line: str = "0 * * * *", zone: str = "UTC", **more: object) -> Schedu
 TABLE = [
     # an ordinary day, in a zone of its own
     ("0 2 * * *", TOKYO, "2026-04-05T00:55", 0, ["2026-04-05T02:00:00+09:00", "2026-04-06T02:00:00+09:00"]),
-    # spring: the hour from 2 to 3 is missing; a tick in it comes when it is over, and once
+    # spring: the hour from 2 to 3 is missing; a firing in it comes when it is over, and once
     ("30 2 * * *", BERLIN, "2026-03-28T12:00", 0, ["2026-03-29T03:00:00+02:00", "2026-03-30T02:30:00+02:00"]),
     ("15,45 2 * * *", BERLIN, "2026-03-29T00:30", 0, ["2026-03-29T03:00:00+02:00", "2026-03-30T02:15:00+02:00"]),
     ("0 1-4 * * *", BERLIN, "2026-03-29T00:30", 0,
@@ -58,13 +58,13 @@ TABLE = [
 @pytest.mark.parametrize(("line", "zone", "after", "fold", "expected"), TABLE)
 def test_times(line: str, zone: str, after: str, fold: int, expected: list[str]) -> None:
     schedule = timing(line, zone)
-    ticks = cron.coming("s", schedule, moment(after, zone, fold), len(expected))
-    assert [cron.text(schedule, tick.scheduled) for tick in ticks] == expected
+    firings = cron.coming("s", schedule, moment(after, zone, fold), len(expected))
+    assert [cron.text(schedule, firing.scheduled) for firing in firings] == expected
 
 
 def outcomes(schedule: Schedule, last: str, now: str) -> list[tuple[str, bool]]:
-    ticks = cron.due("s", schedule, moment(last), moment(now))
-    return [(cron.text(schedule, tick.scheduled)[11:16], tick.missed is None) for tick in ticks]
+    firings = cron.due("s", schedule, moment(last), moment(now))
+    return [(cron.text(schedule, firing.scheduled)[11:16], firing.missed is None) for firing in firings]
 
 
 OUTAGES = [
@@ -72,14 +72,14 @@ OUTAGES = [
     ({}, "T09:00", "T09:59:59", []),
     ({}, "T09:00", "T10:00", [("10:00", True)]),
     ({"catch_up": "none"}, "T09:00", "T10:00:59", [("10:00", True)]),
-    # away for one tick, and for several
+    # away for one firing, and for several
     ({"catch_up": "none"}, "T09:00", "T10:30", [("10:00", False)]),
     ({"catch_up": "latest"}, "T09:00", "T10:30", [("10:00", True)]),
     ({"catch_up": "all"}, "T09:00", "T10:30", [("10:00", True)]),
     ({"catch_up": "none"}, "T09:00", "T12:30", [("10:00", False), ("11:00", False), ("12:00", False)]),
     ({"catch_up": "latest"}, "T09:00", "T12:30", [("10:00", False), ("11:00", False), ("12:00", True)]),
     ({"catch_up": "all"}, "T09:00", "T12:30", [("10:00", True), ("11:00", True), ("12:00", True)]),
-    # back just on a tick: that one is on time for everybody
+    # back just on a firing: that one is on time for everybody
     ({"catch_up": "none"}, "T09:00", "T12:00", [("10:00", False), ("11:00", False), ("12:00", True)]),
     # the deadline goes before the policy
     ({"catch_up": "all", "starting_deadline": "2h"}, "T09:00", "T12:30",
@@ -98,16 +98,16 @@ def test_outages(policy: dict, last: str, now: str, expected: list[tuple[str, bo
 
 def test_an_outage_over_the_missing_hour_runs_what_fell_into_it() -> None:
     schedule = timing("30 2 * * *", BERLIN)
-    ticks = cron.due("s", schedule, moment("2026-03-28T12:00", BERLIN), moment("2026-03-29T09:00", BERLIN))
-    assert [(cron.text(schedule, tick.scheduled), tick.missed) for tick in ticks] == [
+    firings = cron.due("s", schedule, moment("2026-03-28T12:00", BERLIN), moment("2026-03-29T09:00", BERLIN))
+    assert [(cron.text(schedule, firing.scheduled), firing.missed) for firing in firings] == [
         ("2026-03-29T03:00:00+02:00", None)
     ]
 
 
 def test_a_year_away_is_bounded() -> None:
-    ticks = cron.due("s", timing("*/10 * * * *", catch_up="all"), 0, moment("2026-11-25T09:00"))
-    assert len(ticks) == cron.REPLAYED
-    assert ticks[-1].scheduled == moment("2026-11-25T09:00")
+    firings = cron.due("s", timing("*/10 * * * *", catch_up="all"), 0, moment("2026-11-25T09:00"))
+    assert len(firings) == cron.REPLAYED
+    assert firings[-1].scheduled == moment("2026-11-25T09:00")
 
 
 TURNS = [
@@ -116,11 +116,11 @@ TURNS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("concurrency", "catch_up", "turn"), TURNS)
-def test_turns(concurrency: str, catch_up: str, turn: str) -> None:
+@pytest.mark.parametrize(("concurrency", "catch_up", "decision"), TURNS)
+def test_turns(concurrency: str, catch_up: str, decision: str) -> None:
     schedule = timing(concurrency=concurrency, catch_up=catch_up)
-    assert cron.turn(schedule, ["an earlier job"]) == turn
-    assert cron.turn(schedule, []) == "start"
+    assert cron.concurrency_decision(schedule, ["an earlier job"]) == decision
+    assert cron.concurrency_decision(schedule, []) == "start"
 
 
 @given(st.text(max_size=5), st.floats(0, 4e9), st.floats(0, 1e5))
@@ -134,10 +134,10 @@ def test_a_tick_waits_for_its_jitter_and_none_overtakes() -> None:
     schedule = timing("* * * * *", jitter="10m", catch_up="all")
     begin, seen, last = moment("2026-11-25T09:00"), [], moment("2026-11-25T09:00")
     for second in range(0, 3600, 7):
-        for tick in cron.due("s", schedule, last, begin + second):
-            assert tick.at <= begin + second
-            seen.append(tick.scheduled)
-            last = tick.scheduled
+        for firing in cron.due("s", schedule, last, begin + second):
+            assert firing.at <= begin + second
+            seen.append(firing.scheduled)
+            last = firing.scheduled
     assert seen == sorted(set(seen))
     assert len(seen) >= 45
 
@@ -150,10 +150,10 @@ def test_however_often_one_looks_the_ticks_are_the_same(start: float, gaps: list
     begin, now, seen = last, last, []
     for gap in gaps:
         now += gap
-        for tick in cron.due("s", schedule, last, now):
-            seen.append(tick.scheduled)
-            last = tick.scheduled
-    assert seen == [tick.scheduled for tick in cron.due("s", schedule, begin, now)]
+        for firing in cron.due("s", schedule, last, now):
+            seen.append(firing.scheduled)
+            last = firing.scheduled
+    assert seen == [firing.scheduled for firing in cron.due("s", schedule, begin, now)]
 
 
 WRONG = [

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from works_bench import Bench, DriverDouble, train
+from server_bench import Bench, DriverDouble, train
 
 from orchestrator.policies.retry import ACTIONS
 from orchestrator.scheduler import Node
@@ -54,7 +54,7 @@ def stalled(bench: Bench) -> str:
     for _ in range(45):
         bench.clock.now += 14
         driver.tick(phase="training", examples=100)
-        bench.works.supervisor.step()
+        bench.server.supervisor.step()
     return job
 
 

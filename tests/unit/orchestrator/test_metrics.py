@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from works_bench import SCRAPE, Bench, generate, put_model, train
+from server_bench import SCRAPE, Bench, generate, put_model, train
 
 TICK: dict[str, Any] = {
     "phase": "training",
     "examples": 500,
     "steps": 5,
-    "total": 1000,
-    "rate": 100.0,
+    "total_examples": 1000,
+    "seconds": 5.0,
+    "examples_per_second": 100.0,
     "eta": 5.0,
     "stats": {"loss/discriminator": 0.7, "grad_norm/generator": 1.5, "lr/generator": 0.0002, "rollbacks": 1},
     "findings": [{"name": "oscillation", "message": "", "evidence": {}}],
@@ -67,6 +68,7 @@ def test_times_add_up_over_ticks_and_attempts(bench: Bench) -> None:
     (job,) = bench.submit(train(retry={"backoff": "1s"}))
     bench.step()
     driver = bench.driver(f"{job}-1")
+    driver.tick(phase="preparing", progress={"label": "packing", "done": 1})  # tells no times
     driver.tick(**TICK)
     driver.tick(**TICK)  # the same at the same time: a batch that came again
     bench.clock.now += 1
@@ -77,7 +79,7 @@ def test_times_add_up_over_ticks_and_attempts(bench: Bench) -> None:
     seen = scrape(bench)
     assert seen["train_seconds_total"] == {of(activity="data"): 3, of(activity="discriminator"): 6}
     assert seen["checkpoint_stall_seconds_total"] == {of(): 0.75}
-    assert len(bench.get(f"/api/v1/jobs/{job}/ticks").json()["ticks"]) == 3
+    assert len(bench.get(f"/api/v1/jobs/{job}/ticks").json()["ticks"]) == 4
 
 
 def test_the_series_of_a_generating_job(bench: Bench) -> None:
@@ -89,7 +91,7 @@ def test_the_series_of_a_generating_job(bench: Bench) -> None:
     tick = {
         "phase": "generating",
         "samples": 40,
-        "total": 100,
+        "total_samples": 100,
         "written_bytes": 9000,
         "shards": {"total": 5, "done": 2, "missing": 3},
     }
@@ -151,7 +153,7 @@ def test_promtool_has_nothing_to_say(bench: Bench) -> None:
     pages = [bench.get("/metrics").text]
     driver.result("succeeded")
     bench.step(3)
-    bench.driver(f"{sampled}-1").tick(phase="generating", samples=5, total=100, written_bytes=1, shards={"done": 1})
+    bench.driver(f"{sampled}-1").tick(phase="generating", samples=5, total_samples=100, written_bytes=1)
     pages.append(bench.get("/metrics").text)
     for page in pages:
         checked = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, text=True)

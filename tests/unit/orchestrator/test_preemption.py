@@ -1,10 +1,10 @@
-"""Queues, preemption and elastic jobs through the whole works: the in-memory cluster, drivers played by hand."""
+"""Queues, preemption and elastic jobs through the whole server: the in-memory cluster, drivers played by hand."""
 
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from works_bench import Bench, DriverDouble, train
+from server_bench import Bench, DriverDouble, train
 
 from orchestrator import queues
 from orchestrator.scheduler import Node
@@ -12,8 +12,8 @@ from orchestrator.states import Status
 
 
 def ruled(bench: Bench, **file: Any) -> None:
-    settings = replace(bench.works.settings, policy=queues.parse({"protected": "0s", **file}))
-    bench.works.settings = bench.works.supervisor.settings = settings
+    settings = replace(bench.server.settings, policy=queues.parse({"protected": "0s", **file}))
+    bench.server.settings = bench.server.supervisor.settings = settings
 
 
 def start(bench: Bench, name: str, **more: Any) -> tuple[str, DriverDouble]:

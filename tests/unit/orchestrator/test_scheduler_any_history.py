@@ -30,7 +30,7 @@ from orchestrator.scheduler import (
     total,
     unheld,
 )
-from orchestrator.scheduler.capacity import Rooms
+from orchestrator.scheduler.capacity import Capacity
 
 plan_module: Any = import_module("orchestrator.scheduler.plan")
 QUEUES = {
@@ -251,7 +251,7 @@ class AnyHistory(RuleBasedStateMachine):
         for n in range(len(ends) + 1):  # the first so many have ended
             at, left = (ends[n - 1].ends or inf) if n else self.now, ends[n:]
             late = [gang for gang in behind if gang.ends is None or gang.ends > at or at == inf]
-            if Rooms(NODES, left).room(job, each) >= workers:
+            if Capacity(NODES, left).room(job, each) >= workers:
                 break
         else:
             raise AssertionError("it was refused as too large before")
@@ -295,7 +295,7 @@ class AnyHistory(RuleBasedStateMachine):
         workers = job.sizes[-1]
         each = Amount(job.cpus_per_worker, self.gpus(job, workers))
         ledger = Ledger(self.policy, held, {}, total(NODES))
-        return Rooms(NODES, held).room(job, each) >= workers and ledger.refusal(job, each.times(workers)) is None
+        return Capacity(NODES, held).room(job, each) >= workers and ledger.refusal(job, each.times(workers)) is None
 
     def teardown(self) -> None:
         """No new jobs, and what runs ends, one by one: everybody's turn comes."""
@@ -326,15 +326,15 @@ TestAnyHistory.settings = settings(
 )
 
 
-_place = Rooms.place
+_place = Capacity.place
 
 
-def _all_room_is_free(rooms: Rooms, *asked: Any) -> dict[str, int] | None:
-    return _place(Rooms(NODES), *asked)
+def _all_room_is_free(capacity: Capacity, *asked: Any) -> dict[str, int] | None:
+    return _place(Capacity(NODES), *asked)
 
 
-def _without_the_stopping(nodes: list[Node], held: Any = ()) -> Rooms:
-    return Rooms(nodes, [gang for gang in held if not gang.is_stopping])
+def _without_the_stopping(nodes: list[Node], held: Any = ()) -> Capacity:
+    return Capacity(nodes, [gang for gang in held if not gang.is_stopping])
 
 
 def _the_first_that_make_room(without: Any, order: Any) -> list[Any]:
@@ -346,22 +346,22 @@ def _the_first_that_make_room(without: Any, order: Any) -> list[Any]:
     return chosen if without.serves() else []
 
 
-def _one_too_few(rooms: Rooms, groups: Any, workers: int) -> dict[str, int]:
+def _one_too_few(capacity: Capacity, groups: Any, workers: int) -> dict[str, int]:
     return {groups[0][1][0]: min(workers, groups[0][0])}
 
 
-def _by_chance(rooms: Rooms, states: Any) -> list[tuple[int, list[str]]]:
-    found = [(room, rooms.groups[state]) for room, state in states]
+def _by_chance(capacity: Capacity, states: Any) -> list[tuple[int, list[str]]]:
+    found = [(room, capacity.groups[state]) for room, state in states]
     random.SystemRandom().shuffle(found)
     return found
 
 
 MUTANTS: dict[str, tuple[Any, str, Any]] = {
-    "gives what others hold": (Rooms, "place", _all_room_is_free),
-    "gives what a stopping attempt holds": (plan_module, "Rooms", _without_the_stopping),
-    "starts part of a gang": (Rooms, "_spread", _one_too_few),
+    "gives what others hold": (Capacity, "place", _all_room_is_free),
+    "gives what a stopping attempt holds": (plan_module, "Capacity", _without_the_stopping),
+    "starts part of a gang": (Capacity, "_spread", _one_too_few),
     "forgets quota": (Ledger, "refusal", lambda self, job, more: None),
-    "forgets priority": (order.Turns, "_rank", lambda self, queue, priority: (False, 0, 0.0)),
+    "forgets priority": (order.QueueOrder, "_rank", lambda self, queue, priority: (False, 0, 0.0)),
     "lets others stand in the reserved places": (
         backfill.Backfill, "place", lambda self, job, workers, each, now: self.free.place(job, workers, each)
     ),
@@ -373,7 +373,7 @@ MUTANTS: dict[str, tuple[Any, str, Any]] = {
     "stops more than are needed": (preemption, "_enough", _the_first_that_make_room),
     "stops its equals": (preemption._Without, "may_stop", lambda self, gang: gang.priority <= self.job.priority),
     "stops what has just started": (preemption, "protected_until", lambda gang, policy: gang.started),
-    "places by chance": (Rooms, "_by_room", _by_chance),
+    "places by chance": (Capacity, "_by_room", _by_chance),
 }  # fmt: skip
 
 

@@ -1,10 +1,10 @@
-"""What becomes of ticks: one job each, ever, by the schedule's policy; pipelines once for each tick."""
+"""What becomes of firings: one job each, ever, by the schedule's policy; pipelines once for each firing."""
 
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from works_bench import BEGIN, TOKEN, Bench, generate, put_model, restarted, train
+from server_bench import BEGIN, TOKEN, Bench, generate, put_model, restarted, train
 
 from orchestrator.states import Status
 
@@ -19,17 +19,17 @@ def runs_of(bench: Bench, name: str = "fashion") -> list[Any]:
     return [job for job in bench.get("/api/v1/jobs?limit=1000").json()["jobs"] if job["name"] == name][::-1]
 
 
-def ticks(bench: Bench, name: str = "fashion") -> list[tuple[float, str]]:
+def firings(bench: Bench, name: str = "fashion") -> list[tuple[float, str]]:
     """(hours since the beginning, outcome), the oldest first."""
     answer = bench.get(f"/api/v1/schedules/{name}/history?all=true").json()
-    return [((tick["scheduled_time"] - BEGIN) / HOUR, tick["outcome"]) for tick in answer["ticks"]][::-1]
+    return [((firing["scheduled_time"] - BEGIN) / HOUR, firing["outcome"]) for firing in answer["firings"]][::-1]
 
 
 def until(bench: Bench, hours: float, seconds: float = 20) -> None:
     """Time goes by in steps as after a nap of the loop."""
     while bench.clock.now < BEGIN + hours * HOUR:
         bench.clock.now = min(bench.clock.now + seconds, BEGIN + hours * HOUR)
-        bench.works.supervisor.step()
+        bench.server.supervisor.step()
 
 
 def finish(bench: Bench, outcome: str = "succeeded") -> None:
@@ -91,8 +91,8 @@ def test_concurrency(bench: Bench, policy: dict, outcomes: list[str], jobs: int)
     until(bench, 1, 600)
     bench.driver(f"{runs_of(bench)[0]['id']}-1")
     bench.clock.now = BEGIN + 2 * HOUR
-    bench.works.supervisor.step()
-    assert [outcome for _, outcome in ticks(bench)] == outcomes
+    bench.server.supervisor.step()
+    assert [outcome for _, outcome in firings(bench)] == outcomes
     assert len(runs_of(bench)) == jobs
 
 
@@ -101,7 +101,7 @@ def test_a_replaced_job_ends_before_its_successor_starts(bench: Bench) -> None:
     until(bench, 1, 600)
     old = bench.driver(f"{runs_of(bench)[0]['id']}-1")
     bench.clock.now = BEGIN + 2 * HOUR
-    bench.works.supervisor.step()
+    bench.server.supervisor.step()
     assert old.heartbeat() == "cancel"
     first, second = runs_of(bench)
     assert (first["status"], second["status"]) == ("STOPPING", "WAITING")
@@ -119,7 +119,7 @@ def test_forbid_with_all_makes_every_tick_wait_its_turn(bench: Bench) -> None:
     for made in (1, 2, 3):
         assert len(runs_of(bench)) == made
         finish(bench)
-    assert ticks(bench) == [(1, "started"), (2, "started"), (3, "started")]
+    assert firings(bench) == [(1, "started"), (2, "started"), (3, "started")]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_an_outage_over_several_ticks(bench: Bench, catch_up: str, outcomes: lis
     bench.submit(nightly(catch_up=catch_up, concurrency="allow"))
     restarted(bench, away=3.5 * HOUR)
     bench.step(3)
-    assert ticks(bench) == [(1, outcomes[0]), (2, outcomes[1]), (3, outcomes[2])]
+    assert firings(bench) == [(1, outcomes[0]), (2, outcomes[1]), (3, outcomes[2])]
     assert len(runs_of(bench)) == outcomes.count("started")
 
 
@@ -142,28 +142,28 @@ def test_the_starting_deadline(bench: Bench) -> None:
     bench.submit(nightly(starting_deadline="10m"))
     restarted(bench, away=1.5 * HOUR)
     bench.step()
-    (tick,) = bench.get("/api/v1/schedules/fashion/history").json()["ticks"]
-    assert tick["outcome"] == "missed"
-    assert "starting_deadline is 600 s" in tick["reason"]
+    (firing,) = bench.get("/api/v1/schedules/fashion/history").json()["firings"]
+    assert firing["outcome"] == "missed"
+    assert "starting_deadline is 600 s" in firing["reason"]
 
 
 def test_a_clock_that_steps_back_and_forth_runs_no_tick_twice(bench: Bench) -> None:
     bench.submit(nightly(concurrency="allow", catch_up="all"))
     for now in (1.1, 0.5, 1.2, 2.3, 0.2, 1.05, 2.5):
         bench.clock.now = BEGIN + now * HOUR
-        bench.works.supervisor.step()
-    assert ticks(bench) == [(1, "started"), (2, "started")]
+        bench.server.supervisor.step()
+    assert firings(bench) == [(1, "started"), (2, "started")]
     assert [job["scheduled_time"] for job in runs_of(bench)] == [BEGIN + HOUR, BEGIN + 2 * HOUR]
 
 
 def test_a_clock_far_in_the_future_does_not_silence_it_once_it_is_right(bench: Bench) -> None:
     bench.submit(nightly(concurrency="allow"))
     bench.clock.now = BEGIN + 400 * 24 * HOUR
-    bench.works.supervisor.step()
+    bench.server.supervisor.step()
     bench.clock.now = BEGIN + 0.5 * HOUR
-    bench.works.supervisor.step()
+    bench.server.supervisor.step()
     until(bench, 1, 600)
-    assert ticks(bench)[0] == (1, "started")
+    assert firings(bench)[0] == (1, "started")
 
 
 def test_suspended_it_does_not_tick_and_resumed_it_catches_nothing_up(bench: Bench) -> None:
@@ -173,18 +173,18 @@ def test_suspended_it_does_not_tick_and_resumed_it_catches_nothing_up(bench: Ben
     schedule = bench.post("/api/v1/schedules/fashion/resume").json()
     assert (schedule["suspended"], schedule["next_at"]) == (False, BEGIN + 3 * HOUR)
     bench.step()
-    assert ticks(bench) == []
+    assert firings(bench) == []
     until(bench, 3, 600)
-    assert ticks(bench) == [(3, "started")]
+    assert firings(bench) == [(3, "started")]
 
 
 def test_suspend_in_the_spec(bench: Bench) -> None:
     bench.submit(nightly(suspend=True))
     until(bench, 1.5, 600)
-    assert ticks(bench) == []
+    assert firings(bench) == []
     bench.submit(nightly(suspend=False))
     until(bench, 2, 600)
-    assert ticks(bench) == [(2, "started")]
+    assert firings(bench) == [(2, "started")]
 
 
 def test_trigger_is_a_tick_out_of_turn(bench: Bench) -> None:
@@ -205,13 +205,13 @@ def test_deleted_and_made_again_it_repeats_no_tick(bench: Bench) -> None:
     bench.clock.now = BEGIN + 0.9 * HOUR
     bench.submit(nightly(concurrency="allow"))
     until(bench, 2, 600)
-    assert ticks(bench) == [(1, "started"), (2, "started")]
+    assert firings(bench) == [(1, "started"), (2, "started")]
     assert len(runs_of(bench)) == 2
 
 
 def test_coming_ticks_are_told_with_their_jitter(bench: Bench) -> None:
     bench.submit(nightly(cron="0 2 * * *", time_zone="Asia/Tokyo", jitter="5m"))
-    first, second = bench.get("/api/v1/schedules/fashion/next?count=2").json()["ticks"]
+    first, second = bench.get("/api/v1/schedules/fashion/next?count=2").json()["firings"]
     assert first["text"] == "2027-01-16T02:00:00+09:00"
     assert second["scheduled_time"] - first["scheduled_time"] == 24 * HOUR
     assert 0 <= first["at"] - first["scheduled_time"] < 300
@@ -273,9 +273,9 @@ def test_a_tick_that_is_refused_is_skipped_with_its_reason(bench: Bench) -> None
     bench.submit(nightly(document=train("after", needs=["base"])))
     bench.post(f"/api/v1/jobs/{job}/cancel")
     until(bench, 1, 600)
-    (tick,) = bench.get("/api/v1/schedules/after/history").json()["ticks"]
-    assert tick["outcome"] == "skipped"
-    assert "refused: needs: no job 'base' has succeeded" in tick["reason"]
+    (firing,) = bench.get("/api/v1/schedules/after/history").json()["firings"]
+    assert firing["outcome"] == "skipped"
+    assert "refused: needs: no job 'base' has succeeded" in firing["reason"]
 
 
 def test_history_keeps_to_its_limits(bench: Bench) -> None:
@@ -283,12 +283,12 @@ def test_history_keeps_to_its_limits(bench: Bench) -> None:
     for hour, outcome in enumerate(["succeeded", "failed", "succeeded", "failed", "succeeded"], 1):
         until(bench, hour, 600)
         finish(bench, outcome)
-    shown = bench.get("/api/v1/schedules/fashion/history").json()["ticks"]
-    assert [((tick["scheduled_time"] - BEGIN) / HOUR, tick["status"]) for tick in shown] == [
+    shown = bench.get("/api/v1/schedules/fashion/history").json()["firings"]
+    assert [((firing["scheduled_time"] - BEGIN) / HOUR, firing["status"]) for firing in shown] == [
         (5, "SUCCEEDED"),
         (4, "FAILED"),
     ]
-    assert len(ticks(bench)) == 5
+    assert len(firings(bench)) == 5
 
 
 def test_a_bad_schedule_is_refused(bench: Bench) -> None:

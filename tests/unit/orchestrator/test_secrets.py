@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import structlog
-from works_bench import TOKEN, Bench, client, make_works, train
+from server_bench import TOKEN, Bench, client, make_server, train
 
 from orchestrator.observability import logs
 from orchestrator.observability.redact import MASK, Redactor
@@ -16,11 +16,11 @@ CANARY = "canary-bird-0123456789"
 
 @pytest.fixture
 def caged(bench: Bench) -> Bench:
-    """A works whose store credentials are the canary."""
+    """A server whose store credentials are the canary."""
     bench.close()
     env = {"AWS_SECRET_ACCESS_KEY": CANARY, "AWS_ACCESS_KEY_ID": "known"}
-    bench.works = make_works(bench.works.settings.home, bench.cluster, bench.clock, store_env=env)
-    bench.http = client(bench.works)
+    bench.server = make_server(bench.server.settings.home, bench.cluster, bench.clock, store_env=env)
+    bench.http = client(bench.server)
     bench.step()
     return bench
 
@@ -31,7 +31,7 @@ def test_the_canary_stays_in_its_cage(caged: Bench) -> None:
     driver = caged.driver(f"{job}-1")
     assert driver.claim().json()["store"]["env"]["AWS_SECRET_ACCESS_KEY"] == CANARY, "the claim's reply alone has it"
     secrets = (CANARY, TOKEN, driver.token, driver.code)
-    driver.tick(phase="training", examples=1, detail=f"signed with {CANARY}")
+    driver.tick(phase="preparing", progress={"label": f"signed with {CANARY}", "done": 1})
     driver.call("events", {"type": "note", "message": f"key {CANARY}", "data": {"key": CANARY}})
     caged.cluster.entries[driver.id].log = f"boto said {CANARY}\n"
     driver.call("result", {"outcome": "failed", "failure": "storage", "message": f"bad key {CANARY}"})
@@ -47,7 +47,7 @@ def test_the_canary_stays_in_its_cage(caged: Bench) -> None:
         for path in ("/api/v1/jobs", f"/api/v1/jobs/{job}", f"/api/v1/jobs/{job}/events", f"/api/v1/jobs/{job}/ticks",
                      f"/api/v1/jobs/{job}/logs?attempt=1", f"/api/v1/jobs/{job}/logs", "/api/v1/cluster", "/metrics")
     )  # fmt: skip
-    home = caged.works.settings.home
+    home = caged.server.settings.home
     kept = b"".join(path.read_bytes() for path in home.rglob("ganworks.db*"))
     entries = [f"{entry.env}{entry.metadata}{entry.entrypoint}" for entry in caged.cluster.entries.values()]
     for secret in secrets:
@@ -67,7 +67,7 @@ def test_the_log_in_the_bucket_is_redacted(caged: Bench) -> None:
     caged.cluster.entries[driver.id].log = f"boto said {CANARY}\n"
     driver.result("succeeded")
     caged.step(4)
-    stored = gzip.decompress(caged.works.store.get(caged.job(job).layout.log(1))).decode()
+    stored = gzip.decompress(caged.server.store.get(caged.job(job).layout.log(1))).decode()
     assert stored == f"boto said {MASK}\n"
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 import structlog
-from works_bench import train
+from server_bench import train
 
 from orchestrator.observability import logs
-from orchestrator.serve import CannotStart, Running, main, open_works, run_server
+from orchestrator.serve import CannotStart, Running, main, open_server, run_server
 from orchestrator.settings import Settings
 
 
@@ -75,7 +75,7 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
 def test_a_store_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(CannotStart, match="the store cannot be used"):
-        open_works(Settings(home=tmp_path, store=str(tmp_path / "file" / "store")))
+        open_server(Settings(home=tmp_path, store=str(tmp_path / "file" / "store")))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from works_bench import Bench, train
+from server_bench import Bench, train
 
 from orchestrator import db
 from orchestrator.states import ACTIVE, ENDED, TRANSITIONS, Status
@@ -34,7 +34,7 @@ def test_only_an_active_job_succeeds() -> None:
 
 def test_the_guarded_update_follows_the_table(bench: Bench) -> None:
     (job,) = bench.submit(train())
-    with bench.works.database.write() as connection:
+    with bench.server.database.write() as connection:
         for status, (transition, step) in itertools.product(Status, TRANSITIONS.items()):
             db.jobs.change(connection, job, status=status)
             moved = db.jobs.move(connection, job, transition)
@@ -51,8 +51,8 @@ def test_one_unfinished_job_of_a_name_says_the_database(bench: Bench) -> None:
 
     (job,) = bench.submit(train())
     twin = replace(bench.job(job), id="another")
-    with pytest.raises(IntegrityError), bench.works.database.write() as connection:
+    with pytest.raises(IntegrityError), bench.server.database.write() as connection:
         db.jobs.add(connection, twin)
     bench.post(f"/api/v1/jobs/{job}/cancel")
-    with bench.works.database.write() as connection:
+    with bench.server.database.write() as connection:
         db.jobs.add(connection, twin)

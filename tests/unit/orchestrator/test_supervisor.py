@@ -1,7 +1,7 @@
 """What becomes of jobs: the supervisor over the in-memory cluster, drivers played by hand."""
 
 import pytest
-from works_bench import Bench, DriverDouble, generate, put_model, restarted, train
+from server_bench import Bench, DriverDouble, generate, put_model, restarted, train
 
 from orchestrator.policies.liveness import DriverStatus
 from orchestrator.states import Status
@@ -16,7 +16,7 @@ def start(bench: Bench, document: dict | None = None) -> tuple[str, DriverDouble
 def test_a_job_runs_from_the_queue_to_success(bench: Bench) -> None:
     job, driver = start(bench)
     assert bench.job(job).status == Status.RUNNING
-    assert driver.tick(phase="training", examples=100, total=200) == "continue"
+    assert driver.tick(phase="training", examples=100, total_examples=200) == "continue"
     assert driver.result("succeeded", data={"model": "m"}).status_code == 200
     assert bench.job(job).status == Status.SUCCEEDED
     bench.step(3)
@@ -56,7 +56,7 @@ def test_a_place_is_free_once_ray_confirms_the_end(bench: Bench) -> None:
 
 
 def test_died_between_row_and_submission(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench.works.supervisor, "submit", lambda *_: None)
+    monkeypatch.setattr(bench.server.supervisor.attempts, "submit", lambda *_: None)
     (job,) = bench.submit(train())
     bench.step()
     assert bench.cluster.submissions == []
@@ -68,7 +68,7 @@ def test_died_between_row_and_submission(bench: Bench, monkeypatch: pytest.Monke
 
 
 def test_died_between_rays_acceptance_and_its_note(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench.works.supervisor, "_change", lambda *_, **__: None)
+    monkeypatch.setattr(bench.server.supervisor.attempts, "_change", lambda *_, **__: None)
     (job,) = bench.submit(train())
     bench.step()
     restarted(bench)
@@ -185,7 +185,7 @@ def test_no_progress_is_a_stall_though_it_calls(bench: Bench) -> None:
     for _ in range(45):
         bench.clock.now += 14
         driver.tick(phase="training", examples=100)
-        bench.works.supervisor.step()
+        bench.server.supervisor.step()
     assert bench.attempts(job)[0].failure == "stalled"
 
 
@@ -193,8 +193,8 @@ def test_preparing_may_take_long_while_it_calls(bench: Bench) -> None:
     job, driver = start(bench)
     for _ in range(60):
         bench.clock.now += 14
-        driver.tick(phase="fetching", progress={"label": "data", "done": 1, "total": 9})
-        bench.works.supervisor.step()
+        driver.tick(phase="preparing", progress={"label": "data", "done": 1, "total": 9})
+        bench.server.supervisor.step()
     assert bench.job(job).status == Status.RUNNING
 
 
@@ -212,7 +212,7 @@ def test_the_servers_own_downtime_is_not_counted(bench: Bench) -> None:
 def test_a_server_that_slept_gives_new_deadlines(bench: Bench) -> None:
     job, _ = start(bench)
     bench.clock.now += 3600
-    bench.works.supervisor.step()
+    bench.server.supervisor.step()
     assert bench.job(job).status == Status.RUNNING
     bench.sleep(70)
     assert bench.attempts(job)[0].status == "LOST", "the new deadline counts"
@@ -409,7 +409,7 @@ def test_the_bucket_keeps_what_ray_forgets(bench: Bench) -> None:
     driver.result("succeeded")
     bench.step(4)
     layout = bench.job(job).layout
-    keys = [info.key for info in bench.works.store.list(layout.prefix)]
+    keys = [info.key for info in bench.server.store.list(layout.prefix)]
     assert {layout.job_yaml, layout.events, layout.log(1)} <= set(keys)
     bench.cluster.forget()
     answer = bench.get(f"/api/v1/jobs/{job}/logs").json()

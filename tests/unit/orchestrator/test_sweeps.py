@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from works_bench import Bench, generate, put_model, train
+from server_bench import Bench, generate, put_model, train
 
 from orchestrator.policies import sweeps
 from orchestrator.states import Status
@@ -43,7 +43,15 @@ def test_the_parent_gathers_and_names_the_best(bench: Bench) -> None:
     bench.step()
     assert [bench.job(child).name for child in children] == ["sweep-0", "sweep-1", "sweep-2", "sweep-3"]
     assert bench.job(parent).status == Status.WAITING
-    run(bench, {"sweep-0": {"kid": 0.3}, "sweep-1": {"kid": 0.1}, "sweep-2": "bad_data", "sweep-3": {"kid": 0.2}})
+    run(
+        bench,
+        {
+            "sweep-0": {"metrics": {"kid": 0.3}},
+            "sweep-1": {"metrics": {"kid": 0.1}},
+            "sweep-2": "bad_data",
+            "sweep-3": {"metrics": {"kid": 0.2}},
+        },
+    )
     assert bench.job(parent).status == Status.SUCCEEDED
     assert bench.job(parent).reason == "3 of 4 succeeded; the best is sweep-1 (0.1)"
     assert bench.get("/api/v1/jobs/sweep").json()["references"]["best"]["job_name"] == "sweep-1"
@@ -51,7 +59,7 @@ def test_the_parent_gathers_and_names_the_best(bench: Bench) -> None:
 
 def test_what_is_made_from_a_sweep_is_made_from_its_best(bench: Bench) -> None:
     *_, sampled = bench.submit(sweep(), generate(source="sweep"))
-    run(bench, {**{f"sweep-{n}": {"fid": float(9 - n)} for n in range(4)}, "samples": {}})
+    run(bench, {**{f"sweep-{n}": {"metrics": {"fid": float(9 - n)}} for n in range(4)}, "samples": {}})
     best = bench.get("/api/v1/jobs/sweep-3").json()["id"]
     assert best in bench.get(f"/api/v1/jobs/{sampled}").json()["references"]["model"]["uri"]
     assert bench.job(sampled).status == Status.SUCCEEDED

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from works_bench import TOKEN, Bench, train
+from server_bench import TOKEN, Bench, train
 
 from orchestrator import queues
 from orchestrator.policies import usage
@@ -53,8 +53,8 @@ def test_queues_tell_what_they_hold_and_who_waits(bench: Bench, tmp_path) -> Non
     file = tmp_path / "queues.yaml"
     file.write_text("queues: {default: {guaranteed: {gpus: 2, cpus: 2}, borrow: {cpus: 0}, weight: 2}}")
     policy = from_environment({"GANWORKS_QUEUES": str(file)}).policy
-    chosen = replace(bench.works.settings, policy=policy)
-    bench.works.settings = bench.works.supervisor.settings = chosen
+    chosen = replace(bench.server.settings, policy=policy)
+    bench.server.settings = bench.server.supervisor.settings = chosen
     bench.cluster.machines = [Node(id="n", cpus=8)]
     bench.sleep(5)
     bench.submit(train("a", resources={"workers": 2}), train("b", priority=40))
@@ -93,4 +93,4 @@ def test_delete_forgets_the_record_and_keeps_the_data(bench: Bench) -> None:
     bench.step(4)
     assert delete("fashion") == 200
     assert bench.get("/api/v1/jobs/fashion").status_code == 404
-    assert bench.works.store.get(events)
+    assert bench.server.store.get(events)

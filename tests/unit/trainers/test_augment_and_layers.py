@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import torch
 from torch import nn
 from torch.nn.utils import parametrize
@@ -50,6 +52,19 @@ def test_a_shift_moves_whole_pixels_and_brings_in_zeros():
     moved = shifted(ones, DRAWS, 0.5)
     assert set(moved.unique().tolist()) == {0.0, 1.0}
     assert torch.equal(shifted(ones, DRAWS, 0.0), ones)
+
+
+def test_each_shift_is_as_frequent():
+    """Of 16 pixels by an eighth: -2 … 2."""
+    point = torch.zeros(8, 1, 16, 16, dtype=torch.float64)
+    point[:, :, 8, 8] = 1
+    seen = torch.zeros(16)
+    for step in range(500):
+        moved = shifted(point, replace(DRAWS, step=step), 0.125)
+        seen += moved.sum((0, 1, 3))
+    shares = seen[6:11] / seen.sum()
+    assert seen[6:11].sum() == seen.sum()
+    assert (shares - 0.2).abs().max() < 0.03
 
 
 def test_a_mirror_turns_about_half():

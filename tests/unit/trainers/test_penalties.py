@@ -5,7 +5,7 @@ from torch import nn
 from trainers.objectives.penalties.consistency import squared_gap
 from trainers.objectives.penalties.gradient_penalty import between
 from trainers.objectives.penalties.lecam import crossed_gaps
-from trainers.objectives.penalties.orthogonal import off_diagonals
+from trainers.objectives.penalties.orthogonal import exempt, off_diagonals
 from trainers.objectives.penalties.path_length import path_lengths
 from trainers.objectives.penalties.r1 import half_squared_slope
 from trainers.objectives.penalty import no_part
@@ -74,9 +74,25 @@ def test_orthogonal_is_the_squared_products_of_different_rows():
     with torch.no_grad():
         layer.weight.copy_(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
     value = off_diagonals(layer)
-    torch.testing.assert_close(value, torch.tensor(2 * 11.0**2, dtype=torch.float64))
+    torch.testing.assert_close(value, torch.tensor(11.0**2, dtype=torch.float64))
     (value + no_part(layer)).backward()
     assert torch.equal(layer.bias.grad, torch.zeros(2, dtype=torch.float64))
+
+
+def test_the_gradient_of_orthogonal_is_that_of_bigans_code():
+    """2 (W Wᵀ ⊙ (1 - I)) W for β = 1."""
+    layer = nn.Linear(5, 3).double()
+    (slope,) = torch.autograd.grad(off_diagonals(layer), layer.weight)
+    w = layer.weight.detach()
+    torch.testing.assert_close(slope, 2 * ((w @ w.T) * (1 - torch.eye(3))) @ w)
+
+
+def test_a_shared_embedding_is_left_out_of_orthogonal():
+    network = nn.ModuleDict({"shared": nn.Embedding(4, 3), "layer": nn.Linear(3, 3)}).double()
+    whole = off_diagonals(network)
+    exempt(network["shared"])
+    torch.testing.assert_close(off_diagonals(network), off_diagonals(network["layer"]))
+    assert off_diagonals(network) < whole
 
 
 def test_lecam_and_consistency():

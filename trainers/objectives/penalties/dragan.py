@@ -1,4 +1,5 @@
-"""Slopes of 1 around reals: Kodali et al., 1705.07215."""
+"""Slopes of 1 around reals: Kodali et al., 1705.07215. The noise is normal, as in the paper's equation; its size is that of
+the authors' code, half the deviation of the real data."""
 
 from typing import TYPE_CHECKING, ClassVar
 
@@ -15,17 +16,17 @@ if TYPE_CHECKING:
 
 
 class Dragan(LazyPenalty):
-    """λ · E[(‖∇D(x + δ)‖ - 1)²] around reals (1705.07215)."""
+    """λ · E[(‖∇D(x + δ)‖ - 1)²] around reals, δ normal (1705.07215)."""
 
     per_sample: ClassVar[bool] = True
     whole_batch: ClassVar[bool] = True
 
     weight: float = Field(default=10.0, gt=0, description="λ")
-    spread: float = Field(default=0.5, gt=0, description="of the noise δ, in deviations of the real data")
+    spread: float = Field(default=0.5, gt=0, description="deviation of the noise δ, in deviations of the real data")
 
     def term(self, turn: "Turn") -> Tensor:
         reals = turn.reals.samples
-        noise = turn.draws.uniform("dragan", *reals.shape[1:])
+        noise = turn.draws.normal("dragan", *reals.shape[1:])
         return unit_slope(turn.logits_of("real"), reals + self.spread * _deviation(reals) * noise)
 
 

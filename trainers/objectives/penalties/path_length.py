@@ -25,7 +25,6 @@ class PathLength(LazyPenalty):
     By the latents z themselves: the families here have no mapping network.
     """
 
-    player: ClassVar[str] = GENERATOR
     per_sample: ClassVar[bool] = True
     whole_batch: ClassVar[bool] = True
 
@@ -35,6 +34,10 @@ class PathLength(LazyPenalty):
     )
     decay: float = Field(default=0.99, ge=0, lt=1, description="of the running mean, which begins at 0, per penalty")
     share: float = Field(default=0.5, gt=0, le=1, description="of each group of samples; at least one counts")
+
+    @property
+    def player(self) -> str:
+        return GENERATOR
 
     def state(self) -> dict[str, Tensor]:
         return {"path_length": torch.zeros(())}

@@ -1,10 +1,10 @@
-"""Verdicts on attempts, beyond what the scenarios of test_supervisor play."""
+"""Assessments of attempts, beyond what the scenarios of test_supervisor play."""
 
 from dataclasses import replace
 
 import pytest
 
-from orchestrator.policies.liveness import Adopt, Driver, Ended, Fine, Kill, Lost, Release, Submit, judge, judge_ended
+from orchestrator.policies.liveness import Adopt, Driver, Ended, Fine, Kill, Lost, Release, Submit, assess, assess_ended
 from orchestrator.records import Attempt
 from orchestrator.settings import Settings
 
@@ -27,7 +27,7 @@ ALIVE = replace(STARTING, status="RUNNING", started=NOW - 3, heartbeat=NOW - 1, 
 
 
 @pytest.mark.parametrize(
-    ("attempt", "drivers", "verdict"),
+    ("attempt", "drivers", "assessment"),
     [
         (ALIVE, {"job-1": RUNNING}, Fine()),
         (ALIVE, None, Fine()),
@@ -41,26 +41,26 @@ ALIVE = replace(STARTING, status="RUNNING", started=NOW - 3, heartbeat=NOW - 1, 
         (replace(ALIVE, stop_asked=NOW - 70), {"job-1": RUNNING}, Kill()),
     ],
 )
-def test_verdicts(attempt: Attempt, drivers: dict[str, Driver] | None, verdict: object) -> None:
-    assert judge(attempt, drivers, SETTINGS, NOW, since=0) == verdict
+def test_assessments(attempt: Attempt, drivers: dict[str, Driver] | None, assessment: object) -> None:
+    assert assess(attempt, drivers, SETTINGS, NOW, since=0) == assessment
 
 
 def test_what_ray_says_is_cut_to_what_matters() -> None:
     message = "Job failed with exit code 1, last available logs (truncated):\n  File x\n    y()\nValueError: no data\n"
     ended = replace(ALIVE, driver_ended=NOW - 10)
-    verdict = judge(ended, {"job-1": Driver(status="FAILED", message=message)}, SETTINGS, NOW, since=0)
-    assert isinstance(verdict, Lost)
-    assert verdict.message.endswith("Ray says FAILED: Job failed with exit code 1; ValueError: no data")
+    assessment = assess(ended, {"job-1": Driver(status="FAILED", message=message)}, SETTINGS, NOW, since=0)
+    assert isinstance(assessment, Lost)
+    assert assessment.message.endswith("Ray says FAILED: Job failed with exit code 1; ValueError: no data")
 
 
 def test_no_deadline_began_before_the_server_did() -> None:
     silent = replace(ALIVE, heartbeat=NOW - 500, progressed=NOW - 500)
-    assert isinstance(judge(silent, {"job-1": RUNNING}, SETTINGS, NOW, since=0), Lost)
-    assert judge(silent, {"job-1": RUNNING}, SETTINGS, NOW, since=NOW - 30) == Fine()
+    assert isinstance(assess(silent, {"job-1": RUNNING}, SETTINGS, NOW, since=0), Lost)
+    assert assess(silent, {"job-1": RUNNING}, SETTINGS, NOW, since=NOW - 30) == Fine()
 
 
 @pytest.mark.parametrize(
-    ("status", "ended", "drivers", "verdict"),
+    ("status", "ended", "drivers", "assessment"),
     [
         ("SUCCEEDED", NOW - 1, {"job-1": GONE}, Release()),
         ("SUCCEEDED", NOW - 1, {}, Release()),
@@ -72,7 +72,7 @@ def test_no_deadline_began_before_the_server_did() -> None:
     ],
 )
 def test_places_are_kept_until_the_end_is_sure(
-    status: str, ended: float, drivers: dict[str, Driver] | None, verdict: object
+    status: str, ended: float, drivers: dict[str, Driver] | None, assessment: object
 ) -> None:
     attempt = replace(ALIVE, status=status, ended=ended, reserved_until=ended + 90)
-    assert judge_ended(attempt, drivers, NOW) == verdict
+    assert assess_ended(attempt, drivers, NOW) == assessment

@@ -1,4 +1,4 @@
-"""A whole works without Ray, network or waiting: the in-memory cluster, SQLite in a folder, a clock moved by hand."""
+"""A whole server without Ray, network or waiting: the in-memory cluster, SQLite in a folder, a clock moved by hand."""
 
 import json
 import os
@@ -11,6 +11,7 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 
+from jobs import wire
 from jobs.store import open_store
 from orchestrator import db, tokens
 from orchestrator.cluster.memory import MemoryCluster
@@ -18,7 +19,7 @@ from orchestrator.db.tables import metadata
 from orchestrator.policies.liveness import DriverStatus
 from orchestrator.records import Attempt, Job, Token
 from orchestrator.serve import application
-from orchestrator.server.state import Works
+from orchestrator.server.state import ServerState
 from orchestrator.settings import Settings
 
 TOKEN = "user-token-of-the-tests"
@@ -37,16 +38,16 @@ class Clock:
 
 @dataclass
 class Bench:
-    """What a test works with: the works, its API, and drivers played by hand."""
+    """What a test works with: the server, its API, and drivers played by hand."""
 
-    works: Works
+    server: ServerState
     cluster: MemoryCluster
     clock: Clock
     http: TestClient
 
     def close(self) -> None:
         self.http.__exit__()
-        self.works.database.close()
+        self.server.database.close()
 
     # --- the user
 
@@ -56,8 +57,8 @@ class Bench:
         assert answer.status_code in (200, 201), answer.text
         return [job["id"] for job in answer.json()["jobs"]]
 
-    def post(self, path: str, body: dict[str, Any] | None = None, token: str = TOKEN) -> Any:
-        return self.http.post(path, json=body or {}, headers={"Authorization": f"Bearer {token}"})
+    def post(self, path: str, body: dict[str, Any] | None = None, token: str = TOKEN, **headers: str) -> Any:
+        return self.http.post(path, json=body or {}, headers={"Authorization": f"Bearer {token}", **headers})
 
     def get(self, path: str, token: str = TOKEN) -> Any:
         return self.http.get(path, headers={"Authorization": f"Bearer {token}"})
@@ -68,8 +69,8 @@ class Bench:
         """Steps of both loops, a little time before each, as in life."""
         for _ in range(times):
             self.clock.now += seconds
-            self.works.errands.step()
-            self.works.supervisor.step()
+            self.server.archiver.step()
+            self.server.supervisor.step()
 
     def sleep(self, seconds: float, beating: "DriverDouble | None" = None) -> None:
         """Time goes by, the loops awake; a driver may go on calling meanwhile."""
@@ -81,17 +82,17 @@ class Bench:
     # --- what there is
 
     def job(self, id: str) -> Job:
-        with self.works.database.read() as connection:
+        with self.server.database.read() as connection:
             found = db.jobs.by_id(connection, id)
         assert found
         return found
 
     def attempts(self, id: str) -> list[Attempt]:
-        with self.works.database.read() as connection:
+        with self.server.database.read() as connection:
             return db.attempts.of_job(connection, id)
 
     def events(self, id: str) -> list[str]:
-        with self.works.database.read() as connection:
+        with self.server.database.read() as connection:
             return [event.type for event in db.events.after(connection, id)]
 
     def driver(self, attempt_id: str, nonce: str = "a nonce of the driver") -> "DriverDouble":
@@ -101,12 +102,25 @@ class Bench:
         return driver
 
 
+ORDINARY: dict[str, dict[str, Any]] = {
+    "training": {"examples": 0, "steps": 0, "total_examples": 1000, "seconds": 1.0, "examples_per_second": 1.0},
+    "generating": {
+        "samples": 0,
+        "total_samples": 100,
+        "seconds": 1.0,
+        "samples_per_second": 1.0,
+        "written_bytes": 0,
+        "shards": {"total": 1, "done": 0, "missing": 1},
+    },
+}
+
+
 class DriverDouble:
     """A driver of an attempt, as jobs.run would be, call by call."""
 
     def __init__(self, bench: Bench, attempt_id: str, nonce: str = "a nonce of the driver") -> None:
         self.bench, self.id, self.nonce = bench, attempt_id, nonce
-        self.token, self.commits = "", "c" * 64
+        self.token, self.version, self.commits = "", wire.VERSION, "c" * 64
         self.code = bench.cluster.entries[attempt_id].env["GANWORKS_CLAIM"]
 
     def claim(self) -> Any:
@@ -117,13 +131,18 @@ class DriverDouble:
     def call(self, route: str, body: dict[str, Any] | None = None) -> Any:
         if route == "result" and (body or {}).get("outcome") == "succeeded":
             self.call("commit", {"sha256": self.commits})  # no driver succeeds without it
-        return self.bench.post(f"/api/v1/attempts/{self.id}/{route}", body, token=self.token or "none")
+        headers = {wire.HEADER: str(self.version)}
+        return self.bench.post(f"/api/v1/attempts/{self.id}/{route}", body, token=self.token or "none", **headers)
 
     def heartbeat(self) -> str:
         return str(self.call("heartbeat").json()["command"])
 
     def tick(self, **tick: Any) -> str:
-        return str(self.call("ticks", {"ticks": [{"time": self.bench.clock.now, **tick}]}).json()["command"])
+        """Post one; what it does not say is of an ordinary tick of its phase."""
+        whole = {"time": self.bench.clock.now, **ORDINARY.get(tick["phase"], {}), **tick}
+        answer = self.call("ticks", {"ticks": [whole]})
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["command"])
 
     def result(self, outcome: str, **more: Any) -> Any:
         """The result, and then the driver is gone."""
@@ -152,7 +171,7 @@ def generate(name: str = "samples", source: str = "fashion", **more: Any) -> dic
 
 def put_model(bench: Bench, job_id: str) -> None:
     """What a finished training leaves in the bucket."""
-    layout, store = bench.job(job_id).layout, bench.works.store
+    layout, store = bench.job(job_id).layout, bench.server.store
     files = []
     for name, content in (("generator.safetensors", b"weights"), ("config.json", b'{"examples": 1000}')):
         key = layout.model_prefix + name
@@ -183,7 +202,7 @@ def _migrated() -> Path:
     return path
 
 
-def make_works(folder: Path, cluster: MemoryCluster, clock: Clock, **settings: Any) -> Works:
+def make_server(folder: Path, cluster: MemoryCluster, clock: Clock, **settings: Any) -> ServerState:
     """Also what a server that starts again does: the folder keeps the database and the store."""
     chosen = Settings(home=folder, token=TOKEN, scrape_token=SCRAPE, entrypoint="exec python -P -m jobs.run")
     chosen = replace(chosen, **settings)
@@ -196,20 +215,22 @@ def make_works(folder: Path, cluster: MemoryCluster, clock: Clock, **settings: A
         for secret, role in ((TOKEN, "user"), (SCRAPE, "scrape")):
             token = Token(hash=tokens.digest(secret), project="default", owner="ada", role=role)
             db.tokens.put(connection, token)
-    works = Works(settings=chosen, database=database, cluster=cluster, store=open_store(chosen.store_uri), clock=clock)
-    works.supervisor.raises = True
-    works.start = works.stop = lambda: None  # type: ignore[method-assign]  # tests step the loops by hand
-    return works
+    server = ServerState(
+        settings=chosen, database=database, cluster=cluster, store=open_store(chosen.store_uri), clock=clock
+    )
+    server.supervisor.raises = True
+    server.start = server.stop = lambda: None  # type: ignore[method-assign]  # tests step the loops by hand
+    return server
 
 
-def client(works: Works) -> TestClient:
+def client(server: ServerState) -> TestClient:
     """Entered, so that all its requests share one event loop; `Bench.close` leaves it."""
-    return TestClient(application(works), raise_server_exceptions=False).__enter__()
+    return TestClient(application(server), raise_server_exceptions=False).__enter__()
 
 
 def restarted(bench: Bench, away: float = 0.0) -> None:
     """The server dies and comes back `away` seconds later on the same database, with the same cluster."""
     bench.clock.now += away
     bench.close()
-    bench.works = make_works(bench.works.settings.home, bench.cluster, bench.clock)
-    bench.http = client(bench.works)
+    bench.server = make_server(bench.server.settings.home, bench.cluster, bench.clock)
+    bench.http = client(bench.server)
