@@ -215,8 +215,9 @@ def result(body: wire.Result, driver: Driver, server: Server) -> Reply:
     )
     with server.database.write() as connection:
         job, attempt = _fresh(connection, driver)
-        if ending.status == AttemptStatus.SUCCEEDED and attempt.is_live and attempt.commit_sha256 is None:
-            raise HTTPException(409, f"attempt {attempt.id} cannot have succeeded: it has committed no manifest")
+        if ending.status == AttemptStatus.SUCCEEDED and attempt.commit_sha256 != job.commit_sha256:
+            said = f"cannot have succeeded: it does not stand for the manifest that was accepted ({job.commit_sha256})"
+            raise HTTPException(409, f"attempt {attempt.id} {said}")
         ending = replace(ending, data=_summary(server, job, body))
         if not lifecycle.finish(connection, job, attempt, ending, server.settings, server.clock()):
             _same_again(attempt, ending)

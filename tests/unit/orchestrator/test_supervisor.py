@@ -21,7 +21,7 @@ def test_a_job_runs_from_the_queue_to_success(bench: Bench) -> None:
     assert bench.job(job).status == Status.SUCCEEDED
     bench.step(3)
     assert bench.attempts(job)[0].released is not None
-    assert bench.events(job) == ["submitted", "started", "running", "committed", "attempt_ended", "succeeded"]
+    assert bench.events(job) == ["submitted", "started", "running", "attempt_ended", "succeeded"]
 
 
 def test_the_driver_is_started_with_a_claim_and_no_secret(bench: Bench) -> None:
