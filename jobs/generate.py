@@ -54,7 +54,7 @@ class Stopped(Exception):
 
 
 def _where(asked: Resources) -> dict[str, Any]:
-    """What a worker insists on beside CPUs and GPUs, in Ray's words."""
+    """Return what a worker insists on beside CPUs and GPUs, in Ray's words."""
     said = {
         "memory": asked.memory_per_worker,
         "accelerator_type": asked.accelerator,

@@ -149,7 +149,7 @@ class _Run:
         self._last_examples = self.examples
 
     def remember_start(self) -> None:
-        """Where there is no checkpoint yet, a rollback goes back to here."""
+        """Keep the state that a rollback goes back to where there is no checkpoint yet."""
         if self._rolls_back:
             self._healthy.append(self._engine.snapshot(self._progress()))
 

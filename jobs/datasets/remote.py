@@ -8,7 +8,7 @@ from jobs.store import open_store
 
 
 def fetch(uri: str, cache: Path, report: Report) -> Path:
-    """The object or the prefix `s3://bucket/key` as a local file or folder; what is there already is not fetched again."""
+    """Return the object or the prefix `s3://bucket/key` as a local file or folder; what is there already is not fetched again."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     store = open_store(f"s3://{bucket}")
     infos = [info for info in store.list(key) if info.key == key or info.key.startswith(key.rstrip("/") + "/")]

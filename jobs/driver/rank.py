@@ -88,7 +88,7 @@ def run_rank(work: Work, *, rank: int, device: str) -> TrainEnd:
 
 
 def settings(spec: TrainJob, cpus: float, device: str) -> loop.Settings:
-    """The loop's settings of a spec."""
+    """Return the loop's settings of a spec."""
     train = spec.train
     tenth = max(1, train.examples // 10)
     return loop.Settings(

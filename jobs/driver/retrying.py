@@ -46,5 +46,5 @@ def while_store_is_away(action: Callable[[], T], tell: Callable[[str, str], None
 
 
 def _may_pass(error: BaseException) -> bool:
-    """A full or absent store may come back; wrong credentials and a missing bucket do not by themselves."""
+    """Return a full or absent store may come back; wrong credentials and a missing bucket do not by themselves."""
     return isinstance(error, StoreError) and not isinstance(error, AccessRefused | BucketMissing)

@@ -69,7 +69,7 @@ class Store(Protocol):
         """Upload a file of any size, whole or not at all; large ones in parts."""
 
     def get(self, key: str, *, start: int = 0, stop: int | None = None) -> bytes:
-        """The bytes [start, stop) of an object; None: to its end. Raises NotFound."""
+        """Return the bytes [start, stop) of an object; None: to its end. Raises NotFound."""
 
     def get_file(self, key: str, path: Path, *, progress: Progress | None = None) -> None:
         """Download an object; the file appears whole or not at all. Raises NotFound."""
@@ -81,10 +81,10 @@ class Store(Protocol):
         """Size and age, or None."""
 
     def sha256(self, key: str) -> str:
-        """The hex digest of an object as it was put. Raises NotFound."""
+        """Return the hex digest of an object as it was put. Raises NotFound."""
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """Every object whose key begins with `prefix`, in the order of keys."""
+        """Return every object whose key begins with `prefix`, in the order of keys."""
 
     def delete(self, key: str) -> None:
         """Remove an object; fine if it is not there."""

@@ -132,8 +132,7 @@ class Turn:
         return replace(examples, samples=samples)
 
     def _judged(self, examples: Examples) -> DiscriminatorOutput:
-        """Return it in full precision also under autocast, as losses are."""
-        return self.family.judge(self.discriminator, examples).in_full_precision()
+        return self.family.judge(self.discriminator, examples)
 
     def _sides(self) -> Mapping[str, DiscriminatorOutput]:
         return {"real": self.real, "fake": self.fake}

@@ -1,7 +1,7 @@
 """Networks in another mode, or another precision, for a while."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -24,5 +24,10 @@ class InFullPrecision(nn.Sequential):
     """Layers in a row that run in float32 also under autocast (in float64 where their input is)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
+        with without_autocast(x.device):
             return super().forward(x.to(torch.promote_types(x.dtype, torch.float32)))
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Return a context without half precision; the meta device knows none."""
+    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)

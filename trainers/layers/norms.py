@@ -33,7 +33,7 @@ class ConditionalNorm(nn.Module):
 
 
 def norm_layer(name: NormName, channels: int) -> nn.Module:
-    """Of a feature map. spectral norm is one of weights: its layer does nothing, see `with_spectral_norm`."""
+    """Return the layer that normalises a feature map. Spectral norm is one of weights: its layer does nothing, see `with_spectral_norm`."""
     if name == "batch":
         return GroupBatchNorm2d(channels)
     if name == "instance":
