@@ -24,7 +24,7 @@ from pydantic import (
 from jobs.specs import spec
 from jobs.specs.spec import Job
 
-VERSION = 2
+VERSION = 3
 HEADER = "Ganworks-Wire"  # of every request of a driver: its version; a driver of version 1 sends none
 
 Number = float | None  # null: it was not finite, or is not known
@@ -134,6 +134,23 @@ class Claim(Message):
     secrets: dict[str, str] = Field(default={}, repr=False)
     heartbeat_seconds: float
     url: str  # of the server
+    accepted: str | None = None  # the digest of the manifest that an earlier attempt committed
+    lineage: tuple["Recorded", ...] | None = None  # checkpoints to resume from, newest first; null: never recorded
+
+
+class Recorded(Message):
+    """A checkpoint as the database has it."""
+
+    folder: str = Field(pattern=r"^\d{12}-a\d{1,9}(-r\d{1,9})?$")
+    commit: str = Field(
+        default="", pattern=r"^([0-9a-f]{64})?$"
+    )  # digest of its COMMIT; empty: from before it was recorded
+
+
+class Lineage(Message):
+    """What may be resumed from now, newest first."""
+
+    checkpoints: tuple[Recorded, ...] = Field(max_length=10_000)
 
 
 def read_claim(answer: Any) -> Claim:
@@ -234,11 +251,12 @@ class Reply(Message):
 
 
 class File(Message):
-    """One published object; `key` is relative to the job's prefix."""
+    """One published object; keys are relative to the job's prefix."""
 
     key: str
     size: int  # bytes
     sha256: str
+    source: str | None = None  # where an attempt put it, to be copied to `key` after the commit; null: at `key` itself
 
 
 class Receipt(Message):

@@ -1,10 +1,11 @@
 """Rows of the database as frozen values, field for field as in db/tables.py."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jobs.specs import spec as job_spec
 from jobs.storage.layout import Layout
+from jobs.wire import Recorded
 from orchestrator.states import ACTIVE, ATTEMPT_LIVE, ENDED, Status
 
 Json = dict[str, Any]  # a JSON column: written as typed messages, read by name
@@ -39,6 +40,8 @@ class Job:
     started: float | None = None
     ended: float | None = None
     totals: Json | None = None
+    commit_sha256: str | None = None
+    lineage: list[Json] | None = field(default_factory=list)
     described: bool = False
     archived: bool = False
 
@@ -52,6 +55,11 @@ class Job:
                 _parsed.clear()
             _parsed[self.id] = job_spec.parse(self.spec)
         return _parsed[self.id]
+
+    @property
+    def recorded(self) -> tuple[Recorded, ...] | None:
+        """The checkpoints to resume from, newest first; None: from before they were recorded."""
+        return None if self.lineage is None else tuple(map(Recorded.model_validate, self.lineage))
 
     @property
     def layout(self) -> Layout:

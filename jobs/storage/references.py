@@ -4,13 +4,14 @@ A second attempt must never mix two generators: what a reference meant is pinned
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobs.specs.spec import ModelRef
-from jobs.storage import layout
+from jobs.storage import checkpoints
 from jobs.storage.layout import AVERAGE, CONFIG, STATE, WEIGHTS, Layout
-from jobs.store import NotFound, Store
-from jobs.wire import PinnedModel
+from jobs.store import NotFound, Store, StoreError
+from jobs.wire import PinnedModel, Recorded
 
 
 class Unresolved(ValueError):
@@ -23,6 +24,7 @@ class UpstreamJob:
 
     job_name: str
     job_id: str
+    lineage: Sequence[Recorded] | None = None  # its checkpoints as the database has them; None: never recorded
 
 
 def pin(store: Store, project: str, reference: ModelRef, upstream: UpstreamJob | None) -> PinnedModel:
@@ -34,8 +36,21 @@ def pin(store: Store, project: str, reference: ModelRef, upstream: UpstreamJob |
     job = Layout(project=project, job_name=upstream.job_name, job_id=upstream.job_id)
     if isinstance(reference.checkpoint, int):
         said = f"{upstream.job_name} at {reference.checkpoint} examples"
-        return _pinned(store, _checkpoint(store, job, reference.checkpoint), said, AVERAGE, STATE)
-    return _pinned(store, job.model_prefix, upstream.job_name)
+        return _pinned(store, _checkpoint(store, job, reference.checkpoint, upstream.lineage), said, AVERAGE, STATE)
+    return _pinned(store, _model_folder(store, job), upstream.job_name)
+
+
+def _model_folder(store: Store, job: Layout) -> str:
+    """Where the attempt that succeeded put its model: nobody else writes there. At the fixed key if no manifest says."""
+    published = f"{job.model_prefix}{WEIGHTS}".removeprefix(job.prefix)
+    try:
+        files = json.loads(store.get(job.manifest))["files"]
+        source = next((file.get("source") for file in files if file["key"] == published), None)
+    except NotFound:
+        source = None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise StoreError(f"{store.locate(job.manifest)}: not readable as a manifest") from None
+    return f"{job.prefix}{source or published}".removesuffix(WEIGHTS)
 
 
 def _own_key(store: Store, uri: str) -> str:
@@ -45,11 +60,9 @@ def _own_key(store: Store, uri: str) -> str:
     return uri[len(root) :].strip("/") + "/"
 
 
-def _checkpoint(store: Store, job: Layout, examples: int) -> str:
-    found = {}
-    for info in store.list(job.checkpoints_prefix):
-        if commit := layout.parse_commit_key(info.key):
-            found[commit.examples] = commit.prefix
+def _checkpoint(store: Store, job: Layout, examples: int, lineage: Sequence[Recorded] | None) -> str:
+    known = checkpoints.committed(store, job) if lineage is None else checkpoints.recorded(job, lineage)
+    found = {key.examples: key.prefix for key in reversed(known)}
     if examples not in found:
         choices = ", ".join(map(str, sorted(found))) or "none"
         raise Unresolved(

@@ -51,7 +51,10 @@ class Capabilities:
 
 
 class Store(Protocol):
-    """Keys are relative to the store's root, with forward slashes."""
+    """Keys are relative to the store's root, with forward slashes.
+
+    One that ends in `/` is no file: the empty objects that consoles make for folders are in no listing.
+    """
 
     uri: str
 
@@ -70,6 +73,9 @@ class Store(Protocol):
 
     def get_file(self, key: str, path: Path, *, progress: Progress | None = None) -> None:
         """Download an object; the file appears whole or not at all. Raises NotFound."""
+
+    def copy(self, source: str, target: str) -> None:
+        """The same content under another key, whole or not at all, without its coming here. Raises NotFound."""
 
     def head(self, key: str) -> ObjectInfo | None:
         """Size and age, or None."""

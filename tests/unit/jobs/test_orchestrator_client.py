@@ -96,7 +96,7 @@ def test_a_claim_goes_on_through_errors_of_the_server(orchestrator: Orchestrator
     orchestrator.status = 500
     threading.Timer(0.3, lambda: setattr(orchestrator, "status", 200)).start()
     with pytest.raises(
-        Mismatch, match="this driver speaks wire version 2, the server 1; missing field attempt_id"
+        Mismatch, match="this driver speaks wire version 3, the server 1; missing field attempt_id"
     ):  # this server's answer is no claim; that it came is what counts
         orchestrator_client.claim(orchestrator.url, "a-1", "code")
     assert len(orchestrator.sent("claim")) == 1
