@@ -12,7 +12,7 @@ from jobs.storage import manifest
 from jobs.storage.layout import AVERAGE, Layout
 from jobs.storage.references import Unresolved, UpstreamJob, pin
 from jobs.store import Store, StoreError, open_store
-from jobs.wire import File, Recorded
+from jobs.wire import File, PinnedModel, Recorded
 
 JOB = Layout(project="default", job_name="shirts", job_id="20260101t000000z-abc123")
 UPSTREAM = UpstreamJob(job_name=JOB.job_name, job_id=JOB.job_id, lineage=[])
@@ -40,7 +40,7 @@ def test_a_job_is_pinned_to_what_its_attempt_alone_wrote(store: Store, tmp_path:
     manifest.publish(store, JOB, Database(), manifest.Manifest(**manifest.head(JOB, made), kind="train"), "", 2)
     pinned = pin(store, "default", FROM, UPSTREAM)
     assert pinned.uri == f"{JOB.prefix}attempts/a2/model/"
-    assert pinned.sha256 == hashlib.sha256(b"weights  ").hexdigest()
+    assert pinned.weights[0].sha256 == hashlib.sha256(b"weights  ").hexdigest()
     # Whatever a late writer of old did at the fixed key, a job that was pinned before goes on.
     store.put(JOB.model_prefix + "generator.safetensors", b"of a stale attempt")
     trained(store, 1)
@@ -59,6 +59,40 @@ def test_a_job_from_before_is_pinned_to_its_fixed_key(store: Store) -> None:
     store.put(JOB.manifest, b"[")
     with pytest.raises(StoreError, match=r"MANIFEST\.json: not readable"):
         pin(store, "default", FROM, UPSTREAM)
+
+
+def test_every_network_that_samples_are_drawn_with_is_pinned(store: Store, tmp_path: Path) -> None:
+    """A checkpoint calls an averaged one otherwise; the model folder has each under its own name."""
+    networks = {"mapping": "average-mapping.safetensors", "synthesis": "synthesis.safetensors"}
+    state = {"examples": 10, "model": {"family": "styled", "networks": networks}}
+    for folder, config, files in (
+        (JOB.checkpoint(10, 1), "state.json", networks.values()),
+        (JOB.model_prefix, "config.json", [f"{name}.safetensors" for name in networks]),
+    ):
+        for file in files:
+            store.put(folder + file, file.encode())
+        store.put(folder + config, json.dumps(state if config == "state.json" else state["model"]).encode())
+    store.put(f"{JOB.checkpoint(10, 1)}COMMIT.json", b"{}")
+    upstream = UpstreamJob(job_name=JOB.job_name, job_id=JOB.job_id, lineage=[Recorded(folder="000000000010-a1")])
+    for reference, mapping in (
+        (ModelRef.model_validate({"from": "shirts", "checkpoint": 10}), "average-mapping.safetensors"),
+        (FROM, "mapping.safetensors"),
+    ):
+        model = tmp_path / mapping
+        model.mkdir()
+        download_model(store, pin(store, "default", reference, upstream), model)
+        assert sorted(path.name for path in model.iterdir()) == [
+            "config.json",
+            "mapping.safetensors",
+            "synthesis.safetensors",
+        ]
+        assert (model / "mapping.safetensors").read_text() == mapping
+
+
+def test_what_was_pinned_before_a_model_had_several_networks_is_read() -> None:
+    before = {"uri": "a/", "weights": "average.safetensors", "config": "state.json", "sha256": "ab", "examples": 3}
+    (weights,) = PinnedModel.model_validate(before).weights
+    assert (weights.name, weights.file, weights.sha256) == ("generator.safetensors", "average.safetensors", "ab")
 
 
 def test_a_checkpoint_is_one_of_the_recorded_lineage(store: Store) -> None:
