@@ -3,6 +3,7 @@
 One listing says what is missing; a pool of fixed size writes it; the manifest comes last.
 """
 
+import re
 import threading
 import time
 from collections.abc import Sequence
@@ -25,10 +26,12 @@ from jobs.storage import shards
 from jobs.storage.layout import MANIFEST, Layout
 from jobs.storage.manifest import Manifest, card, head, publish, published
 from jobs.storage.shards import Shard
-from jobs.store import Store
-from jobs.wire import Claim, Command, GenerateSummary, GenerateTick, PinnedModel, ShardEnd, Shards
+from jobs.store import Store, StoreError
+from jobs.wire import Claim, Command, File, GenerateSummary, GenerateTick, PinnedModel, Receipt, ShardEnd, Shards
 
 POLL = 1.0  # seconds between two ticks
+ROUNDS = 3  # of making what is missing: a receipt that was put may be found damaged
+_WRITER = re.compile(r"data/a\d+-[0-9a-f]+/")  # the folder of one writer alone, see receipts
 
 
 class Lineage(wire.Message):
@@ -52,7 +55,7 @@ class Stopped(Exception):
 
 
 def _where(asked: Resources) -> dict[str, Any]:
-    """What a worker insists on beside CPUs and GPUs, in Ray's words."""
+    """Return what a worker insists on beside CPUs and GPUs, in Ray's words."""
     said = {
         "memory": asked.memory_per_worker,
         "accelerator_type": asked.accelerator,
@@ -107,19 +110,30 @@ def run(claim: Claim, client: OrchestratorClient, home: Path) -> wire.Result:
     assert isinstance(spec, GenerateJob)
     assert spec.samples is not None
     store, job = store_of(claim), layout_of(claim)
-    if manifest := published(store, job, client, GenerateManifest):
+    if manifest := published(store, job, client, GenerateManifest, claim.accepted):
         return wire.result("succeeded", summary(store, job, manifest))
     planned = shards.plan(spec.samples, spec.output.samples_per_shard)
-    done = [info.key for info in store.list(job.receipts_prefix)]
-    todo = shards.missing(planned, done)
-    if done:
-        client.event("restored", f"{len(planned) - len(todo)} of {len(planned)} shards are there already")
     try:
-        _write(claim, spec, store, client, planned, todo)
+        receipts = _complete(claim, spec, store, job, client, planned)
     except Stopped:
         return wire.result("cancelled" if client.command == Command.CANCEL else "stopped")
-    manifest = _publish(claim, spec, store, job, client, planned)
+    manifest = _publish(claim, spec, store, job, client, receipts)
     return wire.result("succeeded", summary(store, job, manifest))
+
+
+def _complete(
+    claim: Claim, spec: GenerateJob, store: Store, job: Layout, client: OrchestratorClient, planned: Sequence[Shard]
+) -> list[Receipt]:
+    """Return the receipt of every shard, those made that are missing. Raises Stopped."""
+    done = receipt_files.read_all(store, job, planned, client.event)
+    if done:
+        client.event("restored", f"{len(done)} of {len(planned)} shards are there already")
+    for _ in range(ROUNDS):
+        if not (todo := shards.missing(planned, done)):
+            return [done[shard.number] for shard in planned]
+        _write(claim, spec, store, client, planned, todo)
+        done = receipt_files.read_all(store, job, planned, client.event)
+    raise StoreError(f"{store.locate(job.receipts_prefix)}: receipts that were put do not come back")
 
 
 def _write(
@@ -130,8 +144,6 @@ def _write(
     planned: Sequence[Shard],
     todo: list[Shard],
 ) -> None:
-    if not todo:
-        return
     ray.data.DataContext.get_current().enable_progress_bars = False
     sums = ray.remote(num_cpus=0)(CounterSums).remote()
     gpus = claim.gpus_per_worker
@@ -205,42 +217,37 @@ class _Ticker(threading.Thread):
 
 
 def _publish(
-    claim: Claim, spec: GenerateJob, store: Store, job: Layout, client: OrchestratorClient, planned: Sequence[Shard]
+    claim: Claim, spec: GenerateJob, store: Store, job: Layout, client: OrchestratorClient, receipts: list[Receipt]
 ) -> GenerateManifest:
-    receipts = receipt_files.read_all(store, [info.key for info in store.list(job.receipts_prefix)])
-    receipt_files.check_complete(receipts, planned)
     files = receipt_files.files_of(receipts)
-    _remove_orphans(store, job, {file.key for file in files})
     model = claim.references["model"]
     manifest = GenerateManifest(
         **head(job, files),
         samples=spec.samples or 0,
-        shards=len(planned),
+        shards=len(receipts),
         format=spec.output.format,
         samples_per_shard=spec.output.samples_per_shard,
         sampling=spec.sampling.model_dump(mode="json"),
         lineage=Lineage(model=model),
     )
-    return publish(store, job, client, manifest, _readme(spec, job, model))
+    return publish(store, job, client, manifest, _readme(spec, job, model, _patterns(spec, files)), claim.number)
 
 
-def _remove_orphans(store: Store, job: Layout, named: set[str]) -> None:
-    """Objects that no receipt names, of attempts that died between the two: a reader of the folder would count them."""
-    for info in list(store.list(job.data_prefix)):
-        if info.key[len(job.prefix) :] not in named:
-            store.delete(info.key)
+def _patterns(spec: GenerateJob, files: list[File]) -> list[str]:
+    """Return where a reader of the folder finds the samples: exactly, also where late writers may leave more beside them."""
+    everything = sinks.get(spec.output.format).data_files
+    folders = {match[0] for file in files if (match := _WRITER.match(file.key))}
+    plain = any(not _WRITER.match(file.key) for file in files)
+    return [everything] if plain else [everything.replace("data/", folder, 1) for folder in sorted(folders)]
 
 
-def _readme(spec: GenerateJob, job: Layout, model: PinnedModel) -> str:
-    files = sinks.get(spec.output.format).data_files
-    header = {
-        "tags": ["synthetic", "gan"],
-        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": files}]}],
-    }
+def _readme(spec: GenerateJob, job: Layout, model: PinnedModel, patterns: list[str]) -> str:
+    files = {"split": "train", "path": patterns[0] if len(patterns) == 1 else patterns}
+    header = {"tags": ["synthetic", "gan"], "configs": [{"config_name": "default", "data_files": [files]}]}
     text = (
         f"{spec.samples:,} synthetic samples, made by ganworks with seed {spec.sampling.seed} from the generator "
-        f"`{model.uri}` (sha256 `{model.sha256}`).\n\nSample i depends on the seed and i alone. "
-        f"The files are `{files}`; `{MANIFEST}` and `SHA256SUMS` have every file's digest.\n\n"
+        f"`{model.uri}` (sha256 {', '.join(f'`{weights.sha256}`' for weights in model.weights)}).\n\nSample i depends on the seed and i alone. The files are "
+        f"`{sinks.get(spec.output.format).data_files}`; `{MANIFEST}` and `SHA256SUMS` have every file's digest.\n\n"
         f'```python\nfrom datasets import load_dataset\n\nload_dataset("path/to/this/folder")\n```'
     )
     return card(header, job.job_name, text)

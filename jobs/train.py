@@ -22,7 +22,7 @@ from jobs.driver.rank import Work, run_rank
 from jobs.specs.spec import TrainJob
 from jobs.storage import checkpoints
 from jobs.storage.layout import CONFIG, MANIFEST, WEIGHTS, Layout
-from jobs.storage.manifest import Manifest, card, head, publish, published, stored_files
+from jobs.storage.manifest import Manifest, card, head, made_by, publish, published
 from jobs.store import Store
 from jobs.wire import Claim, TrainEnd, TrainSummary
 
@@ -45,9 +45,10 @@ def run(claim: Claim, client: OrchestratorClient, home: Path) -> wire.Result:
     spec = claim.spec
     assert isinstance(spec, TrainJob)
     store, job = store_of(claim), layout_of(claim)
-    if manifest := published(store, job, client, TrainManifest):
+    if manifest := published(store, job, client, TrainManifest, claim.accepted):
         return wire.result("succeeded", summary(store, job, manifest))
-    resume = checkpoints.newest(store, job, home / "attempts" / claim.attempt_id / "resume", client.event)
+    lineage, here = _lineage(claim, store, job), home / "attempts" / claim.attempt_id / "resume"
+    resume = checkpoints.newest(store, lineage, here, client.event)
     if resume:
         client.event(
             "restored", f"from the checkpoint at {resume[0].examples} examples, of attempt {resume[0].attempt}"
@@ -56,8 +57,15 @@ def run(claim: Claim, client: OrchestratorClient, home: Path) -> wire.Result:
     end = _fit(work, spec)
     if end.status != "finished":
         return wire.result(end.status, TrainSummary(examples=end.examples))
-    manifest = _publish(spec, store, job, client, end)
+    manifest = _publish(claim.number, spec, store, job, client, end)
     return wire.result("succeeded", summary(store, job, manifest, end.examples_per_second))
+
+
+def _lineage(claim: Claim, store: Store, job: Layout) -> checkpoints.Lineage:
+    """Return what may be resumed from: what the database has recorded; where it has no record yet, what is there."""
+    if claim.lineage is None:
+        return checkpoints.committed(store, job)
+    return checkpoints.recorded(job, claim.lineage)
 
 
 def _fit(work: Work, spec: TrainJob) -> TrainEnd:
@@ -123,8 +131,10 @@ def _unwrap(error: BaseException) -> BaseException:
     return error
 
 
-def _publish(spec: TrainJob, store: Store, job: Layout, client: OrchestratorClient, end: TrainEnd) -> TrainManifest:
-    files = stored_files(store, job, job.model_prefix, job.grids_prefix, job.merged_stats, job.loss_curves)
+def _publish(
+    attempt: int, spec: TrainJob, store: Store, job: Layout, client: OrchestratorClient, end: TrainEnd
+) -> TrainManifest:
+    files = made_by(store, job, attempt)
     manifest = TrainManifest(
         **head(job, files), family=spec.model.family, examples=end.examples, steps=end.steps, seed=spec.train.seed
     )
@@ -135,7 +145,7 @@ def _publish(spec: TrainJob, store: Store, job: Layout, client: OrchestratorClie
         f"- `checkpoints/`: to go on from\n- `{MANIFEST}`, `SHA256SUMS`: every file's digest"
     )
     readme = card({"library_name": "ganworks", "tags": ["gan", spec.model.family]}, job.job_name, text)
-    return publish(store, job, client, manifest, readme)
+    return publish(store, job, client, manifest, readme, attempt)
 
 
 def summary(

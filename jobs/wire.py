@@ -24,7 +24,7 @@ from pydantic import (
 from jobs.specs import spec
 from jobs.specs.spec import Job
 
-VERSION = 2
+VERSION = 4
 HEADER = "Ganworks-Wire"  # of every request of a driver: its version; a driver of version 1 sends none
 
 Number = float | None  # null: it was not finite, or is not known
@@ -97,14 +97,30 @@ class StoreAccess(Message):
     env: dict[str, str] = Field(default={}, repr=False)  # AWS_*
 
 
+class PinnedWeights(Message):
+    """The weights of one network that samples are drawn with."""
+
+    name: str  # of their file in a model folder
+    file: str  # in the pinned folder: a checkpoint calls an averaged network otherwise
+    sha256: str
+
+
 class PinnedModel(Message):
-    """What a reference to a generator meant when its job was admitted."""
+    """What a reference to a model meant when its job was admitted."""
 
     uri: str  # its folder's key in the store
-    weights: str  # file in it
     config: str  # file in it
-    sha256: str  # of the weights
+    weights: tuple[PinnedWeights, ...] = Field(min_length=1)
     examples: int | None = None  # that it was trained on
+
+    @model_validator(mode="before")
+    @classmethod
+    def of_one_network(cls, value: Any) -> Any:
+        """Read what jobs were pinned to when a model had one network: their rows may still wait."""
+        if not (isinstance(value, Mapping) and isinstance(value.get("weights"), str)):
+            return value
+        own = {"name": "generator.safetensors", "file": value["weights"], "sha256": value.get("sha256")}
+        return {key: each for key, each in value.items() if key != "sha256"} | {"weights": [own]}
 
 
 Spec = Annotated[
@@ -134,6 +150,23 @@ class Claim(Message):
     secrets: dict[str, str] = Field(default={}, repr=False)
     heartbeat_seconds: float
     url: str  # of the server
+    accepted: str | None = None  # the digest of the manifest that an earlier attempt committed
+    lineage: tuple["Recorded", ...] | None = None  # checkpoints to resume from, newest first; null: never recorded
+
+
+class Recorded(Message):
+    """A checkpoint as the database has it."""
+
+    folder: str = Field(pattern=r"^\d{12}-a\d{1,9}(-r\d{1,9})?$")
+    commit: str = Field(
+        default="", pattern=r"^([0-9a-f]{64})?$"
+    )  # digest of its COMMIT; empty: from before it was recorded
+
+
+class Lineage(Message):
+    """What may be resumed from now, newest first."""
+
+    checkpoints: tuple[Recorded, ...] = Field(max_length=10_000)
 
 
 def read_claim(answer: Any) -> Claim:
@@ -234,11 +267,12 @@ class Reply(Message):
 
 
 class File(Message):
-    """One published object; `key` is relative to the job's prefix."""
+    """One published object; keys are relative to the job's prefix."""
 
     key: str
     size: int  # bytes
     sha256: str
+    source: str | None = None  # where an attempt put it, to be copied to `key` after the commit; null: at `key` itself
 
 
 class Receipt(Message):

@@ -5,6 +5,7 @@ from typing import Any
 
 from jobs.specs import spec as job_spec
 from jobs.storage.layout import Layout
+from jobs.wire import Recorded
 from orchestrator.states import ACTIVE, ATTEMPT_LIVE, ENDED, Status
 
 Json = dict[str, Any]  # a JSON column: written as typed messages, read by name
@@ -70,6 +71,13 @@ class Job(JobSummary):
     source_digest: str | None = None
     pinned: Json | None = None
     totals: Json | None = None
+    commit_sha256: str | None = None
+    lineage: list[Json] | None = field(default_factory=list)
+
+    @property
+    def recorded(self) -> tuple[Recorded, ...] | None:
+        """The checkpoints to resume from, newest first; None: from before they were recorded."""
+        return None if self.lineage is None else tuple(map(Recorded.model_validate, self.lineage))
 
     def evolve(self, **changes: Any) -> "Job":
         return replace(self, **changes)

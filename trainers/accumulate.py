@@ -22,7 +22,7 @@ Stats = Mapping[str, Tensor]
 def backward(
     loss: nn.Module, networks: Iterable[nn.Module], parts: Sequence[tuple[Batch, Draws]]
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """(loss, stats), both means over the parts; leaves the gradients of their mean."""
+    """Return (loss, stats), both means over the parts; leaves the gradients of their mean."""
     if len(parts) == 1:
         value, stats = loss(*parts[0])
         value.backward()

@@ -20,7 +20,7 @@ class Background:
             self._pending.pop(0).result()
 
     def raise_failures(self) -> None:
-        """Of what is done already; does not wait."""
+        """Raise those of what is done already, without waiting."""
         while self._pending and self._pending[0].done():
             self._pending.pop(0).result()
 

@@ -34,7 +34,7 @@ class DamagedCheckpoint(ValueError):
 
 
 def write(folder: Path, snapshot: Snapshot, *, world_size: int, threads: int, processor: str) -> None:
-    """The folder takes its name when it is whole."""
+    """Write everything into a folder that takes its name when it is whole."""
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

@@ -24,7 +24,7 @@ class Latent(Part):
     distribution: Literal["normal", "uniform"] = Field(default="normal", description="N(0, 1), or uniform in -1..1")
 
     def draw(self, draws: Draws, purpose: str = "latent") -> torch.Tensor:
-        """[samples, dim]"""
+        """Return [samples, dim]"""
         if self.distribution == "normal":
             return draws.normal(purpose, self.dim)
         return draws.uniform(purpose, self.dim) * 2 - 1

@@ -29,7 +29,7 @@ def uses_bf16(precision: str, device: torch.device) -> bool:
 
 
 def dtype_of(precision: str) -> torch.dtype:
-    """Of weights and samples; bf16 is autocast over float32 weights."""
+    """Return the type of weights and samples; bf16 is autocast over float32 weights."""
     return torch.float64 if precision == "fp64" else torch.float32
 
 

@@ -258,7 +258,7 @@ class Engine:
         return Examples(samples=samples.contiguous(memory_format=torch.channels_last), labels=labels)
 
     def _refuse_untouched(self, phase: Phase) -> None:
-        """A None gradient makes Adam skip a weight, a zero does not, and DDP waits for each: none may be None."""
+        """Refuse weights whose gradient is None: Adam skips those, not those of a zero, and DDP waits for each."""
         untouched = [
             f"{name}.{parameter}"
             for name in phase.trains

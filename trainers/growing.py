@@ -37,7 +37,7 @@ class Growth:
         return Stage(pixels=self.sizes[number], alpha=min((progress / length - number) / self.config.fade, 1.0))
 
     def layouts(self) -> list[Stage]:
-        """A stage of each set of layers that run together, in the order in which they come."""
+        """Return a stage of each set of layers that run together, in the order in which they come."""
         fading = [Stage(pixels=size, alpha=0.5) for size in self.sizes[1:] if self.config.fade]
         whole = [Stage(pixels=size) for size in self.sizes]
         return sorted([*fading, *whole], key=lambda stage: (stage.pixels, stage.alpha))

@@ -34,15 +34,15 @@ class Hooks(Protocol):
         ...
 
     def checkpoint(self, folder: Path, examples: int) -> None:
-        """A whole checkpoint is in `folder`; returns when it is safe elsewhere. Called on a background thread."""
+        """Take a whole checkpoint, which is in `folder`; return when it is safe elsewhere. Called on a background thread."""
         ...
 
     def grid(self, path: Path, examples: int) -> None:
-        """A picture is at `path`. Called on the background thread."""
+        """Take a picture, which is at `path`. Called on the background thread."""
         ...
 
     def rolled_back(self, examples: int) -> None:
-        """The training went back to there: no later checkpoint may be resumed from. Called on the background thread."""
+        """Learn that the training went back to there: no later checkpoint may be resumed from. Called on the background thread."""
         ...
 
 

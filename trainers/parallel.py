@@ -29,7 +29,7 @@ def world() -> World:
 
 
 def shared(module: nn.Module, device: torch.device) -> nn.Module:
-    """The module, whose backward then leaves gradients that are the mean over ranks.
+    """Return the module, whose backward then leaves gradients that are the mean over ranks.
 
     Only what requires a gradient now takes part. Buffers stay each rank's own: they are averaged when they are read.
     """
@@ -49,7 +49,7 @@ def unsynchronised(module: nn.Module) -> contextlib.AbstractContextManager[None]
 
 
 def mean_over_ranks(tensor: Tensor) -> Tensor:
-    """A new tensor. Every rank must call it, with the same shape."""
+    """Return a new tensor. Every rank must call it, with the same shape."""
     if world().size == 1:
         return tensor.clone()
     total = tensor.clone()
@@ -75,7 +75,7 @@ def differentiable_mean(tensor: Tensor) -> Tensor:
 
 
 def of_each_rank(tensor: Tensor) -> Tensor:
-    """[world size, *shape]. Every rank must call it, with the same shape."""
+    """Return [world size, *shape]. Every rank must call it, with the same shape."""
     if world().size == 1:
         return tensor[None].clone()
     parts = [torch.empty_like(tensor) for _ in range(world().size)]

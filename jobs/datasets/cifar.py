@@ -54,7 +54,7 @@ def _from_pngs(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray] | None
 
 
 def _from_archive(place: Path, split: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """The official binary version: records of one label byte and 3,072 bytes in the order red, green, blue."""
+    """Return the official binary version: records of one label byte and 3,072 bytes in the order red, green, blue."""
     if not place.is_file():
         return None
     try:

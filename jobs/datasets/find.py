@@ -22,7 +22,7 @@ class NotToBeHad(ValueError):
 
 
 def find_idx(data: Builtin, split: str, cache: Path, report: Report) -> Path:
-    """The folder with a split's IDX files, each checked."""
+    """Return the folder with a split's IDX files, each checked."""
     folder = cache / data.name
     folder.mkdir(parents=True, exist_ok=True)
     for file in data.splits[split]:
@@ -78,7 +78,7 @@ def _digest(content: bytes) -> str:
 
 
 def download(url: str, report: Report) -> tuple[bytes | None, str | None]:
-    """(content, None), or (None, why not)."""
+    """Return (content, None), or (None, why not)."""
     try:
         with httpx.stream("GET", url, follow_redirects=True, timeout=httpx.Timeout(30, connect=10)) as answer:
             answer.raise_for_status()

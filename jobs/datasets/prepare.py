@@ -26,7 +26,7 @@ class BadData(ValueError):
 
 
 def prepare(data: Data, home: Path, report: Report) -> PackedData:
-    """The packed data set of a `data:` entry, from the cache below `home` or made now. Raises BadData."""
+    """Return the packed data set of a `data:` entry, from the cache below `home` or made now. Raises BadData."""
     if not data.source:
         raise BadData("data: only `source` is supported yet")
     try:
@@ -109,7 +109,7 @@ def _path(source: str) -> Path:
 
 
 def _key(data: Data) -> str:
-    """Names a packed data set in the cache: what it is made from, and how."""
+    """Return names a packed data set in the cache: what it is made from, and how."""
     made_from = {"packer": PACKER, "data": data.model_dump(mode="json"), "files": _fingerprint(str(data.source))}
     return digest.of_json(made_from)[:32]
 

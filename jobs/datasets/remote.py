@@ -8,7 +8,7 @@ from jobs.store import open_store
 
 
 def fetch(uri: str, cache: Path, report: Report) -> Path:
-    """The object or the prefix `s3://bucket/key` as a local file or folder; what is there already is not fetched again."""
+    """Return the object or the prefix `s3://bucket/key` as a local file or folder; what is there already is not fetched again."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     store = open_store(f"s3://{bucket}")
     infos = [info for info in store.list(key) if info.key == key or info.key.startswith(key.rstrip("/") + "/")]
@@ -19,8 +19,12 @@ def fetch(uri: str, cache: Path, report: Report) -> Path:
     for info in infos:
         target = folder / _relative(info.key, key)
         if not _is_current(target, info.size, info.modified):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            store.get_file(info.key, target)
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                store.get_file(info.key, target)
+            except (FileExistsError, NotADirectoryError, IsADirectoryError):
+                reason = "is an object, and a folder of others: files cannot be both"
+                raise NotToBeHad(f"{uri}: {target.relative_to(folder)} {reason}; rename one of them") from None
         done += info.size
         report(f"fetching {uri}", done, total)
     return folder / _relative(key, key) if infos[0].key == key else folder

@@ -10,6 +10,7 @@ import secrets
 import socket
 import threading
 from collections import deque
+from collections.abc import Sequence
 from http import HTTPStatus
 
 import httpx
@@ -94,14 +95,22 @@ class OrchestratorClient:
         """Have the orchestrator accept the manifest's digest under this attempt's token. Raises Stale."""
         self._demand("commit", wire.Commit(sha256=sha256))
 
+    def lineage(self, checkpoints: Sequence[wire.Recorded], patience: float) -> bool:
+        """Have it recorded what may be resumed from now; False when nobody answers in time. Raises Stale."""
+        try:
+            self._demand("lineage", wire.Lineage(checkpoints=tuple(checkpoints)), patience)
+        except TimeoutError:
+            return False
+        return True
+
     def result(self, result: wire.Result) -> None:
         """Say how the attempt ended. Raises Stale."""
         self._demand("result", result)
 
-    def _demand(self, route: str, message: wire.Message) -> None:
-        answer = until_answered(lambda: self._client.post(f"{self._base}/{route}", json=message.plain()), PATIENCE)
+    def _demand(self, route: str, message: wire.Message, patience: float = PATIENCE) -> None:
+        answer = until_answered(lambda: self._client.post(f"{self._base}/{route}", json=message.plain()), patience)
         if answer is None:
-            raise TimeoutError(f"the orchestrator at {self._base} did not take the {route} within {PATIENCE:.0f} s")
+            raise TimeoutError(f"the orchestrator at {self._base} did not take the {route} within {patience:.0f} s")
         if answer.status_code in REFUSED or (answer.is_success and _command(answer) == Command.STALE):
             raise Stale(f"{route} refused: {_reason(answer)}")
         if answer.status_code in NOT_UNDERSTOOD:

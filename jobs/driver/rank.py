@@ -12,12 +12,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from jobs.datasets import prepare
+from jobs.datasets.helpers import find_helper
 from jobs.driver import retrying
 from jobs.driver.attempt import layout_of, store_of
-from jobs.driver.orchestrator_client import OrchestratorClient
+from jobs.driver.orchestrator_client import PATIENCE, OrchestratorClient
 from jobs.specs.spec import TrainJob
 from jobs.storage import checkpoints
 from jobs.storage.layout import CheckpointKey
@@ -28,6 +29,8 @@ from trainers.hooks import Command as LoopCommand
 from trainers.hooks import NoHooks
 
 Row = dict[str, Any]  # of stats.jsonl: a tick's fields, `time` and `attempt`
+T = TypeVar("T")
+RECORD_PATIENCE = 10.0  # seconds that a checkpoint waits for the orchestrator; training goes on without its record
 QUIET = 1.0  # seconds between two reports of the same preparation
 
 
@@ -44,6 +47,14 @@ class Work:
         spec = self.claim.spec
         assert isinstance(spec, TrainJob)
         return spec
+
+    @property
+    def lineage(self) -> list[CheckpointKey]:
+        """The checkpoint that is resumed from, and those before it."""
+        if self.resume is None:
+            return []
+        recorded = checkpoints.recorded(layout_of(self.claim), self.claim.lineage or ())
+        return recorded[recorded.index(self.resume) :] if self.resume in recorded else [self.resume]
 
     @property
     def workspace(self) -> Path:
@@ -67,6 +78,7 @@ def run_rank(work: Work, *, rank: int, device: str) -> TrainEnd:
             workspace=workspace,
             resume=resume,
             hooks=hooks or NoHooks(),
+            find_helper=lambda helper: find_helper(helper, Path(work.home) / "data" / "helpers"),
         )
         if hooks:
             hooks.finish(outcome, workspace)
@@ -78,7 +90,7 @@ def run_rank(work: Work, *, rank: int, device: str) -> TrainEnd:
 
 
 def settings(spec: TrainJob, cpus: float, device: str) -> loop.Settings:
-    """The loop's settings of a spec."""
+    """Return the loop's settings of a spec."""
     train = spec.train
     tenth = max(1, train.examples // 10)
     return loop.Settings(
@@ -132,6 +144,8 @@ class RankZeroHooks:
         self._first: loop.Tick | None = None
         self._newest: TrainTick | None = None
         self._committed: dict[str, float] = {}  # what a tick says of the newest checkpoint
+        self._lineage, self._is_recorded = work.lineage, True  # what may be resumed from; whether the database has it
+        self._rollbacks = 0  # of this attempt
         self._pending: list[Row] = []  # ticks since the last checkpoint
         self._findings: set[str] = set()  # names of the last tick's
         self._lock = threading.Lock()
@@ -169,28 +183,48 @@ class RankZeroHooks:
         with self._lock:
             rows, self._pending = self._pending, []
         stats = "".join(f"{json.dumps(row)}\n" for row in rows).encode()
-        self._insist(lambda: self.store.put(self.job.stats(examples, self.attempt), stats))
-        self._insist(lambda: checkpoints.upload(self.store, self.job, folder, examples=examples, attempt=self.attempt))
+        self._insist(lambda: self.store.put(self.job.stats(examples, self.attempt, self._rollbacks), stats))
+        key = self._insist(lambda: self._upload(folder, examples))
         size = sum(path.stat().st_size for path in folder.iterdir())
         self._committed = {
             "checkpoint_size_bytes": size,
             "checkpoint_committed_at": time.time(),
             "checkpoint_examples": examples,
         }
-        self._insist(lambda: checkpoints.prune(self.store, self.job, keep=self.work.spec.train.checkpoint.keep))
+        older = [each for each in self._lineage if each.examples < examples]
+        self._go_on_from([key, *older][: self.work.spec.train.checkpoint.keep], RECORD_PATIENCE)
+
+    def _upload(self, folder: Path, examples: int) -> CheckpointKey:
+        where: dict[str, Any] = {"examples": examples, "attempt": self.attempt, "rollbacks": self._rollbacks}
+        parent = self._lineage[0] if self._lineage else None
+        return checkpoints.upload(self.store, self.job, folder, **where, parent=parent)
+
+    def _go_on_from(self, lineage: list[CheckpointKey], patience: float) -> None:
+        """Have the database record what may be resumed from; only then does what it has given up go. Raises Stale.
+
+        With nobody to answer the training goes on: a later record says it all again, and until then nothing goes.
+        """
+        self._lineage = lineage
+        doomed = self._insist(lambda: checkpoints.given_up(self.store, self.job, lineage, attempt=self.attempt))
+        self._is_recorded = self.client.lineage(checkpoints.record(lineage), patience)
+        if self._is_recorded:
+            self._insist(lambda: checkpoints.remove(self.store, doomed))
 
     def grid(self, path: Path, examples: int) -> None:
         """Off the loop's thread: a slow store must not stall a step."""
-        key = self.job.grid(examples)
+        key = self.job.drawn_grid(examples, self.attempt, self._rollbacks)
         self._grids.append(self._pool.submit(self._insist, lambda: self.store.put(key, path.read_bytes())))
 
     def rolled_back(self, examples: int) -> None:
-        self._insist(lambda: checkpoints.forget(self.store, self.job, after=examples, attempt=self.attempt))
+        self._rollbacks += 1
+        self._go_on_from([key for key in self._lineage if key.examples <= examples], RECORD_PATIENCE)
 
     def finish(self, outcome: loop.Outcome, workspace: Path) -> None:
         for grid in self._grids:
             grid.result()
         self._pool.shutdown()
+        if not self._is_recorded:
+            self._go_on_from(self._lineage, PATIENCE)
         if outcome.status != "finished" or outcome.model is None:
             return
         self._upload_model(outcome.model)
@@ -207,7 +241,11 @@ class RankZeroHooks:
             report(done, total)
 
         for path in files:
-            self._insist(partial(self.store.put_file, self.job.model_prefix + path.name, path, progress=moved))
+            key = self._draft(self.job.model_prefix + path.name)
+            self._insist(partial(self.store.put_file, key, path, progress=moved))
+
+    def _draft(self, key: str) -> str:
+        return self.job.draft(self.attempt, key)
 
     def _report_upload(self, done: int, total: int) -> None:
         progress = Progress(label="uploading the model", done=done, total=total, unit="bytes")
@@ -227,11 +265,11 @@ class RankZeroHooks:
         merged.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
         curves = workspace / "losses.png"
         loss_curves(merged, curves)
-        self._insist(lambda: self.store.put(self.job.merged_stats, merged.read_bytes()))
-        self._insist(lambda: self.store.put(self.job.loss_curves, curves.read_bytes()))
+        self._insist(lambda: self.store.put(self._draft(self.job.merged_stats), merged.read_bytes()))
+        self._insist(lambda: self.store.put(self._draft(self.job.loss_curves), curves.read_bytes()))
 
-    def _insist(self, action: Callable[[], Any]) -> None:
-        retrying.while_store_is_away(action, self.client.event)
+    def _insist(self, action: Callable[[], T]) -> T:
+        return retrying.while_store_is_away(action, self.client.event)
 
 
 def one_line(rows: Iterable[Row]) -> list[Row]:

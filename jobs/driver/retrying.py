@@ -1,13 +1,14 @@
 """Trying again: a request until the orchestrator answers, a write while the store is away."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 import httpx
 import tenacity
 
 from jobs.store import AccessRefused, BucketMissing, StoreError
 
+T = TypeVar("T")
 STORE_PATIENCE = 600.0  # seconds that a store may be away before the attempt fails
 
 
@@ -23,7 +24,7 @@ def until_answered(request: Callable[[], httpx.Response], patience: float) -> ht
     return retrying(request)
 
 
-def while_store_is_away(action: Callable[[], Any], tell: Callable[[str, str], None]) -> None:
+def while_store_is_away(action: Callable[[], T], tell: Callable[[str, str], None]) -> T:
     """Repeat an action for minutes; then its StoreError. `tell`: an event when an outage begins, its repetitions only
     in the log."""
 
@@ -41,9 +42,9 @@ def while_store_is_away(action: Callable[[], Any], tell: Callable[[str, str], No
         before_sleep=told,
         reraise=True,
     )
-    retrying(action)
+    return retrying(action)
 
 
 def _may_pass(error: BaseException) -> bool:
-    """A full or absent store may come back; wrong credentials and a missing bucket do not by themselves."""
+    """Return a full or absent store may come back; wrong credentials and a missing bucket do not by themselves."""
     return isinstance(error, StoreError) and not isinstance(error, AccessRefused | BucketMissing)

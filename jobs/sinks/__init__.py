@@ -8,5 +8,5 @@ __all__ = ["Record", "Sink", "Written", "get"]
 
 
 def get(output_format: str) -> Sink:
-    """The sink of an `output.format`."""
+    """Return the sink of an `output.format`."""
     return import_module(f"jobs.sinks.{output_format}").SINK

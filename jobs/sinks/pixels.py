@@ -14,7 +14,7 @@ _UP = 2
 
 
 def encode(picture: np.ndarray) -> bytes:
-    """(C, H, W) uint8 with 1 to 4 channels -> the bytes of a PNG file."""
+    """Return (C, H, W) uint8 with 1 to 4 channels -> the bytes of a PNG file."""
     channels, height, width = picture.shape
     rows = np.ascontiguousarray(picture.transpose(1, 2, 0)).reshape(height, width * channels)
     filtered = np.empty((height, 1 + rows.shape[1]), np.uint8)

@@ -33,4 +33,4 @@ class Sink(Protocol):
         """One sample, (C, H, W) uint8. Called from several threads."""
 
     def assemble(self, shard: Shard, records: Sequence[Record]) -> list[Written]:
-        """The objects of a whole shard. Equal records give equal bytes."""
+        """Return the objects of a whole shard. Equal records give equal bytes."""

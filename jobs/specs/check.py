@@ -23,7 +23,7 @@ def families() -> dict[str, dict[str, Any]]:
 
 
 def _plugins() -> dict[str, dict[str, Any]]:
-    """Those that installed packages bring. A plug-in that does not describe its family has its parameters checked by the worker."""
+    """Return those that installed packages bring. A plug-in that does not describe its family has its parameters checked by the worker."""
     found = {}
     for point in entry_points(group="ganworks.families"):
         plain = {"summary": f"from {point.value}, which describes no parameters", "schema": {}}
@@ -32,7 +32,7 @@ def _plugins() -> dict[str, dict[str, Any]]:
 
 
 def _described(package: str) -> dict[str, dict[str, Any]]:
-    """What a package's folder `families` holds: NAME.json for each family."""
+    """Return what a package's folder `families` holds: NAME.json for each family."""
     folder = resources.files(package).joinpath("families")
     files = [file for file in folder.iterdir() if file.name.endswith(".json")] if folder.is_dir() else []
     return {file.name.removesuffix(".json"): json.loads(file.read_text("utf-8")) for file in files}
@@ -84,7 +84,7 @@ def _choices(error: Any) -> str:
 
 
 def _split(spec: TrainJob) -> list[Problem]:
-    """A rank owns whole groups: otherwise two workers would not compute what one does."""
+    """Return a rank owns whole groups: otherwise two workers would not compute what one does."""
     groups = spec.train.groups
     sizes = spec.resources.sizes
     fitting = divisors(groups)

@@ -18,7 +18,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 def find(name: str) -> Path:
-    """A spec file, or one of the shipped examples by its bare name (`quickstart`)."""
+    """Return a spec file, or one of the shipped examples by its bare name (`quickstart`)."""
     path = Path(name)
     shipped = EXAMPLES / f"{name}.yaml"
     if path.is_file():
@@ -34,7 +34,7 @@ def find(name: str) -> Path:
 
 
 def load_file(path: Path, parameters: Mapping[str, str] | None = None, *, data_is_here: bool = False) -> list[Job]:
-    """The jobs of a file, relative data paths made absolute from the file's folder. Raises SpecError.
+    """Return the jobs of a file, relative data paths made absolute from the file's folder. Raises SpecError.
 
     data_is_here: they run on this machine, so that local data must be there.
     """
@@ -54,7 +54,7 @@ def load_text(
     folder: Path | None = None,
     data_is_here: bool = False,
 ) -> list[Job]:
-    """The jobs of a YAML text; every problem of every document in one SpecError."""
+    """Return the jobs of a YAML text; every problem of every document in one SpecError."""
     documents = strict_yaml.read(text, file)
     if not documents:
         raise SpecError([Problem(path="", message="holds no job", file=file)])
@@ -86,7 +86,7 @@ def _load_document(document: Document, parameters: Mapping[str, str], folder: Pa
 
 
 def parse(value: Plain) -> Job:
-    """A job from plain data; pydantic's errors in our words, with did-you-mean."""
+    """Return a job from plain data; pydantic's errors in our words, with did-you-mean."""
     try:
         plain.check(value)
     except ValueError as error:
@@ -150,7 +150,7 @@ def _show(value: Any) -> str:
 
 
 def _fields(model: type[BaseModel], path: tuple[str | int, ...]) -> list[str]:
-    """The field names of the model at a path, for did-you-mean."""
+    """Return the field names of the model at a path, for did-you-mean."""
     for step in path:
         field = next((f for n, f in model.model_fields.items() if step in (n, f.alias)), None)
         if field is None:
@@ -250,7 +250,7 @@ def _place(problem: Problem, document: Document, file: str, number: int) -> Prob
 
 
 def is_local(source: str) -> bool:
-    """Whether a data source is a path on this machine: it has a slash, or begins with . or ~."""
+    """Return whether a data source is a path on this machine: it has a slash, or begins with . or ~."""
     return "://" not in source and ("/" in source or "\\" in source or source.startswith((".", "~")))
 
 
@@ -263,7 +263,7 @@ def with_absolute_paths(job: Job, folder: Path) -> Job:
 
 
 def local_data(document: Plain, at: str = "") -> dict[str, Plain]:
-    """Every `{source: path}` of a document that names a path on this machine, by its place (`train.evaluate.reference`)."""
+    """Return every `{source: path}` of a document that names a path on this machine, by its place (`train.evaluate.reference`)."""
     found = {}
     for name, value in document.items():
         if isinstance(value, dict):

@@ -31,7 +31,7 @@ class Document:
     lines: dict[Path, int] = field(default_factory=dict)
 
     def line(self, path: Path) -> int | None:
-        """The line of a field, or of the nearest part of it that stands in the file."""
+        """Return the line of a field, or of the nearest part of it that stands in the file."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path)
@@ -62,7 +62,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def scalar(text: str) -> Any:
-    """The value of a plain (unquoted) scalar."""
+    """Return the value of a plain (unquoted) scalar."""
     if text in _WORDS:
         return _WORDS[text]
     if _INTEGER.fullmatch(text):
@@ -81,7 +81,7 @@ def _to_float(text: str) -> float | None:
 
 
 def read(text: str, file: str) -> list[Document]:
-    """Every document of a file. Raises SpecError with file and line."""
+    """Return every document of a file. Raises SpecError with file and line."""
     if len(text.encode()) > LARGEST:
         raise SpecError([Problem(path="", message=f"larger than {LARGEST >> 20} MiB", file=file)])
     documents = []

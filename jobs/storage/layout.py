@@ -4,6 +4,7 @@ Keys are relative to the store's root. A job has one folder, `<project>/<job nam
 `<project>/<job name>/LATEST.json` hints at the newest success, and `_data/` holds packed data sets by digest.
 """
 
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -49,6 +50,22 @@ class Layout:
         return f"{self.prefix}job.yaml"
 
     @property
+    def attempts_prefix(self) -> str:
+        return f"{self.prefix}attempts/"
+
+    def attempt_prefix(self, attempt: int) -> str:
+        """What one attempt alone writes, each key once: nobody can change it under a manifest that names it."""
+        return f"{self.attempts_prefix}a{attempt}/"
+
+    def draft(self, attempt: int, key: str) -> str:
+        """Where an attempt puts what is published at a fixed key, until the database has accepted it."""
+        return self.attempt_prefix(attempt) + key.removeprefix(self.prefix)
+
+    def drawn_grid(self, examples: int, attempt: int, rollbacks: int = 0) -> str:
+        """A grid as an attempt drew it; `grid` is where the one that counts is published."""
+        return f"{self.attempt_prefix(attempt)}grids/{examples:012d}{_turn(rollbacks)}.png"
+
+    @property
     def events(self) -> str:
         return f"{self.prefix}events.jsonl"
 
@@ -56,8 +73,8 @@ class Layout:
     def stats_prefix(self) -> str:
         return f"{self.prefix}stats/"
 
-    def stats(self, examples: int, attempt: int) -> str:
-        return f"{self.stats_prefix}{examples:012d}-a{attempt}.jsonl"
+    def stats(self, examples: int, attempt: int, rollbacks: int = 0) -> str:
+        return f"{self.stats_prefix}{_moment(examples, attempt, rollbacks)}.jsonl"
 
     @property
     def merged_stats(self) -> str:
@@ -78,8 +95,8 @@ class Layout:
     def checkpoints_prefix(self) -> str:
         return f"{self.prefix}checkpoints/"
 
-    def checkpoint(self, examples: int, attempt: int) -> str:
-        return f"{self.checkpoints_prefix}{examples:012d}-a{attempt}/"
+    def checkpoint(self, examples: int, attempt: int, rollbacks: int = 0) -> str:
+        return f"{self.checkpoints_prefix}{_moment(examples, attempt, rollbacks)}/"
 
     @property
     def model_prefix(self) -> str:
@@ -100,12 +117,25 @@ class Layout:
     def receipts_prefix(self) -> str:
         return f"{self.prefix}receipts/"
 
-    def receipt(self, shard: int) -> str:
-        return f"{self.receipts_prefix}{shard:05d}.json"
+    def receipt(self, shard: int, writer: str | None = None) -> str:
+        """With a writer's name: on a store without put-if-absent, where a key of one's own is the only safe one."""
+        return f"{self.receipts_prefix}{shard:05d}{f'-{writer}' if writer else ''}.json"
 
     @property
     def manifest(self) -> str:
         return self.prefix + MANIFEST
+
+    @property
+    def manifests_prefix(self) -> str:
+        return f"{self.prefix}manifests/"
+
+    def manifest_body(self, sha256: str) -> str:
+        """Where a manifest's bytes wait for the database's word: whoever comes next finds them by their digest."""
+        return f"{self.manifests_prefix}{sha256}.json"
+
+    @property
+    def quarantine_prefix(self) -> str:
+        return f"{self.prefix}quarantine/"
 
     @property
     def sha256sums(self) -> str:
@@ -118,21 +148,76 @@ class Layout:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointKey:
-    """What a checkpoint's folder name says."""
+    """What a checkpoint's folder name says, and the digest of its COMMIT where the database has recorded one."""
 
     prefix: str
     examples: int
     attempt: int
+    rollbacks: int = 0  # of this attempt, before it
+    sha256: str | None = None
 
     @property
     def commit(self) -> str:
         return self.prefix + COMMIT
 
+    @property
+    def folder(self) -> str:
+        return self.prefix.rstrip("/").rpartition("/")[2]
+
+
+_MOMENT = re.compile(r"(\d+)-a(\d+)(?:-r(\d+))?")
+
+
+def _moment(examples: int, attempt: int, rollbacks: int) -> str:
+    """After a rollback an attempt comes by the same number of examples again: no key is written twice."""
+    return f"{examples:012d}-a{attempt}{_turn(rollbacks)}"
+
+
+def _turn(rollbacks: int) -> str:
+    return f"-r{rollbacks}" if rollbacks else ""
+
+
+def parse_checkpoint_prefix(prefix: str, sha256: str | None = None) -> CheckpointKey | None:
+    """The checkpoint of a folder's prefix; None for any other prefix."""
+    found = _MOMENT.fullmatch(prefix.rstrip("/").rpartition("/")[2])
+    if found is None:
+        return None
+    examples, attempt, rollbacks = (int(number or 0) for number in found.groups())
+    return CheckpointKey(prefix=prefix, examples=examples, attempt=attempt, rollbacks=rollbacks, sha256=sha256)
+
 
 def parse_commit_key(key: str) -> CheckpointKey | None:
-    """Return the checkpoint that a COMMIT.json key stands for; None for any other key."""
+    """The checkpoint that a COMMIT.json key stands for; None for any other key."""
     folder, _, name = key.rpartition("/")
-    examples, _, attempt = folder.rpartition("/")[2].partition("-a")
-    if name != COMMIT or not (examples.isdigit() and attempt.isdigit()):
+    return parse_checkpoint_prefix(f"{folder}/") if name == COMMIT else None
+
+
+_DRAWN = re.compile(r"attempts/a(\d+)/grids/(\d{12})(?:-r(\d+))?\.png")
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class DrawnGrid:
+    """What the key of a grid below an attempt says; of one number of examples the greatest counts."""
+
+    examples: int
+    attempt: int
+    rollbacks: int
+    key: str
+
+
+def parse_drawn_grid(job: Layout, key: str) -> DrawnGrid | None:
+    """The grid that an attempt drew under this key; None for any other key."""
+    found = _DRAWN.fullmatch(key.removeprefix(job.prefix))
+    if found is None:
         return None
-    return CheckpointKey(prefix=f"{folder}/", examples=int(examples), attempt=int(attempt))
+    attempt, examples, rollbacks = (int(number or 0) for number in found.groups())
+    return DrawnGrid(examples=examples, attempt=attempt, rollbacks=rollbacks, key=key)
+
+
+_RECEIPT = re.compile(r"(\d{5,})(?:-a(\d+)-[0-9a-f]+)?\.json")
+
+
+def parse_receipt_key(key: str) -> tuple[int, int] | None:
+    """(shard, attempt) of a receipt's key, attempt 0 where it does not say; None for any other key."""
+    found = _RECEIPT.fullmatch(key.rpartition("/")[2])
+    return (int(found[1]), int(found[2] or 0)) if found else None

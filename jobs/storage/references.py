@@ -4,13 +4,15 @@ A second attempt must never mix two generators: what a reference meant is pinned
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from jobs.specs.spec import ModelRef
-from jobs.storage import layout
-from jobs.storage.layout import AVERAGE, CONFIG, STATE, WEIGHTS, Layout
-from jobs.store import NotFound, Store
-from jobs.wire import PinnedModel
+from jobs.storage import checkpoints
+from jobs.storage.layout import AVERAGE, CONFIG, STATE, Layout
+from jobs.store import NotFound, Store, StoreError
+from jobs.wire import PinnedModel, PinnedWeights, Recorded
 
 
 class Unresolved(ValueError):
@@ -23,6 +25,7 @@ class UpstreamJob:
 
     job_name: str
     job_id: str
+    lineage: Sequence[Recorded] | None = None  # its checkpoints as the database has them; None: never recorded
 
 
 def pin(store: Store, project: str, reference: ModelRef, upstream: UpstreamJob | None) -> PinnedModel:
@@ -34,8 +37,21 @@ def pin(store: Store, project: str, reference: ModelRef, upstream: UpstreamJob |
     job = Layout(project=project, job_name=upstream.job_name, job_id=upstream.job_id)
     if isinstance(reference.checkpoint, int):
         said = f"{upstream.job_name} at {reference.checkpoint} examples"
-        return _pinned(store, _checkpoint(store, job, reference.checkpoint), said, AVERAGE, STATE)
-    return _pinned(store, job.model_prefix, upstream.job_name)
+        return _pinned(store, _checkpoint(store, job, reference.checkpoint, upstream.lineage), said, STATE)
+    return _pinned(store, _model_folder(store, job), upstream.job_name)
+
+
+def _model_folder(store: Store, job: Layout) -> str:
+    """Where the attempt that succeeded put its model: nobody else writes there. At the fixed key if no manifest says."""
+    published = f"{job.model_prefix}{CONFIG}".removeprefix(job.prefix)
+    try:
+        files = json.loads(store.get(job.manifest))["files"]
+        source = next((file.get("source") for file in files if file["key"] == published), None)
+    except NotFound:
+        source = None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise StoreError(f"{store.locate(job.manifest)}: not readable as a manifest") from None
+    return f"{job.prefix}{source or published}".removesuffix(CONFIG)
 
 
 def _own_key(store: Store, uri: str) -> str:
@@ -45,11 +61,9 @@ def _own_key(store: Store, uri: str) -> str:
     return uri[len(root) :].strip("/") + "/"
 
 
-def _checkpoint(store: Store, job: Layout, examples: int) -> str:
-    found = {}
-    for info in store.list(job.checkpoints_prefix):
-        if commit := layout.parse_commit_key(info.key):
-            found[commit.examples] = commit.prefix
+def _checkpoint(store: Store, job: Layout, examples: int, lineage: Sequence[Recorded] | None) -> str:
+    known = checkpoints.committed(store, job) if lineage is None else checkpoints.recorded(job, lineage)
+    found = {key.examples: key.prefix for key in reversed(known)}
     if examples not in found:
         choices = ", ".join(map(str, sorted(found))) or "none"
         raise Unresolved(
@@ -58,10 +72,19 @@ def _checkpoint(store: Store, job: Layout, examples: int) -> str:
     return found[examples]
 
 
-def _pinned(store: Store, folder: str, said: str, weights: str = WEIGHTS, config_name: str = CONFIG) -> PinnedModel:
+def _pinned(store: Store, folder: str, said: str, config_name: str = CONFIG) -> PinnedModel:
     try:
         config = json.loads(store.get(folder + config_name))
-        digest = store.sha256(folder + weights)
+        weights = tuple(
+            PinnedWeights(name=name, file=file, sha256=store.sha256(folder + file))
+            for name, file in _weights(config, is_checkpoint=config_name == STATE).items()
+        )
     except NotFound:
         raise Unresolved(f"model: {said}: no trained generator at {store.locate(folder)}") from None
-    return PinnedModel(uri=folder, weights=weights, config=config_name, sha256=digest, examples=config.get("examples"))
+    return PinnedModel(uri=folder, config=config_name, weights=weights, examples=config.get("examples"))
+
+
+def _weights(config: dict[str, Any], *, is_checkpoint: bool) -> dict[str, str]:
+    """Return the file in a model folder of each network that samples are drawn with -> the file that it is now."""
+    networks = config.get("model", config).get("networks") or {"generator": AVERAGE}
+    return {f"{name}.safetensors": file if is_checkpoint else f"{name}.safetensors" for name, file in networks.items()}

@@ -3,7 +3,7 @@
 A shard is a fixed range of sample indices, so that its bytes never depend on who writes it, or when.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import overload
 
@@ -48,7 +48,6 @@ def plan(samples: int, samples_per_shard: int) -> Shards:
     return Shards(samples=samples, samples_per_shard=samples_per_shard)
 
 
-def missing(shards: Iterable[Shard], receipt_keys: Iterable[str]) -> list[Shard]:
-    """Return the shards without a receipt, given the keys of one listing."""
-    done = {int(name) for key in receipt_keys if (name := key.rpartition("/")[2].removesuffix(".json")).isdigit()}
+def missing(shards: Iterable[Shard], done: Collection[int]) -> list[Shard]:
+    """Return the shards whose numbers are not among those that are done."""
     return [shard for shard in shards if shard.number not in done]

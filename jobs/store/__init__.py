@@ -34,7 +34,7 @@ __all__ = [
 
 
 def open_store(uri: str, *, env: Mapping[str, str] | None = None) -> Store:
-    """The store at `s3://bucket/prefix`, `file:///path` or a path. `env` holds AWS_* settings; None: the process's own."""
+    """Return the store at `s3://bucket/prefix`, `file:///path` or a path. `env` holds AWS_* settings; None: the process's own."""
     if uri.startswith("s3://"):
         from jobs.store.s3 import S3Store  # boto3 costs half a second; a directory does not need it
 

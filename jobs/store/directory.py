@@ -4,8 +4,9 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from jobs import digest
@@ -22,6 +23,7 @@ from jobs.store.protocol import (
 )
 
 _UPLOADS = ".uploads"  # half-written files live here, and never appear in a listing
+RACES = 1000  # tries of one put beside deletes that empty its folder; each takes microseconds
 
 
 class DirectoryStore:
@@ -36,21 +38,40 @@ class DirectoryStore:
                 file.flush()
                 os.fsync(file.fileno())
             if if_absent:
-                self._link(half, key, data)
+                self._place(key, partial(self._link, half, key, data))
             else:
-                os.replace(half, self._target(key))
+                self._place(key, partial(os.replace, half, self._path(key)))
 
     def _link(self, half: Path, key: str, data: bytes) -> None:
+        """Raises FileNotFoundError when what was there first has been deleted since: then it is our turn."""
         try:
-            os.link(half, self._target(key))  # atomic, and fails if the name is taken
+            os.link(half, self._path(key))  # atomic, and fails if the name is taken
         except FileExistsError:
-            if self.get(key) != data:
+            if self._path(key).read_bytes() != data:
                 raise AlreadyExists(f"{self.locate(key)}: already there with another content") from None
 
     def put_file(self, key: str, path: Path, *, progress: Progress | None = None) -> None:
         with self._explained(key, writing=True), self._half_written() as half:
             _copy(path, half, progress)
-            os.replace(half, self._target(key))
+            self._place(key, partial(os.replace, half, self._path(key)))
+
+    def copy(self, source: str, target: str) -> None:
+        with self._half_written() as half:
+            with self._explained(source):
+                _copy(self._path(source), half, None)
+            with self._explained(target, writing=True):
+                self._place(target, partial(os.replace, half, self._path(target)))
+
+    def _place(self, key: str, move: Callable[[], None]) -> None:
+        """Move a written file to its place. A delete beside us takes empty folders away, also ours: it is made again."""
+        folder = self._path(key).parent
+        for _ in range(RACES):
+            try:
+                _make(folder)
+                return move()
+            except FileNotFoundError:
+                continue
+        raise StoreError(f"{self.locate(key)}: cannot be written: {folder} vanishes again and again")
 
     def get(self, key: str, *, start: int = 0, stop: int | None = None) -> bytes:
         with self._explained(key), self._path(key).open("rb") as file:
@@ -77,13 +98,18 @@ class DirectoryStore:
             return digest.of_file(self._path(key))
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        folder = self.root / prefix.rpartition("/")[0]
-        keys = (p for p in folder.rglob("*") if p.is_file() and _UPLOADS not in p.relative_to(self.root).parts)
-        infos = {path.relative_to(self.root).as_posix(): path for path in keys}
-        for key in sorted(infos):
-            info = self.head(key) if key.startswith(prefix) else None
+        with self._explained(prefix):
+            keys = sorted(key for key in self._keys(prefix.rpartition("/")[0]) if key.startswith(prefix))
+        for key in keys:
+            info = self.head(key)
             if info:
                 yield info
+
+    def _keys(self, folder: str) -> Iterator[str]:
+        for path, folders, files in os.walk(self.root / folder, onerror=_unless_gone):
+            folders[:] = [name for name in folders if name != _UPLOADS]
+            inside = Path(path).relative_to(self.root)
+            yield from ((inside / name).as_posix() for name in files if (Path(path) / name).is_file())
 
     def delete(self, key: str) -> None:
         path = self._path(key)
@@ -101,13 +127,8 @@ class DirectoryStore:
 
     def _path(self, key: str) -> Path:
         path = self.root / key
-        if not key or ".." in Path(key).parts or Path(key).is_absolute():
+        if not key or key.endswith("/") or ".." in Path(key).parts or Path(key).is_absolute():
             raise StoreError(f"{key!r} is not a key")
-        return path
-
-    def _target(self, key: str) -> Path:
-        path = self._path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     def _info(self, path: Path) -> ObjectInfo:
@@ -156,6 +177,21 @@ def _copy(source: Path, target: Path, progress: Progress | None) -> None:
                 progress(len(block))
         writer.flush()
         os.fsync(writer.fileno())
+
+
+def _make(folder: Path) -> None:
+    """Raises FileNotFoundError where a delete beside us took it away meanwhile."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:  # of a file in its place, and also when it was there and is no more
+        if Path(error.filename).is_file():
+            raise NotADirectoryError(errno.ENOTDIR, "a file is where a folder is needed", error.filename) from None
+        raise FileNotFoundError(folder) from None
+
+
+def _unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _remove_if_empty(folder: Path) -> bool:

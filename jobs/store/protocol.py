@@ -51,7 +51,10 @@ class Capabilities:
 
 
 class Store(Protocol):
-    """Keys are relative to the store's root, with forward slashes."""
+    """Keys are relative to the store's root, with forward slashes.
+
+    One that ends in `/` is no file: the empty objects that consoles make for folders are in no listing.
+    """
 
     uri: str
 
@@ -66,19 +69,22 @@ class Store(Protocol):
         """Upload a file of any size, whole or not at all; large ones in parts."""
 
     def get(self, key: str, *, start: int = 0, stop: int | None = None) -> bytes:
-        """The bytes [start, stop) of an object; None: to its end. Raises NotFound."""
+        """Return the bytes [start, stop) of an object; None: to its end. Raises NotFound."""
 
     def get_file(self, key: str, path: Path, *, progress: Progress | None = None) -> None:
         """Download an object; the file appears whole or not at all. Raises NotFound."""
+
+    def copy(self, source: str, target: str) -> None:
+        """The same content under another key, whole or not at all, without its coming here. Raises NotFound."""
 
     def head(self, key: str) -> ObjectInfo | None:
         """Size and age, or None."""
 
     def sha256(self, key: str) -> str:
-        """The hex digest of an object as it was put. Raises NotFound."""
+        """Return the hex digest of an object as it was put. Raises NotFound."""
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """Every object whose key begins with `prefix`, in the order of keys."""
+        """Return every object whose key begins with `prefix`, in the order of keys."""
 
     def delete(self, key: str) -> None:
         """Remove an object; fine if it is not there."""

@@ -1,9 +1,11 @@
 """S3 and what speaks its language, through boto3."""
 
+import hashlib
 import os
+import re
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,34 +18,28 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 from jobs import digest
 from jobs.store.probe import probe
 from jobs.store.protocol import (
-    AccessRefused,
     AlreadyExists,
-    BucketMissing,
     Capabilities,
     NotFound,
     ObjectInfo,
     Progress,
     StoreError,
-    StoreFull,
     StoreUnreachable,
 )
+from jobs.store.s3_errors import RAISED, NotS3, Place, code, explain
 
 ONE_PUT = 64 << 20  # bytes; a larger file goes up in parts
 PART = 32 << 20
 TRIES = 8  # of one request
+_PAUSE = wait_random_exponential(multiplier=0.2, max=10)
 
-_WRONG_KEY = {
-    "InvalidAccessKeyId",
-    "SignatureDoesNotMatch",
-    "AccessDenied",
-    "InvalidToken",
-    "ExpiredToken",
-    "403",
-    "Forbidden",
-}
 _TAKEN = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
-_FULL = {"InsufficientStorage", "QuotaExceeded", "XMinioStorageFull", "507"}
-_BUSY = {"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "Throttling", "500", "502", "503", "504"}
+_MISSING = {"404", "NoSuchKey", "NotFound"}
+_MD5 = re.compile(r'"?([0-9a-f]{32})"?')
+
+
+class _Conflict(Exception):
+    """Somebody else's put or delete of the same key was under way: nothing is there."""
 
 
 class S3Store:
@@ -63,44 +59,83 @@ class S3Store:
         )
 
     def put(self, key: str, data: bytes, *, if_absent: bool = False) -> None:
-        sha256 = digest.of_bytes(data)
-        extra: dict[str, Any] = {"IfNoneMatch": "*"} if if_absent else {}
         with self._explained(key):
             try:
-                self.client.put_object(
-                    Bucket=self.bucket, Key=self.prefix + key, Body=data, Metadata={"sha256": sha256}, **extra
-                )
-            except aws.ClientError as error:
-                if not if_absent or _code(error) not in _TAKEN:
-                    raise
-                self._adopt(key, sha256)
+                self._put(key, data, if_absent)
+            except _Conflict:
+                raise StoreUnreachable(
+                    f"{self.locate(key)}: other writers of the same key are always in between"
+                ) from None
+
+    @retry(retry=retry_if_exception_type(_Conflict), stop=stop_after_attempt(5), wait=_PAUSE, reraise=True)
+    def _put(self, key: str, data: bytes, if_absent: bool) -> None:
+        sha256 = digest.of_bytes(data)
+        extra: dict[str, Any] = {"IfNoneMatch": "*"} if if_absent else {}
+        try:
+            answer = self.client.put_object(**self._name(key), Body=data, Metadata={"sha256": sha256}, **extra)
+        except aws.ClientError as error:
+            if not if_absent or code(error) not in _TAKEN:
+                raise
+            return self._adopt(key, sha256)
+        etag = _MD5.fullmatch(answer.get("ETag", ""))
+        if not (etag and etag[1] == hashlib.md5(data, usedforsecurity=False).hexdigest()):
+            self._check_stored(key, len(data), sha256)
 
     def _adopt(self, key: str, sha256: str) -> None:
         """Someone was first: fine if it is the same content, which may be our own timed-out try."""
-        if self.sha256(key) != sha256:
+        try:
+            stored = self.sha256(key)
+        except NotFound:
+            raise _Conflict from None
+        if stored != sha256:
             raise AlreadyExists(f"{self.locate(key)}: already there with another content")
+
+    def _check_stored(self, key: str, size: int, sha256: str) -> None:
+        """Where an answer proves nothing (encrypted, in parts, or from a stranger): what was put must be there."""
+        found = self._head(key) or {}
+        stored = (found.get("ContentLength"), found.get("Metadata", {}).get("sha256", sha256))  # not all stores keep it
+        if stored != (size, sha256):
+            raise NotS3(f"a put was answered as done, and what is there is {stored}, not {(size, sha256)}")
 
     def put_file(self, key: str, path: Path, *, progress: Progress | None = None) -> None:
         sha256 = digest.of_file(path)
         with self._explained(key):
+            name = self._name(key)
             self.client.upload_file(
                 str(path),
-                self.bucket,
-                self.prefix + key,
+                name["Bucket"],
+                name["Key"],
                 ExtraArgs={"Metadata": {"sha256": sha256}},
                 Callback=progress,
                 Config=self._transfer,
             )
+            self._check_stored(key, path.stat().st_size, sha256)
+
+    def copy(self, source: str, target: str) -> None:
+        found = self._head(source)
+        if found is None:
+            raise NotFound(f"{self.locate(source)}: not found")
+        about = {"sha256": self.sha256(source)}
+        with self._explained(target):
+            name = self._name(target)
+            extra = {"Metadata": about, "MetadataDirective": "REPLACE"}  # in parts, nothing comes along by itself
+            self.client.copy(self._name(source), name["Bucket"], name["Key"], ExtraArgs=extra, Config=self._transfer)
+            self._check_stored(target, found["ContentLength"], about["sha256"])
 
     # botocore repeats refused and failed requests; a connection that breaks inside a body is repeated here.
     @retry(
-        retry=retry_if_exception_type((aws.ResponseStreamingError, aws.IncompleteReadError, aws.ReadTimeoutError)),
+        retry=retry_if_exception_type(
+            (aws.ResponseStreamingError, aws.IncompleteReadError, aws.ReadTimeoutError, aws.ChecksumError)
+        ),
         stop=stop_after_attempt(5),
-        wait=wait_random_exponential(multiplier=0.2, max=10),
+        wait=_PAUSE,
         reraise=True,
     )
     def _read(self, key: str, span: dict[str, str]) -> bytes:
-        return self.client.get_object(Bucket=self.bucket, Key=self.prefix + key, **span)["Body"].read()
+        answer = self.client.get_object(**self._name(key), **span)
+        with closing(answer["Body"]) as body:
+            _from_s3(answer)
+            return body.read()
 
     def get(self, key: str, *, start: int = 0, stop: int | None = None) -> bytes:
         if stop is not None and stop <= start:
@@ -110,27 +145,32 @@ class S3Store:
             try:
                 return self._read(key, span)
             except aws.ClientError as error:
-                if _code(error) in ("InvalidRange", "416"):
+                if code(error) in ("InvalidRange", "416"):
                     return b""
                 raise
 
     def get_file(self, key: str, path: Path, *, progress: Progress | None = None) -> None:
+        found = self._head(key)
+        if found is None:
+            raise NotFound(f"{self.locate(key)}: not found")
         half = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        with self._explained(key):
-            try:
-                self.client.download_file(
-                    self.bucket, self.prefix + key, str(half), Callback=progress, Config=self._transfer
-                )
-                os.replace(half, path)
-            finally:
-                half.unlink(missing_ok=True)
+        try:
+            with self._explained(key):
+                name = self._name(key)
+                options: dict[str, Any] = {"Callback": progress, "Config": self._transfer}
+                self.client.download_file(name["Bucket"], name["Key"], str(half), **options)
+            if half.stat().st_size != found["ContentLength"]:
+                raise StoreUnreachable(f"{self.locate(key)}: it changed while it was read, or broke off")
+            os.replace(half, path)
+        finally:
+            half.unlink(missing_ok=True)
 
     def _head(self, key: str) -> dict[str, Any] | None:
         with self._explained(key):
             try:
-                return self.client.head_object(Bucket=self.bucket, Key=self.prefix + key)
+                return _from_s3(self.client.head_object(**self._name(key)))
             except aws.ClientError as error:
-                if _code(error) in ("404", "NoSuchKey", "NotFound"):
+                if code(error) in _MISSING:
                     return None
                 raise
 
@@ -153,13 +193,19 @@ class S3Store:
                 Bucket=self.bucket, Prefix=self.prefix + prefix
             )
             for page in pages:
+                if "Name" not in page:
+                    raise NotS3("a listing without its bucket's name")
                 for entry in page.get("Contents", ()):
                     key = entry["Key"][len(self.prefix) :]
+                    if key.endswith("/") or not key:  # what consoles make for a folder is no file
+                        continue
                     yield ObjectInfo(key=key, size=entry["Size"], modified=entry["LastModified"].timestamp())
 
     def delete(self, key: str) -> None:
         with self._explained(key):
-            self.client.delete_object(Bucket=self.bucket, Key=self.prefix + key)
+            answer = self.client.delete_object(**self._name(key))
+            if "html" in answer["ResponseMetadata"]["HTTPHeaders"].get("content-type", ""):
+                raise NotS3("a page, where nothing is to be said")
 
     def probe(self) -> Capabilities:
         return probe(self)
@@ -167,52 +213,30 @@ class S3Store:
     def locate(self, key: str) -> str:
         return f"s3://{self.bucket}/{self.prefix}{key}"
 
+    def _name(self, key: str) -> dict[str, str]:
+        if not key or key.endswith("/"):
+            raise StoreError(f"{key!r} is not a key")
+        return {"Bucket": self.bucket, "Key": self.prefix + key}
+
     @contextmanager
     def _explained(self, key: str) -> Iterator[None]:
         """boto3's errors in our words: what, where, and the way out."""
         try:
             yield
-        except aws.ClientError as error:
-            raise self._explain(error, key) from None
-        except boto3.exceptions.S3UploadFailedError as error:
-            cause = error.__cause__ or error.__context__
-            if isinstance(cause, aws.ClientError):
-                raise self._explain(cause, key) from None
-            raise StoreUnreachable(f"{self.locate(key)}: {error}") from None
-        except (aws.NoCredentialsError, aws.PartialCredentialsError):
-            raise AccessRefused(
-                f"{self.uri}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-            ) from None
-        except (aws.EndpointConnectionError, aws.ConnectTimeoutError, aws.HTTPClientError) as error:
-            raise StoreUnreachable(
-                f"{self.uri}: no answer from {self._where} ({type(error).__name__}); check AWS_ENDPOINT_URL_S3 and the network"
-            ) from None
+        except RAISED as error:
+            place = Place(uri=self.uri, bucket=self.bucket, where=self._where, object=self.locate(key))
+            raise explain(error, place) from None
 
     @property
     def _where(self) -> str:
         return self.endpoint or "Amazon S3"
 
-    def _explain(self, error: aws.ClientError, key: str) -> StoreError:
-        code = _code(error)
-        if code == "NoSuchBucket":
-            return BucketMissing(
-                f"{self.uri}: there is no bucket {self.bucket!r} at {self._where}; create it, or change GANWORKS_STORE"
-            )
-        if code in ("NoSuchKey", "404", "NotFound"):
-            return NotFound(f"{self.locate(key)}: not found")
-        if code in _WRONG_KEY:
-            return AccessRefused(
-                f"{self.uri}: {self._where} refused the credentials ({code}); check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and their rights"
-            )
-        if code in _FULL:
-            return StoreFull(f"{self.uri}: no room left at {self._where} ({code})")
-        if code in _BUSY:
-            return StoreUnreachable(f"{self.locate(key)}: {self._where} keeps answering {code}")
-        return StoreError(f"{self.locate(key)}: {error}")
 
-
-def _code(error: aws.ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
+def _from_s3(answer: Any) -> Any:
+    """Every object has an ETag; the page of a proxy or of a network that wants a login has none."""
+    if not answer.get("ETag"):
+        raise NotS3("an object without an ETag")
+    return answer
 
 
 def _client(env: Mapping[str, str], endpoint: str | None) -> Any:
@@ -236,4 +260,7 @@ def _client(env: Mapping[str, str], endpoint: str | None) -> Any:
         s3={"addressing_style": "path"} if endpoint else None,
         **checksums,
     )
-    return session.client("s3", endpoint_url=endpoint, config=config)
+    try:
+        return session.client("s3", endpoint_url=endpoint, config=config)
+    except ValueError as error:
+        raise StoreError(f"AWS_ENDPOINT_URL_S3 is {endpoint!r}, which is no URL of a server ({error})") from None

@@ -91,6 +91,8 @@ def _claimed(server: ServerState, job: Job, attempt: Attempt, token: str) -> wir
         store=wire.StoreAccess(uri=settings.store_uri, env=dict(settings.store_env)),
         heartbeat_seconds=settings.heartbeat_seconds,
         url=settings.advertised,
+        accepted=job.commit_sha256,
+        lineage=job.recorded,
     )
 
 
@@ -166,16 +168,34 @@ def events(body: wire.Event, driver: Driver, server: Server) -> Reply:
 
 @router.post("/commit")
 def commit(body: wire.Commit, driver: Driver, server: Server) -> Reply:
-    """Accept the manifest's digest under this attempt's token; only then may the manifest be put."""
+    """Accept the manifest's digest for the job, under this attempt's token; only then may anything be published.
+
+    One digest a job: a later attempt stands for the one that was accepted, and finishes what it names.
+    """
     now = server.clock()
     with server.database.write() as connection:
         job, attempt = _fresh(connection, driver)
-        if not _is_current(job, attempt) or not db.attempts.commit(connection, attempt.id, body.sha256):
-            raise HTTPException(409, f"attempt {attempt.id} cannot commit: it is over, or committed another digest")
+        if not _is_current(job, attempt):
+            raise HTTPException(409, f"attempt {attempt.id} cannot commit: it is over")
+        if not db.jobs.accept(connection, job.id, body.sha256):
+            raise HTTPException(409, f"job {job.id} has committed another manifest: {job.commit_sha256}")
         if attempt.commit_sha256 is None:
+            db.attempts.change(connection, attempt.id, commit_sha256=body.sha256)
             message = f"attempt {attempt.number} committed {body.sha256[:12]}"
             data = {"sha256": body.sha256}
             db.events.add(connection, job.id, "committed", message, now=now, attempt=attempt.number, data=data)
+    return Reply(command=command(job, attempt))
+
+
+@router.post("/lineage")
+def lineage(body: wire.Lineage, driver: Driver, server: Server) -> Reply:
+    """Record what the next attempt resumes from, as the current one says; what is not in it may be deleted."""
+    with server.database.write() as connection:
+        job, attempt = _fresh(connection, driver)
+        if not _is_current(job, attempt):
+            raise HTTPException(409, f"attempt {attempt.id} is over: its checkpoints are not resumed from")
+        plain = [checkpoint.model_dump() for checkpoint in body.checkpoints]
+        db.jobs.change(connection, job.id, lineage=plain)
     return Reply(command=command(job, attempt))
 
 
@@ -198,6 +218,9 @@ def result(body: wire.Result, driver: Driver, server: Server) -> Reply:
     )
     with server.database.write() as connection:
         job, attempt = _fresh(connection, driver)
+        if ending.status == AttemptStatus.SUCCEEDED and attempt.commit_sha256 != job.commit_sha256:
+            said = f"cannot have succeeded: it does not stand for the manifest that was accepted ({job.commit_sha256})"
+            raise HTTPException(409, f"attempt {attempt.id} {said}")
         ending = replace(ending, data=_summary(server, job, body))
         if not lifecycle.finish(connection, job, attempt, ending, server.settings, server.clock()):
             _same_again(attempt, ending)

@@ -4,9 +4,12 @@ import re
 
 from fastapi import APIRouter, HTTPException, Response
 
-from jobs.store import NotFound
+from jobs.storage.layout import parse_drawn_grid
+from jobs.store import NotFound, ObjectInfo
 from orchestrator.api.answers import GridAnswer, GridsAnswer
 from orchestrator.api.jobs import Server, User, find
+from orchestrator.records import Job
+from orchestrator.server.state import ServerState
 
 router = APIRouter(prefix="/api/v1/jobs/{job}/grids", tags=["grids"])
 _FILE = re.compile(r"\d{12}\.png")
@@ -16,8 +19,6 @@ _FILE = re.compile(r"\d{12}\.png")
 def grids(job: str, user: User, server: Server) -> GridsAnswer:
     with server.database.read() as connection:
         found = find(connection, user, job)
-    prefix = found.layout.grids_prefix
-    files = [(info.key.removeprefix(prefix), info) for info in server.store.list(prefix)]
     shown: list[GridAnswer] = [
         {
             "file": file,
@@ -26,8 +27,7 @@ def grids(job: str, user: User, server: Server) -> GridsAnswer:
             "modified": info.modified,
             "location": server.store.locate(info.key),
         }
-        for file, info in files
-        if _FILE.fullmatch(file)
+        for file, info in sorted(_known(server, found).items())
     ]
     return {"job_id": found.id, "grids": shown}
 
@@ -38,8 +38,18 @@ def grid(job: str, file: str, user: User, server: Server) -> Response:
         found = find(connection, user, job)
     if not _FILE.fullmatch(file):
         raise HTTPException(404, f"{file!r} is not the name of a grid: 12 digits and .png")
+    info = _known(server, found).get(file)
     try:
-        picture = server.store.get(found.layout.grids_prefix + file)
+        picture = server.store.get(info.key if info else found.layout.grids_prefix + file)
     except NotFound:
         raise HTTPException(404, f"job {found.name} has no grid {file}") from None
     return Response(picture, media_type="image/png")
+
+
+def _known(server: ServerState, job: Job) -> dict[str, ObjectInfo]:
+    """Grids by file name: those of a running job where its attempts drew them, then the published ones."""
+    layout, infos = job.layout, list(server.store.list(job.layout.attempts_prefix))
+    drawn = sorted((grid, info) for info in infos if (grid := parse_drawn_grid(layout, info.key)))
+    known = {layout.grid(grid.examples).removeprefix(layout.grids_prefix): info for grid, info in drawn}
+    published = ((info.key.removeprefix(layout.grids_prefix), info) for info in server.store.list(layout.grids_prefix))
+    return known | {file: info for file, info in published if _FILE.fullmatch(file)}

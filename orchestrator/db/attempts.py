@@ -70,14 +70,6 @@ def end(connection: Connection, attempt_id: str, **changes: Any) -> bool:
     return connection.execute(update(attempts).where(live).values(**changes)).rowcount == 1
 
 
-def commit(connection: Connection, attempt_id: str, digest: str) -> bool:
-    """Accept a manifest's digest from a living attempt; the same one again is fine, another is not."""
-    _touch(connection, attempt_id)
-    open_ = (attempts.c.id == attempt_id) & attempts.c.status.in_(ATTEMPT_LIVE)
-    open_ &= attempts.c.commit_sha256.is_(None) | (attempts.c.commit_sha256 == digest)
-    return connection.execute(update(attempts).where(open_).values(commit_sha256=digest)).rowcount == 1
-
-
 def excuse(connection: Connection, job_id: str) -> None:
     """What failed so far counts in no budget any more."""
     touch(connection, job_id)

@@ -116,6 +116,13 @@ def change(connection: Connection, job_id: str, **changes: Any) -> None:
     connection.execute(update(jobs).where(jobs.c.id == job_id).values(**changes))
 
 
+def accept(connection: Connection, job_id: str, digest: str) -> bool:
+    """The one manifest of a job: the first digest, and only the first. The same again is fine, from any attempt."""
+    touch(connection, job_id)
+    free = (jobs.c.id == job_id) & (jobs.c.commit_sha256.is_(None) | (jobs.c.commit_sha256 == digest))
+    return connection.execute(update(jobs).where(free).values(commit_sha256=digest)).rowcount == 1
+
+
 def explain(connection: Connection, reasons: Sequence[tuple[str, str]]) -> None:
     """Why these queued jobs wait, by id. It touches nobody: `OpenJobs`, which says so, knows it."""
     here = (jobs.c.id == bindparam("job")) & (jobs.c.status == Status.QUEUED)

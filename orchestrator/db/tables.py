@@ -59,6 +59,8 @@ jobs = Table(
     Column("ended", Float),
     Column("ended_seq", Integer),  # of the event of its end: the order of ends, whatever clocks say
     Column("totals", JSON),  # sums over its ticks, see counter_sums.py
+    Column("commit_sha256", String(64)),  # the one manifest that was ever accepted
+    Column("lineage", JSON),  # checkpoints to resume from, newest first; null: from before they were recorded
     Column("described", Boolean, nullable=False),  # job.yaml is in the bucket
     Column("archived", Boolean, nullable=False),  # events.jsonl is in the bucket
     Index("jobs_by_status", "status"),
@@ -151,7 +153,7 @@ attempts = Table(
     Column("ended", Float),
     Column("reserved_until", Float),  # holds its place until Ray confirms its end, or this moment
     Column("released", Float),
-    Column("commit_sha256", String(64)),
+    Column("commit_sha256", String(64)),  # the job's, once this attempt has stood for it
     Column("result", JSON),
     Column("archived", Boolean, nullable=False),  # its log is in the bucket
     UniqueConstraint("job_id", "number"),

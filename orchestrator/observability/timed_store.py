@@ -7,7 +7,7 @@ from typing import Any
 from jobs.store import NotFound, Store, StoreError
 from orchestrator.observability.process_metrics import ProcessMetrics
 
-TIMED = frozenset({"put", "put_file", "get", "get_file", "head", "sha256", "delete", "probe"})
+TIMED = frozenset({"put", "put_file", "get", "get_file", "copy", "head", "sha256", "delete", "probe"})
 
 
 class TimedStore:

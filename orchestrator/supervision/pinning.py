@@ -59,6 +59,8 @@ class ReferencePinner:
         if upstream is None:
             return None
         best = (upstream.pinned or {}).get("best") if upstream.is_sweep else None
-        if best:
-            return references.UpstreamJob(job_name=best["job_name"], job_id=best["job_id"])
-        return references.UpstreamJob(job_name=reference.from_, job_id=upstream.id)
+        name, id = (best["job_name"], best["job_id"]) if best else (reference.from_, upstream.id)
+        with self.database.read() as connection:
+            trained = db.jobs.by_id(connection, id)
+        lineage = trained.recorded if trained else None
+        return references.UpstreamJob(job_name=name, job_id=id, lineage=lineage)

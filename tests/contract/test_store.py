@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from jobs.store import AlreadyExists, NotFound, Store, StoreError, open_store
+from jobs.store.directory import DirectoryStore
 from tests.support import weed
 
 
@@ -102,6 +103,55 @@ def test_a_deleted_object_is_gone(store: Store) -> None:
     store.put("d/g", b"x")
     store.delete("d/e/f")
     assert keys(store, "d/") == ["d/g"]
+
+
+def test_a_copy_is_the_same_under_another_key(store: Store) -> None:
+    store.put("from/here", b"x" * 1000)
+    store.put("to/there", b"old")
+    store.copy("from/here", "to/there")
+    assert store.get("to/there") == store.get("from/here") == b"x" * 1000
+    assert store.sha256("to/there") == store.sha256("from/here")
+    with pytest.raises(NotFound, match="nothing"):
+        store.copy("nothing", "to/there")
+    assert store.get("to/there") == b"x" * 1000
+
+
+def test_a_large_copy_keeps_its_digest(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(hashlib.shake_128(b"seed").digest(1 << 16) * 1100)
+    store.put_file("large copy/from", tmp_path / "large")
+    store.copy("large copy/from", "large copy/to")
+    info = store.head("large copy/to")
+    assert info
+    assert info.size == 1100 << 16
+    assert store.sha256("large copy/to") == store.sha256("large copy/from")
+
+
+def test_puts_beside_deletes_never_fail(store: Store) -> None:
+    """A delete takes empty folders away, also those that a put beside it has just made."""
+    failed: list[Exception] = []
+
+    def put_and_delete(number: int) -> None:
+        for turn in range(150 if isinstance(store, DirectoryStore) else 5):
+            try:
+                store.put(f"deep/er/{turn % 3}/{number}", b"x", if_absent=turn % 2 == 0)
+                list(store.list("deep/"))
+                store.delete(f"deep/er/{turn % 3}/{number}")
+            except Exception as error:
+                failed.append(error)
+
+    threads = [threading.Thread(target=put_and_delete, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert keys(store, "deep/") == []
+
+
+def test_a_key_that_ends_like_a_folder_is_no_key(store: Store) -> None:
+    for request in (store.get, store.sha256, lambda key: store.put(key, b"")):
+        with pytest.raises(StoreError, match="is not a key"):
+            request("folder/")
 
 
 def test_a_large_file_goes_up_and_comes_down(store: Store, tmp_path: Path) -> None:

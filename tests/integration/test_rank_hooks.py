@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs.driver import retrying
+from jobs.driver import rank, retrying
 from jobs.driver.attempt import store_of
-from jobs.driver.orchestrator_client import OrchestratorClient
+from jobs.driver.orchestrator_client import OrchestratorClient, Stale
 from jobs.driver.rank import RankZeroHooks, Work
 from jobs.storage import checkpoints
 from jobs.store import StoreError
@@ -17,7 +17,7 @@ from jobs.wire import Claim
 from tests.support import weed
 from tests.support.faults import FaultProxy
 from tests.support.orchestrator import Orchestrator
-from trainers.loop import Tick
+from trainers.loop import Outcome, Tick
 
 SPEC = {
     "kind": "train",
@@ -131,11 +131,74 @@ def test_a_store_that_stays_away_fails_loudly_and_commits_nothing(
     assert commits(hooks) == [10]
 
 
+def test_a_commit_names_its_parent_and_the_lineage_is_recorded(
+    hooks: RankZeroHooks, orchestrator: Orchestrator, tmp_path: Path
+) -> None:
+    for examples in (10, 20):
+        hooks.checkpoint(local(tmp_path, examples), examples)
+    parents = [json.loads(hooks.store.get(hooks.job.checkpoint(n, 1) + "COMMIT.json"))["parent"] for n in (10, 20)]
+    assert parents == [None, "000000000010-a1"]
+    recorded = orchestrator.sent("lineage")[-1]["checkpoints"]
+    assert [entry["folder"] for entry in recorded] == ["000000000020-a1", "000000000010-a1"]
+    commit = hooks.store.sha256(hooks.job.checkpoint(20, 1) + "COMMIT.json")
+    assert recorded[0]["commit"] == commit
+
+
+def test_a_stale_attempt_deletes_nothing(hooks: RankZeroHooks, orchestrator: Orchestrator, tmp_path: Path) -> None:
+    for examples in (10, 20):
+        hooks.checkpoint(local(tmp_path, examples), examples)
+    orchestrator.status = 409
+    with pytest.raises(Stale):
+        hooks.checkpoint(local(tmp_path, 30), 30)
+    with pytest.raises(Stale):
+        hooks.rolled_back(10)
+    assert commits(hooks) == [30, 20, 10]
+
+
+def test_without_an_orchestrator_training_goes_on_and_nothing_is_deleted_until_it_is_back(
+    hooks: RankZeroHooks, orchestrator: Orchestrator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rank, "RECORD_PATIENCE", 0.1)
+    orchestrator.status = 503
+    for examples in (10, 20, 30):
+        hooks.checkpoint(local(tmp_path, examples), examples)
+    assert commits(hooks) == [30, 20, 10]
+    orchestrator.status = 200
+    hooks.finish(Outcome(status="stopped", examples=30, steps=1, checkpoint=None, model=None, grid=None), tmp_path)
+    assert [entry["folder"] for entry in orchestrator.sent("lineage")[-1]["checkpoints"]] == [
+        "000000000030-a1",
+        "000000000020-a1",
+    ]
+    assert commits(hooks) == [30, 20]
+
+
+def test_after_a_rollback_the_same_number_of_examples_has_another_key(hooks: RankZeroHooks, tmp_path: Path) -> None:
+    for examples in (10, 20):
+        hooks.tick(tick(examples))
+        hooks.checkpoint(local(tmp_path, examples), examples)
+    hooks.rolled_back(10)
+    shutil.rmtree(tmp_path / f"{10:012d}")
+    hooks.checkpoint(local(tmp_path, 10), 10)
+    assert [key.folder for key in checkpoints.committed(hooks.store, hooks.job)] == ["000000000010-a1-r1"]
+    assert len([info for info in hooks.store.list(hooks.job.stats_prefix) if info.size]) == 2, "no tick is lost"
+
+
+def test_a_recorded_commit_that_was_exchanged_is_damaged(hooks: RankZeroHooks, tmp_path: Path) -> None:
+    for examples in (10, 20):
+        hooks.checkpoint(local(tmp_path, examples), examples)
+    commit = hooks.job.checkpoint(20, 1) + "COMMIT.json"
+    hooks.store.put(commit, json.dumps(json.loads(hooks.store.get(commit)) | {"parent": "another"}).encode())
+    told: list[str] = []
+    found = checkpoints.newest(hooks.store, hooks._lineage, tmp_path / "resume", lambda kind, text: told.append(text))
+    assert found
+    assert (found[0].examples, len(told)) == (10, 1)
+
+
 def test_a_checkpoint_without_commit_is_never_resumed_from(hooks: RankZeroHooks, tmp_path: Path) -> None:
     hooks.checkpoint(local(tmp_path, 10), 10)
     torn = local(tmp_path, 20)
     hooks.store.put_file(hooks.job.checkpoint(20, 1) + "generator.safetensors", torn / "generator.safetensors")
-    found = checkpoints.newest(hooks.store, hooks.job, tmp_path / "resume", lambda kind, text: None)
+    found = checkpoints.newest(hooks.store, hooks._lineage, tmp_path / "resume", lambda kind, text: None)
     assert found
     assert found[0].examples == 10
 
@@ -157,7 +220,7 @@ def test_a_damaged_checkpoint_is_named_and_passed_over(hooks: RankZeroHooks, tmp
     else:
         hooks.store.put(folder + "COMMIT.json", b'{"files": {"../../outside": {"size": 1, "sha256": "x"}}}')
     told: list[str] = []
-    found = checkpoints.newest(hooks.store, hooks.job, tmp_path / "resume", lambda kind, text: told.append(text))
+    found = checkpoints.newest(hooks.store, hooks._lineage, tmp_path / "resume", lambda kind, text: told.append(text))
     assert found
     assert found[0].examples == 10
     assert len(told) == 1

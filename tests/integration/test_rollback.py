@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.driver.attempt import store_of
+from jobs.driver.attempt import layout_of, store_of
 from jobs.driver.orchestrator_client import OrchestratorClient
 from jobs.driver.rank import RankZeroHooks, Work, one_line
 from jobs.storage import checkpoints
@@ -59,12 +59,17 @@ class KilledBeforeItForgot(RankZeroHooks):
 
 
 @pytest.fixture
-def client() -> Iterator[OrchestratorClient]:
+def orchestrator() -> Iterator[Orchestrator]:
     server = Orchestrator()
-    client = OrchestratorClient(server.url, "j-1", "t")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def client(orchestrator: Orchestrator) -> Iterator[OrchestratorClient]:
+    client = OrchestratorClient(orchestrator.url, "j-1", "t")
     yield client
     client.close()
-    server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -74,22 +79,30 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> PackedData:
 
 @pytest.fixture
 def attempt(
-    client: OrchestratorClient, data: PackedData, tmp_path: Path
+    orchestrator: Orchestrator, client: OrchestratorClient, data: PackedData, tmp_path: Path
 ) -> Callable[..., tuple[Outcome, RankZeroHooks]]:
-    """Trains as one attempt does, from the newest checkpoint in the store."""
+    """Trains as one attempt does, from the newest checkpoint that was recorded."""
+    lineages: dict[str, list[dict[str, str]]] = {}
 
     def run(job: str, number: int, hooks: type[RankZeroHooks] = RankZeroHooks) -> tuple[Outcome, RankZeroHooks]:
         claim = Claim(
             attempt_id="j-1", number=number, token="t", project="default", job_id=job, job_name="shapes", kind="train",
             spec=SPEC, references={}, workers=1, cpus_per_worker=1, gpus_per_worker=0, secrets={}, heartbeat_seconds=5,
-            store={"uri": str(tmp_path / "store")}, url="",
+            store={"uri": str(tmp_path / "store")}, url="", lineage=lineages.get(job, []),
         )  # fmt: skip
-        work = Work(claim=claim, home=str(tmp_path), resume=None)
-        out, here = hooks(work, store_of(work.claim), client), tmp_path / job / str(number)
-        found = checkpoints.newest(out.store, out.job, here / "resume", lambda kind, text: pytest.fail(text))
-        resume = found[1] if found else None
-        outcome = train(SETTINGS, data, workspace=here, resume=resume, hooks=out)
-        out.finish(outcome, here)
+        here, store, lineage = (
+            tmp_path / job / str(number),
+            store_of(claim),
+            checkpoints.recorded(layout_of(claim), claim.lineage or ()),
+        )
+        found = checkpoints.newest(store, lineage, here / "resume", lambda kind, text: pytest.fail(text))
+        key, resume = found or (None, None)
+        out = hooks(Work(claim=claim, home=str(tmp_path), resume=key), store, client)
+        try:
+            outcome = train(SETTINGS, data, workspace=here, resume=resume, hooks=out)
+            out.finish(outcome, here)
+        finally:
+            lineages[job] = orchestrator.sent("lineage")[-1]["checkpoints"]
         return outcome, out
 
     return run
@@ -110,7 +123,7 @@ def test_what_was_left_is_gone_and_the_new_line_is_whole(attempt: Callable[..., 
     outcome, hooks = attempt("calm", 1)
     left = checkpoints.committed(hooks.store, hooks.job)
     assert [key.examples // STEP for key in left] == [40, 36, 30]
-    rows = [json.loads(text) for text in hooks.store.get(hooks.job.merged_stats).splitlines()]
+    rows = [json.loads(text) for text in hooks.store.get(hooks.job.draft(1, hooks.job.merged_stats)).splitlines()]
     assert [row["examples"] for row in rows] == sorted({row["examples"] for row in rows})
     assert {row["stats"].get("rollbacks", 0) for row in rows if row["examples"] > TWICE_BACK} == {2}
     assert rollbacks(outcome) == 2

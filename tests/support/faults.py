@@ -7,7 +7,11 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlparse
 
-Fault = Callable[[str, str, int], str | None]  # (method, path, number of the request) -> None | "503" | "reset" | "cut"
+# (method, path, number of the request) -> None, "503", "409", "reset" (before an answer), "cut" (inside the body), or
+# "portal": the page of a network that wants a login, with status 200
+Fault = Callable[[str, str, int], str | None]
+_PAGE = b"<html><head><title>Welcome</title></head><body>Please log in to go on.</body></html>"
+_REFUSALS = {"503": "SlowDown", "409": "ConditionalRequestConflict"}
 
 
 class FaultProxy:
@@ -27,8 +31,10 @@ class FaultProxy:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 proxy.seen.append((self.command, self.path))
                 verdict = proxy.fault(self.command, self.path, len(proxy.seen))
-                if verdict == "503":
-                    return self.refuse()
+                if verdict in _REFUSALS:
+                    return self.refuse(verdict)
+                if verdict == "portal":
+                    return self.answer(200, [("Content-Type", "text/html")], _PAGE, cut=False)
                 if verdict == "reset":
                     return self.reset()
                 connection = HTTPConnection(str(target.hostname), target.port, timeout=60)
@@ -40,9 +46,10 @@ class FaultProxy:
 
             do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_any
 
-            def refuse(self) -> None:
-                body = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>planted</Message></Error>"
-                self.answer(503, [("Content-Type", "application/xml")], body, cut=False)
+            def refuse(self, verdict: str) -> None:
+                code = _REFUSALS[verdict]
+                body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>planted</Message></Error>".encode()
+                self.answer(int(verdict), [("Content-Type", "application/xml")], body, cut=False)
 
             def reset(self) -> None:
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")

@@ -11,7 +11,7 @@ PAD_FROM = 0.75  # share of the resolution from which a picture is padded instea
 
 
 def fit(picture: np.ndarray, resolution: int) -> np.ndarray:
-    """[height, width, channels] of uint8 or float32 -> [resolution, resolution, channels] of the same type."""
+    """Fit [height, width, channels] of uint8 or float32 -> [resolution, resolution, channels] of the same type."""
     height, width = picture.shape[:2]
     if height == width == resolution:
         return picture

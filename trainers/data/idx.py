@@ -65,7 +65,7 @@ def _labels(file: Path, count: int) -> np.ndarray:
 
 
 def read_idx(file: Path) -> np.ndarray:
-    """The array in an IDX file of bytes; BadSource if it is cut short or of another type."""
+    """Return the array in an IDX file of bytes; BadSource if it is cut short or of another type."""
     raw = _read(file)
     if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] != 8:
         raise BadSource(f"{file} is not an IDX file of bytes")

@@ -17,7 +17,7 @@ class Order:
         self._permutation = lru_cache(maxsize=2)(self._drawn)
 
     def indices(self, positions: range) -> np.ndarray:
-        """[len(positions)] int64: which examples stand there."""
+        """Return [len(positions)] int64: which examples stand there."""
         at = np.arange(positions.start, positions.stop, positions.step)
         epochs, places = np.divmod(at, self.count)
         found = np.empty(len(at), np.int64)
@@ -43,7 +43,7 @@ class BalancedOrder:
         self._round = lru_cache(maxsize=2)(self._drawn)
 
     def indices(self, positions: range) -> np.ndarray:
-        """[len(positions)] int64: which examples stand there."""
+        """Return [len(positions)] int64: which examples stand there."""
         return np.array([self._at(*divmod(position, len(self._members))) for position in positions], np.int64)
 
     def _at(self, round_: int, place: int) -> int:

@@ -50,7 +50,7 @@ class PackedData:
 
 
 def open_packed(folder: Path) -> PackedData:
-    """The data set in `folder`; DamagedData if a file is missing, cut short or of another shape."""
+    """Return the data set in `folder`; DamagedData if a file is missing, cut short or of another shape."""
     folder = Path(folder)
     data = _from_meta(folder, _read_meta(folder))
     expected = (data.count, *data.shape)
@@ -67,7 +67,7 @@ def verify(data: PackedData) -> None:
 
 
 def content_digest(folder: Path, shape: tuple[int, ...], dtype: str, class_names: tuple[str, ...] | None) -> str:
-    """The same pictures and labels give the same digest, wherever they came from."""
+    """Return the sha256 of a set: the same pictures and labels give the same, wherever they came from."""
     head = json.dumps([VERSION, list(shape), dtype, class_names and list(class_names)])
     digest = hashlib.sha256(head.encode())
     for name in (SAMPLES, LABELS):

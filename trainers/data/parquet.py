@@ -54,7 +54,7 @@ def _is_picture(kind: pa.DataType) -> bool:
 
 
 def _class_names(files: list[pq.ParquetFile], schema: pa.Schema, label: str) -> tuple[str, ...] | None:
-    """In the order of their numbers; None where a row has no label."""
+    """Return them in the order of their numbers; None where a row has no label."""
     values = [value for file in files for value in file.read([label]).column(label).to_pylist()]
     if any(value is None for value in values):
         return None
@@ -66,7 +66,7 @@ def _class_names(files: list[pq.ParquetFile], schema: pa.Schema, label: str) -> 
 
 
 def _told(schema: pa.Schema, label: str) -> tuple[str, ...] | None:
-    """What the metadata of Hugging Face calls the classes."""
+    """Return what the metadata of Hugging Face calls the classes."""
     try:
         told = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][label]["names"]
     except (KeyError, ValueError, TypeError):

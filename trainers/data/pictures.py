@@ -91,7 +91,7 @@ def _pictures_among(files: list[File]) -> tuple[list[File], list[tuple[str, str]
 
 
 def _without_lone_folder(files: list[File]) -> list[File]:
-    """The zip of a folder holds that folder; `images/` alone is no class."""
+    """Pass over a folder that is alone: the zip of a folder holds that folder; `images/` alone is no class."""
     while len({file.path.parts[0] for file in files}) == 1 and all(len(file.path.parts) > 1 for file in files):
         files = [_inside(file) for file in files]
     return files

@@ -31,7 +31,7 @@ def find_source(source: Path | ProceduralSource, split: str | None, resolution: 
 
 
 def _holds(source: Path, suffix: str) -> bool:
-    """It is such a file, or a folder of them: themselves, or one folder further down."""
+    """Return whether it is such a file, or a folder of them: themselves, or one folder further down."""
     if source.is_file():
         return source.suffix == suffix
     return any(source.glob(f"*{suffix}")) or any(source.glob(f"*/*{suffix}"))

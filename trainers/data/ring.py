@@ -32,7 +32,7 @@ class Ring:
 
 
 def centres() -> np.ndarray:
-    """[modes, 2]"""
+    """Return [modes, 2]"""
     angles = 2 * np.pi * np.arange(MODES) / MODES
     return RADIUS * np.stack([np.cos(angles), np.sin(angles)], 1)
 

@@ -37,7 +37,7 @@ class Source:
 
 
 def ready(picture: np.ndarray) -> Callable[[], np.ndarray]:
-    """What an item reads whose picture is at hand."""
+    """Return what an item reads whose picture is at hand."""
     return lambda: picture
 
 
@@ -57,7 +57,7 @@ def natural(name: str | PurePosixPath) -> list[tuple[int, int, str]]:
 
 
 def choose_split(split: str | None, found: dict[str, str], where: Path) -> str:
-    """The asked-for one of the splits found; `train` where none is asked for; BadSource names the choices."""
+    """Return the asked-for one of the splits found; `train` where none is asked for; BadSource names the choices."""
     wanted = split or "train"
     if wanted in found:
         return found[wanted]
@@ -67,7 +67,7 @@ def choose_split(split: str | None, found: dict[str, str], where: Path) -> str:
 
 
 def files_of_split(where: Path, suffix: str, split: str | None) -> list[Path]:
-    """The files of this kind of one split, in natural order. A file's split is the first word of its name (train-00003-of-00100)
+    """Return the files of this kind of one split, in natural order. A file's split is the first word of its name (train-00003-of-00100)
     or the folder that it lies in; where no name says so, all are of `train`. BadSource names the choices."""
     if where.is_file():
         return [where]

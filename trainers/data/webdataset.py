@@ -40,7 +40,7 @@ def webdataset_source(where: Path, split: str | None) -> Source:
 
 
 def _looked_through(tar: Path) -> tuple[int, Labels]:
-    """How many pictures, and the labels."""
+    """Return how many pictures, and the labels."""
     pictures = 0
     labels: Labels = {}
     for sample, extension, content in _members(tar):
@@ -70,7 +70,7 @@ def _decoded(content: bytes) -> np.ndarray:
 
 
 def _members(tar: Path) -> Iterator[tuple[str, str, "_Content"]]:
-    """(sample with the tar's name, last extension in lower case, its bytes on demand) of every file, in order."""
+    """Return (sample with the tar's name, last extension in lower case, its bytes on demand) of every file, in order."""
     _refuse_torn(tar)
     try:
         with tarfile.open(tar, "r:") as archive:

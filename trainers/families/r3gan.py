@@ -19,7 +19,15 @@ from torch import Tensor, nn
 
 from trainers.config import Ema, Latent
 from trainers.gan.family import FamilyConfig, Shape
-from trainers.gan.two_player import Conditional, Discriminator, Generator, TwoPlayer, TwoPlayerConfig, params
+from trainers.gan.two_player import (
+    Conditional,
+    Discriminator,
+    Generator,
+    TwoPlayer,
+    TwoPlayerConfig,
+    params,
+    refuse_norms,
+)
 from trainers.layers.filters import Doubled, Halved, doubled, halved
 from trainers.layers.head import Conditioning, DiscriminatorOutput, Head
 from trainers.layers.minibatch import MinibatchStddev
@@ -58,12 +66,10 @@ class Config(TwoPlayerConfig, Conditional):
 
     @model_validator(mode="after")
     def _without_norms(self) -> "Config":
-        for name in ("generator", "discriminator"):
-            if (norm := getattr(self, name).norm) != "none":
-                raise ValueError(
-                    f"{name}.norm is {norm!r}, and R3GAN's networks have none: they begin at unit scale, with weights of "
-                    "0 that spectral norm cannot scale; set it to 'none'"
-                )
+        refuse_norms(
+            self,
+            "R3GAN's networks have none: they begin at unit scale, with weights of 0 that spectral norm cannot scale",
+        )
         return self
 
 

@@ -119,7 +119,7 @@ class FamilyConfig(Part):
     @model_validator(mode="before")
     @classmethod
     def _over_the_familys_defaults(cls, given: Any) -> Any:
-        """A part that is given in part keeps the rest of the family's own defaults, not of the part's."""
+        """Let a part that is given in part keep the rest of the family's own defaults, not of the part's."""
         if not isinstance(given, dict):
             return given
         defaults = {name: field.default for name, field in cls.model_fields.items() if isinstance(field.default, Part)}

@@ -25,12 +25,12 @@ class UnknownFamily(ValueError):
 
 
 def names() -> list[str]:
-    """Of all families that are installed."""
+    """Return the names of all families that are installed."""
     return sorted({*built_in(), *(point.name for point in entry_points(group=ENTRY_POINTS))})
 
 
 def get(name: str) -> type[Family]:
-    """The family of this name, or `module:Class`; UnknownFamily."""
+    """Return the family of this name, or `module:Class`; UnknownFamily."""
     if ":" in name:
         return _from_module(name)
     if name in built_in():
@@ -60,7 +60,7 @@ def build(
 
 
 def built_in() -> list[str]:
-    """Names of the files in trainers/families."""
+    """Return the names of the files in trainers/families."""
     return [module.name for module in pkgutil.iter_modules(families.__path__)]
 
 

@@ -97,10 +97,15 @@ class Turn:
         """Return [n, dim]: what fakes are made from."""
         return self.family.config.latent.draw(self.draws)
 
-    def fakes_from(self, latents: Tensor) -> Tensor:
-        """Return the samples of some latents, of the reals' classes."""
+    def path_start(self) -> Tensor:
+        """Return where path lengths are measured from, [n, …]."""
         with drawing_from(self.draws):
-            return self.family.fakes(self.generator, self.reals, latents).samples
+            return self.family.path_start(self.generator, self.reals, self.latents())
+
+    def path_end(self, start: Tensor) -> Tensor:
+        """Return the samples of such a start, of the reals' classes."""
+        with drawing_from(self.draws):
+            return self.family.path_end(self.generator, self.reals, start)
 
     def logits_of(self, purpose: str) -> Discriminate:
         """Return the discriminator as a function of samples; purpose: whose augmentation, that of real or fake."""
@@ -132,8 +137,7 @@ class Turn:
         return replace(examples, samples=samples)
 
     def _judged(self, examples: Examples) -> DiscriminatorOutput:
-        """Return it in full precision also under autocast, as losses are."""
-        return self.family.judge(self.discriminator, examples).in_full_precision()
+        return self.family.judge(self.discriminator, examples)
 
     def _sides(self) -> Mapping[str, DiscriminatorOutput]:
         return {"real": self.real, "fake": self.fake}

@@ -289,6 +289,14 @@ class TwoPlayer(Family[G]):
         labels = reals.labels if self.classes else None
         return Examples(samples=self.generate(generator, latents, labels), labels=labels)
 
+    def path_start(self, generator: nn.Module, reals: Examples, latents: Tensor) -> Tensor:
+        """Return where path lengths are measured from: the latents themselves, or what a mapping network makes of them."""
+        return latents
+
+    def path_end(self, generator: nn.Module, reals: Examples, start: Tensor) -> Tensor:
+        """Return the samples that the generator makes of such a start."""
+        return self.fakes(generator, reals, start).samples
+
     def judge(self, discriminator: nn.Module, examples: Examples) -> DiscriminatorOutput:
         return discriminator(examples.samples, examples.labels if self.classes else None)
 
@@ -315,6 +323,13 @@ class TwoPlayer(Family[G]):
             self.discriminator_network((channels, height >> n, width >> n)) for n in halvings(player.view, player.count)
         ]
         return panel(members, views(player.view, player.count, channels))
+
+
+def refuse_norms(config: TwoPlayerConfig, why: str) -> None:
+    """Raise ValueError where a norm is asked for that a family's networks have no place for."""
+    for name in (GENERATOR, DISCRIMINATOR):
+        if (norm := getattr(config, name).norm) != "none":
+            raise ValueError(f"{name}.norm is {norm!r}, and {why}; set it to 'none'")
 
 
 def params(**changes: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ WORDS_PER_COUNTER = 4
 
 
 def uniforms(rows: range, width: int, *parts: int | str) -> np.ndarray:
-    """[len(rows), width] float64, strictly between 0 and 1."""
+    """Return [len(rows), width] float64, strictly between 0 and 1."""
     counters = -(-width // WORDS_PER_COUNTER)
     stream = np.random.Philox(key=np.array(key(*parts), np.uint64), counter=rows.start * counters)
     raw = stream.random_raw(len(rows) * counters * WORDS_PER_COUNTER).reshape(len(rows), -1)[:, :width]
@@ -22,7 +22,7 @@ def uniforms(rows: range, width: int, *parts: int | str) -> np.ndarray:
 
 
 def latent_rows(latent: Latent, rows: range, *, seed: int, truncation: float | None) -> torch.Tensor:
-    """[len(rows), latent.dim] float32.
+    """Return [len(rows), latent.dim] float32.
 
     truncation: normals are cut to ±truncation, uniforms span ±truncation; None means all of N(0, 1), or ±1.
     """

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 
 def halved(x: Tensor) -> Tensor:
-    """[n, c, h, w] -> [n, c, h / 2, w / 2]"""
+    """Halve [n, c, h, w] -> [n, c, h / 2, w / 2]"""
     return _half(_half(x, 2), 3)
 
 
 def doubled(x: Tensor) -> Tensor:
-    """[n, c, h, w] -> [n, c, 2 h, 2 w]"""
+    """Double [n, c, h, w] -> [n, c, 2 h, 2 w]"""
     return _double(_double(x, 2), 3)
 
 

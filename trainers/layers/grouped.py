@@ -12,7 +12,7 @@ class Grouped(nn.Module):
     group: int | None = None  # samples; None: the whole batch is one group
 
     def groups_in(self, batch: int) -> int:
-        """How many groups a batch of this many samples holds."""
+        """Return how many groups a batch of this many samples holds."""
         if self.group is None:
             return 1
         assert batch % self.group == 0, f"{batch} samples are not whole groups of {self.group}"
@@ -29,12 +29,12 @@ class RunningStatistics(Grouped):
     """A layer whose buffers are means of what each rank saw: they are averaged over ranks when they are read."""
 
     def running_statistics(self) -> tuple[str, ...]:
-        """Names of those buffers."""
+        """Return names of those buffers."""
         raise NotImplementedError
 
 
 def running_statistics(network: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    """(name in the state dict, buffer) of all that must be averaged over ranks."""
+    """Return (name in the state dict, buffer) of all that must be averaged over ranks."""
     for prefix, module in network.named_modules():
         if isinstance(module, RunningStatistics):
             for name in module.running_statistics():

@@ -16,13 +16,11 @@ Minibatch = Literal["none", "stddev", "discrimination"]
 
 @dataclass(frozen=True, kw_only=True)
 class DiscriminatorOutput:
+    """Of a head, and so in full precision also under autocast."""
+
     logits: Tensor  # [n], or [n, members] of a panel
     features: Tensor  # [n, d]: what the logits are made from
     classes: Tensor | None = None  # [n, classes]: logits of an auxiliary classifier
-
-    def in_full_precision(self) -> "DiscriminatorOutput":
-        classes = None if self.classes is None else _full(self.classes)
-        return DiscriminatorOutput(logits=_full(self.logits), features=_full(self.features), classes=classes)
 
     def halves(self) -> tuple["DiscriminatorOutput", "DiscriminatorOutput"]:
         """Return that of the first half of the samples, and that of the second."""
@@ -103,6 +101,6 @@ def panel(members: Sequence[nn.Module], views: Sequence[nn.Module]) -> nn.Module
 
 
 def label_maps(labels: Tensor, classes: int, like: Tensor) -> Tensor:
-    """[n, classes, height, width]: ones in the map of the label, zeros elsewhere (Mirza and Osindero, 1411.1784)."""
+    """Return [n, classes, height, width]: ones in the map of the label, zeros elsewhere (Mirza and Osindero, 1411.1784)."""
     hot = torch.nn.functional.one_hot(labels, classes).to(like.dtype)
     return hot[:, :, None, None].expand(-1, -1, *like.shape[2:])

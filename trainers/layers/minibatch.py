@@ -14,6 +14,11 @@ class MinibatchStddev(Grouped):
     Consecutive, not strided as usual: whole runs then lie within a group, and so on one rank.
     """
 
+    def __init__(self, size: int = SUBGROUP) -> None:
+        """size: samples of a run, where a group has as many."""
+        super().__init__()
+        self.size = size
+
     def forward(self, x: Tensor) -> Tensor:
         size = self._size(len(x))
         runs = x.unflatten(0, (-1, size))
@@ -22,7 +27,7 @@ class MinibatchStddev(Grouped):
 
     def _size(self, batch: int) -> int:
         group = batch // self.groups_in(batch)
-        return next(size for size in range(min(SUBGROUP, group), 0, -1) if group % size == 0)
+        return next(size for size in range(min(self.size, group), 0, -1) if group % size == 0)
 
 
 class MinibatchDiscrimination(Grouped):

@@ -91,7 +91,7 @@ class Falling(Staged):
 
 
 def rising(sizes: Sequence[int], start: int | None, level: LayersAt, picture: LayersAt) -> nn.Module:
-    """A generator's layers. sizes: of the pictures that its levels lead to; start: of the first stage, None: no stages."""
+    """Return a generator's layers. sizes: of the pictures that its levels lead to; start: of the first stage, None: no stages."""
     if start is None:
         return Stack(*chain.from_iterable(map(level, sizes)), *picture(sizes[-1]))
     levels = [Stack(*level(size)) for size in sizes]
@@ -102,7 +102,7 @@ def rising(sizes: Sequence[int], start: int | None, level: LayersAt, picture: La
 def falling(
     sizes: Sequence[int], start: int | None, picture: LayersAt, level: LayersAt, end: Callable[[], Layers]
 ) -> nn.Module:
-    """A discriminator's. level: from the features of a size to those of half of it; end: what follows the smallest."""
+    """Return a discriminator's. level: from the features of a size to those of half of it; end: what follows the smallest."""
     if start is None:
         return Stack(*picture(sizes[-1]), *chain.from_iterable(map(level, sizes[:0:-1])), *end())
     levels = [Stack(*end()), *(Stack(*level(size)) for size in sizes[1:])]
@@ -116,7 +116,7 @@ def grow(network: nn.Module, stage: Stage) -> None:
 
 
 def freeze_idle(network: nn.Module) -> None:
-    """What does not run now requires no gradient."""
+    """Let what does not run now have no gradient."""
     for module in _staged(network):
         for layer in module.idle():
             layer.requires_grad_(False)
@@ -138,12 +138,12 @@ def shown(samples: Tensor, stage: Stage | None) -> Tensor:
 
 
 def reduced(pictures: Tensor, pixels: int) -> Tensor:
-    """By means over squares."""
+    """Return pictures made smaller, by means over squares."""
     return F.avg_pool2d(pictures, pictures.shape[3] // pixels) if pictures.shape[3] != pixels else pictures
 
 
 def enlarged(pictures: Tensor, pixels: int) -> Tensor:
-    """By squares of one colour."""
+    """Return pictures made larger, by squares of one colour."""
     return (
         F.interpolate(pictures, scale_factor=pixels // pictures.shape[3]) if pictures.shape[3] != pixels else pictures
     )

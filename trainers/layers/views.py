@@ -29,7 +29,7 @@ class Projection(nn.Module):
 
 
 def views(name: ViewName, count: int, channels: int) -> Sequence[nn.Module]:
-    """Of so many members. scales: the k-th, from 0, sees means of 2^k by 2^k pixels (1711.11585)."""
+    """Return the views of so many members. scales: the k-th, from 0, sees means of 2^k by 2^k pixels (1711.11585)."""
     if name == "scales":
         return [nn.AvgPool2d(2**k) if k else nn.Identity() for k in range(count)]
     if name == "projections":
@@ -38,10 +38,10 @@ def views(name: ViewName, count: int, channels: int) -> Sequence[nn.Module]:
 
 
 def halvings(name: ViewName, count: int) -> Sequence[int]:
-    """How often each of these views halves a picture."""
+    """Return how often each of these views halves a picture."""
     return {"same": [0] * count, "scales": range(count), "projections": [1] * count}[name]
 
 
 def possible_halvings(side: int, least: int) -> int:
-    """How often so many pixels can be halved evenly, with the least of them left."""
+    """Return how often so many pixels can be halved evenly, with the least of them left."""
     return 0 if side % 2 or side // 2 < least else 1 + possible_halvings(side // 2, least)

@@ -27,7 +27,7 @@ def scatter(samples: np.ndarray, path: Path) -> None:
 
 
 def tile(samples: np.ndarray, columns: int) -> np.ndarray:
-    """[n, channels, height, width] -> [rows · height, columns · width, channels]; what is left over is black."""
+    """Tile [n, channels, height, width] -> [rows · height, columns · width, channels]; what is left over is black."""
     count, channels, height, width = samples.shape
     if channels not in (1, 3):
         raise ValueError(f"a grid shows samples of 1 or 3 channels, not {channels}")

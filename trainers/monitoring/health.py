@@ -170,7 +170,7 @@ class Watch:
         return list(reversed(found.values()))
 
     def signals(self, stats: Mapping[str, float], seen: SampleStatistics | None, *, mature: bool) -> dict[str, float]:
-        """What the rules look at, as far as it is known at this tick; then remembers the tick."""
+        """Return what the rules look at, as far as it is known at this tick; then remembers the tick."""
         norms = {name: stats[name] for name in self._gradient_norms if name in stats}
         relative = {name: norm / usual for name, norm in norms.items() if (usual := self._usual(name))}
         # A logit of 100 is as sure as floating point can tell; a critic's values know no such scale.
@@ -187,7 +187,7 @@ class Watch:
         return signals | self._swing(stats) | self._of(seen, mature)
 
     def _swing(self, stats: Mapping[str, float]) -> dict[str, float]:
-        """How far the generator's loss goes up and down, where it does so in turns, as a share of its size.
+        """Return how far the generator's loss goes up and down, where it does so in turns, as a share of its size.
 
         Losses that lie around 0, such as hinge's, have none: the discriminator's at chance stands in, as the larger. A
         critic's values know no size at all.
@@ -228,7 +228,7 @@ def _told(rule: Rule, value: float) -> Finding:
 
 
 def is_mature(progress: float, steps: int) -> bool:
-    """Whether samples that are alike are no sign of an untrained generator any more."""
+    """Return whether samples that are alike are no sign of an untrained generator any more."""
     return progress >= MATURE and steps >= MATURE_STEPS
 
 

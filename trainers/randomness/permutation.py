@@ -8,7 +8,7 @@ ROUNDS = 6
 
 
 def permuted(indices: np.ndarray, size: int, *parts: int | str) -> np.ndarray:
-    """[n] int64 in [0, size) -> their places under the permutation of [0, size) that `parts` name.
+    """Return the places of [n] int64 in [0, size) under the permutation of [0, size) that `parts` name.
 
     A Feistel network on the smallest even number of bits that holds `size`; what falls outside walks on
     (Black and Rogaway, "Ciphers with arbitrary finite domains").

@@ -68,5 +68,7 @@ def test_a_claim_reads_its_spec_and_shows_no_secret() -> None:
 
 
 def test_a_claim_of_another_version_names_both() -> None:
-    with pytest.raises(wire.Mismatch, match=r"this driver speaks wire version 2, the server 3; .*unknown field colour"):
-        wire.read_claim({"version": 3, "colour": "red"})
+    with pytest.raises(
+        wire.Mismatch, match=r"this driver speaks wire version \d+, the server 99; .*unknown field colour"
+    ):
+        wire.read_claim({"version": 99, "colour": "red"})

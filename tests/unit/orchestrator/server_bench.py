@@ -169,9 +169,14 @@ def generate(name: str = "samples", source: str = "fashion", **more: Any) -> dic
 
 def put_model(bench: Bench, job_id: str) -> None:
     """What a finished training leaves in the bucket."""
-    layout = bench.job(job_id).layout
-    bench.server.store.put(layout.model_prefix + "generator.safetensors", b"weights")
-    bench.server.store.put(layout.model_prefix + "config.json", json.dumps({"examples": 1000}).encode())
+    layout, store = bench.job(job_id).layout, bench.server.store
+    files = []
+    for name, content in (("generator.safetensors", b"weights"), ("config.json", b'{"examples": 1000}')):
+        key = layout.model_prefix + name
+        for place in (key, layout.draft(1, key)):
+            store.put(place, content)
+        files.append({"key": f"model/{name}", "source": layout.draft(1, key).removeprefix(layout.prefix)})
+    store.put(layout.manifest, json.dumps({"files": files}).encode())
 
 
 def empty_database() -> None:

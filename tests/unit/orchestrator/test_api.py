@@ -168,6 +168,18 @@ def test_grids(bench: Bench) -> None:
     assert bench.get(f"/api/v1/jobs/{job}/grids/{grid['file']}").content == b"a picture"
 
 
+def test_grids_of_a_running_job_are_where_its_newest_attempt_drew_them(bench: Bench) -> None:
+    (job,) = bench.submit(train())
+    layout = bench.job(job).layout
+    for attempt, rollbacks in ((1, 0), (2, 0), (2, 1)):
+        bench.server.store.put(layout.drawn_grid(500, attempt, rollbacks), f"{attempt} {rollbacks}".encode())
+    (grid,) = bench.get(f"/api/v1/jobs/{job}/grids").json()["grids"]
+    assert (grid["examples"], grid["file"]) == (500, "000000000500.png")
+    assert bench.get(f"/api/v1/jobs/{job}/grids/{grid['file']}").content == b"2 1"
+    bench.server.store.put(layout.grid(500), b"published")
+    assert bench.get(f"/api/v1/jobs/{job}/grids/{grid['file']}").content == b"published"
+
+
 def test_lists_are_narrowed(bench: Bench) -> None:
     a, b = bench.submit(train("a"), train("b"))
     bench.post(f"/api/v1/jobs/{a}/cancel")

@@ -71,6 +71,52 @@ def test_a_digest_is_accepted_once(bench: Bench) -> None:
     assert bench.events(job).count("committed") == 1
 
 
+def second(bench: Bench, job: str, first: DriverDouble) -> DriverDouble:
+    """The next attempt, once the first is taken for lost."""
+    first.dies()
+    bench.sleep(60)
+    return DriverDouble(bench, f"{job}-2")
+
+
+def test_a_job_has_one_digest_and_a_later_attempt_stands_for_it(bench: Bench) -> None:
+    job, driver = start(bench)
+    assert driver.claim().json()["accepted"] is None
+    driver.call("commit", {"sha256": "a" * 64})
+    later = second(bench, job, driver)
+    assert later.claim().json()["accepted"] == "a" * 64
+    assert later.call("commit", {"sha256": "b" * 64}).status_code == 409
+    assert later.call("result", {"outcome": "succeeded"}).status_code == 409, "it does not stand for what was accepted"
+    assert later.call("commit", {"sha256": "a" * 64}).status_code == 200
+    assert later.call("result", {"outcome": "succeeded"}).status_code == 200
+
+
+def test_a_stale_attempt_commits_nothing(bench: Bench) -> None:
+    job, driver = start(bench)
+    driver.claim()
+    later = second(bench, job, driver)
+    assert driver.call("commit", {"sha256": "a" * 64}).status_code == 409
+    assert later.claim().json()["accepted"] is None
+    assert bench.job(job).commit_sha256 is None
+
+
+def test_a_lineage_is_the_newest_attempts(bench: Bench) -> None:
+    job, driver = start(bench)
+    assert driver.claim().json()["lineage"] == []
+    two = [{"folder": "000000000020-a1-r1", "commit": "b" * 64}, {"folder": "000000000010-a1", "commit": "a" * 64}]
+    assert driver.call("lineage", {"checkpoints": two}).status_code == 200
+    later = second(bench, job, driver)
+    assert later.claim().json()["lineage"] == two
+    assert driver.call("lineage", {"checkpoints": []}).status_code == 409
+    assert bench.job(job).lineage == two
+
+
+@pytest.mark.parametrize("folder", ["../../x", "10-a1", "000000000010-a1/", "000000000010"])
+def test_a_lineage_names_checkpoints_alone(bench: Bench, folder: str) -> None:
+    _, driver = start(bench)
+    driver.claim()
+    assert driver.call("lineage", {"checkpoints": [{"folder": folder, "commit": "a" * 64}]}).status_code == 422
+
+
 def test_events_of_a_driver_are_shown(bench: Bench) -> None:
     job, driver = start(bench)
     driver.claim()

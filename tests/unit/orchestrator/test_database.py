@@ -12,6 +12,7 @@ from sqlalchemy import inspect, text
 from orchestrator import db
 from orchestrator.db.migrate import SCRIPTS
 from orchestrator.db.tables import metadata
+from orchestrator.records import Attempt, Job
 from orchestrator.server.leader import Leadership, Taken
 
 
@@ -80,6 +81,38 @@ def test_jobs_of_revision_4_keep_their_order_their_text_and_what_they_used(datab
             "ada": {**dict.fromkeys(db.usage.COLUMNS, 0.0), "gpu_seconds_useful": 20, "cpu_seconds_useful": 40}
         }
         assert db.usage.since(connection, "p", "user", 0)["ada"]["cpu_seconds_useful"] == 160
+
+
+def test_jobs_from_before_keep_their_manifest_and_are_resumed_by_listing(database: db.Database) -> None:
+    db.migrate(database)
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS))
+    with database.write() as connection:
+        for id, status in (("ended", "SUCCEEDED"), ("open", "RUNNING")):
+            job = Job(
+                id=id, project="default", name=id, kind="train", queue="default", priority=50, owner="ada", spec={},
+                spec_digest="", status=status, desired="RUN", submitted=1.0,
+            )  # fmt: skip
+            db.jobs.add(connection, job)
+            size = {"workers": 1, "cpus_per_worker": 1, "gpus_per_worker": 0, "placement": {}}
+            for number, outcome, digest in ((1, "LOST", "a" * 64), (2, status, "b" * 64)):
+                attempt = Attempt(
+                    id=f"{id}-{number}",
+                    job_id=id,
+                    number=number,
+                    status=outcome,
+                    created=1.0,
+                    commit_sha256=digest,
+                    **size,
+                )
+                db.attempts.add(connection, attempt)
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0004")
+    db.migrate(database)
+    with database.read() as connection:
+        jobs = db.jobs.by_ids(connection, ("ended", "open"))
+    assert {id: job.commit_sha256 for id, job in jobs.items()} == {"ended": "b" * 64, "open": None}
+    assert {job.lineage for job in jobs.values()} == {None}
 
 
 def test_migrating_again_changes_nothing(database: db.Database) -> None:

@@ -1,5 +1,6 @@
 """Augmentations of what the discriminator sees: one file each, with its Config, found by the file's name."""
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, create_model, model_validator
@@ -14,7 +15,7 @@ class Chosen(Part):
 
     flips: bool = Field(default=False, description="real pictures are mirrored with probability 1/2")
 
-    @property
+    @cached_property
     def all(self) -> dict[str, Augmentation]:
         """Those that are asked for, by name."""
         found = {name: getattr(self, name) for name in type(self).model_fields}

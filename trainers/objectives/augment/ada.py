@@ -59,7 +59,7 @@ def changed(samples: Tensor, probability: Tensor, draws: Draws, purpose: str) ->
     """Return the pictures after changes, each of which happens to each picture with the probability."""
 
     def drawn(name: str, neutral: float, change: Callable[[Tensor], Tensor]) -> Tensor:
-        """[n]: the change of a uniform number, or the neutral value where it does not happen."""
+        """Return [n]: the change of a uniform number, or the neutral value where it does not happen."""
         happens, value = draws.uniform(f"ada/{purpose}/{name}", 2).unbind(1)
         return torch.where(happens < probability, change(value), torch.full_like(value, neutral))
 
@@ -70,7 +70,7 @@ Drawn = Callable[[str, float, Callable[[Tensor], Tensor]], Tensor]
 
 
 def _geometry(drawn: Drawn) -> Tensor:
-    """[n, 2, 3] affine: flip, quarter turns, scale, stretch, turn, shift."""
+    """Return [n, 2, 3] affine: flip, quarter turns, scale, stretch, turn, shift."""
     flip = drawn("flip", 1.0, lambda u: 1 - 2 * (u < 0.5).to(u.dtype))
     quarter = drawn("quarter", 0.0, lambda u: (u * 4).floor() * (pi / 2))
     turn = drawn("turn", 0.0, lambda u: (2 * u - 1) * pi) + quarter

@@ -36,7 +36,7 @@ def _coloured(samples: Tensor, drawn: Tensor) -> Tensor:
 
 
 def _holes(samples: Tensor, drawn: Tensor, share: float) -> Tensor:
-    """[n, 1, h, w]: 0 in a rectangle around a random place, which may stick out."""
+    """Return [n, 1, h, w]: 0 in a rectangle around a random place, which may stick out."""
     height, width = samples.shape[2:]
     rows = _hole(drawn[:, 0], height, share)
     columns = _hole(drawn[:, 1], width, share)

@@ -1,5 +1,6 @@
 """Penalties on a player: one file each, with its Config and its term, found by the file's name."""
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pydantic import create_model
@@ -12,7 +13,7 @@ from trainers.objectives.registry import classes_of, optional_fields
 class Chosen(Part):
     """On the discriminator, or on the generator where it says so."""
 
-    @property
+    @cached_property
     def all(self) -> dict[str, Penalty]:
         """Those that are asked for, by name, in the order of their terms."""
         return {name: penalty for name in type(self).model_fields if (penalty := getattr(self, name)) is not None}

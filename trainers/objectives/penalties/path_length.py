@@ -16,13 +16,13 @@ from trainers.parallel import mean_over_ranks
 if TYPE_CHECKING:
     from trainers.gan.turn import Turn
 
-Generate = Callable[[Tensor], Tensor]  # latents -> samples
+Generate = Callable[[Tensor], Tensor]  # z [n, dim], or w of each layer [n, layers, dim] -> samples
 
 
 class PathLength(LazyPenalty):
     """λ · E[(‖Jᵀy‖ - a)²] on the generator, J of samples by latents, y noise, a the running mean (1912.04958).
 
-    By the latents z themselves: the families here have no mapping network.
+    By w, where a family has a mapping network, else by the latents z themselves.
     """
 
     per_sample: ClassVar[bool] = True
@@ -46,7 +46,7 @@ class PathLength(LazyPenalty):
         """Return that of the first samples of every group, so that they are the same for any number of workers."""
         some = turn.first_of_groups(self.share)
         noise = some.draws.normal("path noise", *some.reals.samples.shape[1:])
-        lengths = path_lengths(some.fakes_from, some.latents(), noise)
+        lengths = path_lengths(some.path_end, some.path_start(), noise)
         mean = self._running_mean(turn.state["path_length"], lengths.detach())
         turn.stats["path_length"] = lengths.detach().mean()
         return (lengths - mean).square().mean()
@@ -60,10 +60,12 @@ class PathLength(LazyPenalty):
 
 def path_lengths(generate: Generate, latents: Tensor, noise: Tensor) -> Tensor:
     """Return [n] of ‖Jᵀy‖, J the samples' Jacobian by the latents, y the noise, N(0, 1), over the root of the pixels: how
-    far a sample goes where its latent goes a little. noise: as the samples"""
-    latents = latents.detach().requires_grad_(True)
+    far a sample goes where its latent goes a little; the root of the mean square over layers. noise: as the samples"""
+    latents = latents.to(torch.promote_types(latents.dtype, torch.float32))  # a mapping may have run in half precision
+    if not latents.requires_grad:
+        latents = latents.detach().requires_grad_(True)
     with double_backward(latents.device):
         samples = generate(latents)
         pixels = noise[0, 0].numel()
         (slope,) = torch.autograd.grad((samples * noise).sum() / sqrt(pixels), latents, create_graph=True)
-        return length(slope)
+        return length(slope) if slope.ndim == 2 else (slope.square().sum(2).mean(1) + 1e-12).sqrt()
