@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from orchestrator import db
-from orchestrator.policies import retry
+from orchestrator.policies import retry, usage
 from orchestrator.records import Attempt, Job, Json
 from orchestrator.scheduler import Preempt, Start
 from orchestrator.settings import Settings
@@ -164,6 +164,9 @@ def _count(connection: Connection, job: Job, attempt: Attempt, ending: Ending, n
     db.counters.add(connection, "cpu_seconds_total", seconds * attempt.cpus_per_worker, **labels)
     if attempt.gpus_per_worker:
         db.counters.add(connection, "gpu_seconds_total", seconds * attempt.gpus_per_worker, **labels)
+    for day, amounts in usage.by_day(attempt, now, kept).items():
+        for by, name in usage.names(job).items():
+            db.usage.add(connection, job.project, by, name, day, amounts)
 
 
 def _move_on(connection: Connection, job: Job, attempts: list[Attempt], ending: Ending, now: float) -> None:

@@ -5,9 +5,11 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 import uvicorn
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import Depends, FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -30,7 +32,7 @@ from orchestrator.api import (
     schedules,
 )
 from orchestrator.api import logs as log_routes
-from orchestrator.api.middleware import Bounded, Timed
+from orchestrator.api.middleware import THREADS, Lanes, Timed, TokenFirst
 from orchestrator.clock import SteadyClock
 from orchestrator.cluster import Cluster
 from orchestrator.cluster.ray import RayCluster
@@ -40,11 +42,13 @@ from orchestrator.observability.redact import Redactor
 from orchestrator.observability.timed_store import TimedStore
 from orchestrator.records import Token
 from orchestrator.server import auth
+from orchestrator.server.impatient import Impatient
 from orchestrator.server.leader import Leadership, Taken
 from orchestrator.server.state import ServerState
 from orchestrator.settings import Settings, from_environment, with_tokens
 
 log = structlog.get_logger(__name__)
+CONNECTIONS = 1000  # at once; more are answered 503
 GRACE = 10  # seconds that open requests have at the end
 ROUTERS = (attempts, jobs, history, log_routes, grids, cluster, catalogue, health, metrics, queues, schedules)
 
@@ -118,6 +122,7 @@ def application(state: ServerState) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        current_default_thread_limiter().total_tokens = THREADS
         state.start()
         yield
         state.stop()
@@ -130,7 +135,8 @@ def application(state: ServerState) -> FastAPI:
     for noun in ROUTERS:
         app.include_router(noun.router)
     _add_documentation(app)
-    app.add_middleware(Bounded)
+    app.add_middleware(Lanes)
+    app.add_middleware(TokenFirst, opens=partial(auth.opens, state))
     app.add_middleware(Timed, process_metrics=state.process_metrics)
     return app
 
@@ -190,7 +196,13 @@ def _listen(settings: Settings) -> socket.socket:
 
 def _serve(app: FastAPI, settings: Settings, listening: socket.socket, ready: Callable[[Running], None] | None) -> None:
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE, server_header=False
+        app,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=GRACE,
+        server_header=False,
+        http=Impatient,
+        limit_concurrency=CONNECTIONS,
     )
 
     def stop() -> None:

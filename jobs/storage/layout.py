@@ -20,6 +20,11 @@ def new_job_id(now: datetime) -> str:
     return f"{now.astimezone(UTC):%Y%m%dt%H%M%Sz}-{secrets.token_hex(3)}"
 
 
+def is_like_an_id(name: str) -> bool:
+    """Decide whether a name could be taken for the id of a job or of an attempt."""
+    return re.match(r"\d{8}t\d{6}z-[0-9a-f]{6}(-\d+)?$", name) is not None
+
+
 def job_root(project: str, job_name: str) -> str:
     return f"{project}/{job_name}/"
 

@@ -15,7 +15,7 @@ from jobs.specs import spec as job_spec
 from jobs.specs.errors import Problem, SpecError, did_you_mean
 from jobs.specs.spec import Job as Spec
 from jobs.specs.spec import Need, Plain
-from jobs.storage.layout import new_job_id
+from jobs.storage.layout import is_like_an_id, new_job_id
 from orchestrator import db, scheduler
 from orchestrator.policies import cron, dependencies, requests, schedule_documents, sweeps
 from orchestrator.policies.retry import ACTIONS
@@ -77,6 +77,7 @@ def understand(documents: Sequence[Plain], settings: Settings, nodes: Sequence[N
             + _capacity(spec, nodes, settings)
             + _timing(spec)
             + _rules(spec)
+            + _name(spec)
         )
         problems += [replace(problem, document=number) for problem in found]
     circle = dependencies.cycle({spec.name: [need.name for need in job_spec.upstream(spec)] for spec in specs.values()})
@@ -126,6 +127,17 @@ def admit(
             list(scheduled.values()), owners, known, asker.project, asker.owner, wall
         ),
     )
+
+
+def needed_now(connection: Connection, job: Job) -> list[tuple[str, str]]:
+    """Return what a job that is tried again needs: names mean other jobs by now. Raises Conflict when there is none."""
+    found: list[tuple[str, str]] = []
+    for need in job_spec.upstream(job.parsed):
+        upstream = _upstream(connection, need, {}, job.project)
+        if isinstance(upstream, str):
+            raise Conflict(f"job {job.name} needs {need.name}: {upstream}")
+        found.append((upstream.id, need.when))
+    return found
 
 
 def firing_jobs(connection: Connection, schedule: Schedule, scheduled: float, now: float) -> list[Admitted]:
@@ -265,6 +277,13 @@ def digest(spec: Spec) -> str:
 def _timing(spec: Spec) -> list[Problem]:
     wrong = cron.problem(spec.schedule) if spec.schedule else None
     return [Problem(path=f"schedule.{wrong.partition(':')[0]}", message=wrong.partition(": ")[2])] if wrong else []
+
+
+def _name(spec: Spec) -> list[Problem]:
+    """Jobs are found by id or by name: none may bear another's id."""
+    if not is_like_an_id(spec.name):
+        return []
+    return [Problem(path="name", message=f"{spec.name!r} looks like the id of a job; choose another name")]
 
 
 def _rules(spec: Spec) -> list[Problem]:

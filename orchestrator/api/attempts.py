@@ -13,6 +13,7 @@ from jobs import kinds, wire
 from jobs.kinds import Kind
 from jobs.wire import Command, Reply
 from orchestrator import db, lifecycle, tokens
+from orchestrator.api.strict_json import DriverRoute
 from orchestrator.crash_points import crash_point
 from orchestrator.lifecycle import Ending
 from orchestrator.policies import counter_sums, liveness, retry
@@ -22,7 +23,12 @@ from orchestrator.server.state import ServerState
 from orchestrator.states import AttemptStatus, Desired
 
 PREFIX = "/api/v1/attempts"
-router = APIRouter(prefix=f"{PREFIX}/{{attempt_id}}", tags=["attempts"], dependencies=[Depends(auth.wire_version)])
+router = APIRouter(
+    route_class=DriverRoute,
+    prefix=f"{PREFIX}/{{attempt_id}}",
+    tags=["attempts"],
+    dependencies=[Depends(auth.wire_version)],
+)
 Driver = Annotated[Attempt, Depends(auth.driver)]
 Server = Annotated[ServerState, Depends(auth.server)]
 

@@ -1,9 +1,11 @@
 """Errors as JSON: {"error": {"message", …}}; never a traceback."""
 
+import json
+
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import Response
 from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
@@ -36,16 +38,18 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _ours)
 
 
-def answer(status: int, message: str, headers: dict[str, str] | None = None, **more: object) -> JSONResponse:
-    return JSONResponse({"error": {"message": message, **more}}, status_code=status, headers=headers)
+def answer(status: int, message: str, headers: dict[str, str] | None = None, **more: object) -> Response:
+    # In ASCII: what is quoted of a request may be half a character.
+    content = json.dumps({"error": {"message": message, **more}})
+    return Response(content, status_code=status, headers=headers, media_type="application/json")
 
 
-async def _http(request: Request, error: Exception) -> JSONResponse:
+async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return answer(error.status_code, str(error.detail), headers=dict(error.headers or {}))
 
 
-async def _bad_request(request: Request, error: Exception) -> JSONResponse:
+async def _bad_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     if wire.HEADER in request.headers:
         return answer(422, wire.mismatch("server", "driver", wire.VERSION, wire.problems_of(error.errors())))
@@ -55,12 +59,12 @@ async def _bad_request(request: Request, error: Exception) -> JSONResponse:
     return answer(422, "the request is not as expected", problems=problems)
 
 
-async def _not_understood(request: Request, error: Exception) -> JSONResponse:
+async def _not_understood(request: Request, error: Exception) -> Response:
     """A driver's message: its version is ours, or it would not have come so far."""
     return answer(422, wire.mismatch("server", "driver", wire.VERSION, [str(error)]))
 
 
-async def _problems(request: Request, error: Exception) -> JSONResponse:
+async def _problems(request: Request, error: Exception) -> Response:
     assert isinstance(error, SpecError)
     problems = [{"document": p.document, "path": p.path, "message": p.message} for p in error.problems]
     return answer(
@@ -68,28 +72,28 @@ async def _problems(request: Request, error: Exception) -> JSONResponse:
     )
 
 
-async def _conflict(request: Request, error: Exception) -> JSONResponse:
+async def _conflict(request: Request, error: Exception) -> Response:
     return answer(409, str(error))
 
 
-async def _store(request: Request, error: Exception) -> JSONResponse:
+async def _store(request: Request, error: Exception) -> Response:
     return answer(503, f"the store fails: {error}")
 
 
-async def _ray(request: Request, error: Exception) -> JSONResponse:
+async def _ray(request: Request, error: Exception) -> Response:
     return answer(503, str(error))
 
 
-async def _database(request: Request, error: Exception) -> JSONResponse:
+async def _database(request: Request, error: Exception) -> Response:
     log.warning("the database cannot be used", path=request.url.path, error=str(error).partition("\n")[0])
     return answer(503, "the database cannot be used now; try again", headers={"Retry-After": "5"})
 
 
-async def _no_text(request: Request, error: Exception) -> JSONResponse:
+async def _no_text(request: Request, error: Exception) -> Response:
     """A lone surrogate or a NUL: JSON has it, no database does."""
     return answer(422, "the request holds text that cannot be stored")
 
 
-async def _ours(request: Request, error: Exception) -> JSONResponse:
+async def _ours(request: Request, error: Exception) -> Response:
     log.error("request failed", path=request.url.path, exc_info=error)
     return answer(500, "the server made a mistake; its log has more")

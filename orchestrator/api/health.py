@@ -13,7 +13,7 @@ LATE = 60.0  # seconds without a step of the supervisor
 
 
 @router.get("/healthz")
-def healthz() -> dict[str, str]:
+async def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 

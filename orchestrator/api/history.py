@@ -10,11 +10,12 @@ from orchestrator.api.answers import EventsAnswer, TicksAnswer
 from orchestrator.api.jobs import Server, User, find
 
 router = APIRouter(prefix="/api/v1/jobs/{job}", tags=["history"])
+After = Annotated[int, Query(ge=0, le=2**63 - 1)]
 Limit = Annotated[int, Query(ge=1, le=5000)]
 
 
 @router.get("/events")
-def events(job: str, user: User, server: Server, after: int = 0, limit: Limit = 1000) -> EventsAnswer:
+def events(job: str, user: User, server: Server, after: After = 0, limit: Limit = 1000) -> EventsAnswer:
     with server.database.read() as connection:
         found = find(connection, user, job)
         rows = db.events.after(connection, found.id, after, limit)
@@ -22,7 +23,7 @@ def events(job: str, user: User, server: Server, after: int = 0, limit: Limit = 
 
 
 @router.get("/ticks")
-def ticks(job: str, user: User, server: Server, after: int = 0, limit: Limit = 1000) -> TicksAnswer:
+def ticks(job: str, user: User, server: Server, after: After = 0, limit: Limit = 1000) -> TicksAnswer:
     with server.database.read() as connection:
         found = find(connection, user, job)
         rows = db.ticks.after(connection, found.id, after, limit)

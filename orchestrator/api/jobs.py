@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Response
+from fastapi import APIRouter, Depends, Header, HTTPException, Query, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
@@ -20,12 +20,15 @@ from orchestrator.api.answers import (
     SubmissionAnswer,
     WholeJobAnswer,
 )
+from orchestrator.api.strict_json import StrictRoute
 from orchestrator.records import Job, Token
 from orchestrator.server import auth
 from orchestrator.server.state import ServerState
 from orchestrator.states import Desired, Status
 
-router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
+router = APIRouter(route_class=StrictRoute, prefix="/api/v1/jobs", tags=["jobs"])
+AGAIN = (Status.FAILED, Status.CANCELLED)
+Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
 User = Annotated[Token, Depends(auth.user)]
 Server = Annotated[ServerState, Depends(auth.server)]
 
@@ -201,19 +204,34 @@ def resume(job: str, user: User, server: Server) -> JobAnswer:
 
 
 @router.post("/{job}/retry")
-def retry(job: str, user: User, server: Server) -> JobAnswer:
-    """A job that failed or was cancelled goes on from its newest checkpoint, with all its budgets anew."""
+def retry(job: str, user: User, server: Server, key: Key = None) -> JobAnswer:
+    """A job that failed or was cancelled goes on from its newest checkpoint, with all its budgets anew; of a sweep
+    those of its jobs that did not succeed."""
+    now = server.clock()
     with server.database.write() as connection:
         found = find(connection, user, job)
-        if found.status not in (Status.FAILED, Status.CANCELLED):
-            raise HTTPException(409, f"job {found.name} is {found.status}; only one that failed or was cancelled")
-        other = db.jobs.unfinished_of_name(connection, user.project, found.name)
-        if other is not None and found.schedule is None:
-            raise HTTPException(409, f"job {found.name} has a newer one, {other.id}, that is {other.status}")
-        lifecycle.retry_job(connection, found, user.owner, server.clock())
+        body = submission.digest([{"post": f"retry {found.id}"}])
+        if key is None or submission.earlier(connection, user.project, key, body) is None:
+            _retry(connection, found, user, now)
+            if key:
+                db.answers.keep(connection, user.project, key, body, {"jobs": [found.id]}, now)
         found = find(connection, user, found.id)
     server.wake()
     return views.job(server, found)
+
+
+def _retry(connection: Connection, found: Job, user: Token, now: float) -> None:
+    if found.status not in AGAIN:
+        raise HTTPException(409, f"job {found.name} is {found.status}; only one that failed or was cancelled")
+    for each in _with_its_jobs(connection, found):
+        if each.status not in AGAIN:
+            continue
+        other = db.jobs.unfinished_of_name(connection, user.project, each.name)
+        if other is not None and each.schedule is None:
+            raise HTTPException(409, f"job {each.name} has a newer one, {other.id}, that is {other.status}")
+        if not each.is_sweep:
+            db.needs.put(connection, each.id, admit.needed_now(connection, each))
+        lifecycle.retry_job(connection, each, user.owner, now)
 
 
 @router.delete("/{job}")

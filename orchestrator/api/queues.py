@@ -48,12 +48,18 @@ def used(
     by: usage.By = "user",
     days: Annotated[float, Query(gt=0, le=3660)] = 30,
 ) -> UsageAnswer:
-    """GPU-seconds and CPU-seconds of the last days, useful and wasted: what was lost with its attempt."""
+    """GPU-seconds and CPU-seconds of the last days, useful and wasted: what was lost with its attempt.
+
+    Of ended attempts by whole UTC days, the first one included; of running ones so far.
+    """
     now = server.clock()
-    since = now - days * 86400
+    first = int((now - days * usage.DAY) // usage.DAY)
     with server.database.read() as connection:
-        attempts = db.attempts.since(connection, since)
-        jobs = db.jobs.with_attempts(connection, attempts)
-    mine = [attempt for attempt in attempts if jobs[attempt.job_id].project == user.project]
-    rows = usage.accounts(mine, jobs, by, since, now)
+        rows = db.usage.since(connection, user.project, by, first)
+        running = [attempt for attempt in db.attempts.unreleased(connection) if attempt.ended is None]
+        jobs = db.jobs.with_attempts(connection, running)
+    mine = [attempt for attempt in running if jobs[attempt.job_id].project == user.project]
+    for name, more in usage.accounts(mine, jobs, by, first * usage.DAY, now).items():
+        before = rows.get(name, {})
+        rows[name] = {column: before.get(column, 0.0) + amount for column, amount in more.items()}
     return {"by": by, "days": days, "usage": [cast(UsageRow, {"name": name, **rows[name]}) for name in sorted(rows)]}

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from jobs.specs.errors import did_you_mean
 from orchestrator import db
-from orchestrator.admission import fire
+from orchestrator.admission import fire, submission
 from orchestrator.api import views
 from orchestrator.api.answers import (
     ComingAnswer,
@@ -19,12 +19,13 @@ from orchestrator.api.answers import (
     SchedulesAnswer,
     WholeScheduleAnswer,
 )
-from orchestrator.api.jobs import Server, User, find
+from orchestrator.api.jobs import Key, Server, User, find
+from orchestrator.api.strict_json import StrictRoute
 from orchestrator.policies import cron
 from orchestrator.records import Job, Schedule, ScheduleFiring, Token
 from orchestrator.server.state import ServerState
 
-router = APIRouter(prefix="/api/v1/schedules", tags=["schedules"])
+router = APIRouter(route_class=StrictRoute, prefix="/api/v1/schedules", tags=["schedules"])
 
 
 def find_schedule(connection: Connection, user: Token, name: str) -> Schedule:
@@ -96,21 +97,32 @@ def _within(
 
 
 @router.post("/{name}/trigger", status_code=201)
-def trigger(name: str, user: User, server: Server) -> JobAnswer:
-    """Fire once more, now. `forbid` and `replace` hold for it too; a suspended schedule may be triggered."""
-    now, wall = server.clock(), server.wall()
+def trigger(name: str, user: User, server: Server, key: Key = None) -> JobAnswer:
+    """Fire once more, now. `forbid` and `replace` hold for it too; a suspended schedule may be triggered.
+
+    With a key, the same again is answered with the same job.
+    """
     with server.database.write() as connection:
-        schedule = find_schedule(connection, user, name)
-        running = db.schedules.unfinished_jobs(connection, user.project, name)
-        decision = cron.concurrency_decision(schedule.timing, [job.id for job in running])
-        if decision in ("skip", "wait"):
-            raise HTTPException(409, f"{running[0].id} still runs, and the concurrency of schedule {name} is forbid")
-        job_id = fire.make(connection, schedule, wall, running if decision == "replace" else [], now, 0.0)
+        body = submission.digest([{"post": f"trigger {name}"}])
+        before = submission.earlier(connection, user.project, key, body) if key else None
+        job_id = before[0][0] if before else _trigger(connection, name, user, server)
+        if key and not before and job_id:
+            db.answers.keep(connection, user.project, key, body, {"jobs": [job_id]}, server.clock())
     server.wake()
     with server.database.read() as connection:
         if job_id is None:
             raise HTTPException(409, db.schedules.events(connection, user.project, name)[-1].message)
         return views.job(server, find(connection, user, job_id))
+
+
+def _trigger(connection: Connection, name: str, user: Token, server: ServerState) -> str | None:
+    schedule = find_schedule(connection, user, name)
+    running = db.schedules.unfinished_jobs(connection, user.project, name)
+    decision = cron.concurrency_decision(schedule.timing, [job.id for job in running])
+    if decision in ("skip", "wait"):
+        raise HTTPException(409, f"{running[0].id} still runs, and the concurrency of schedule {name} is forbid")
+    replaced = running if decision == "replace" else []
+    return fire.make(connection, schedule, server.wall(), replaced, server.clock(), 0.0)
 
 
 @router.post("/{name}/suspend")

@@ -29,7 +29,8 @@ class Client:
         return self._answer(self._send("GET", path)).content
 
     def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        return self._answer(self._send("POST", path, json=body or {}, tries=TRIES)).json()
+        key = {"Idempotency-Key": secrets.token_hex(16)}
+        return self._answer(self._send("POST", path, json=body or {}, headers=key, tries=TRIES)).json()
 
     def delete(self, path: str) -> Any:
         return self._answer(self._send("DELETE", path)).json()

@@ -216,28 +216,28 @@ def cancel(context: typer.Context, job: Job) -> None:
     """Stop a job; a training run takes a checkpoint first."""
     found = context.obj.client.post(f"/jobs/{job}/cancel")
     note(
-        f"{found['name']}: {found['status']}, will be cancelled"
-        if found["status"] != "CANCELLED"
-        else f"{found['name']}: CANCELLED"
+        f"{found['name']} ({found['id']}): {found['status']}, will be cancelled"
+        if not found["ended"]
+        else f"{found['name']} ({found['id']}): {found['status']}"
     )
 
 
 def retry(context: typer.Context, job: Job) -> None:
     """Let a job that failed or was cancelled go on from its newest checkpoint."""
     found = context.obj.client.post(f"/jobs/{job}/retry")
-    note(f"{found['name']}: {found['status']}")
+    note(f"{found['name']} ({found['id']}): {found['status']}")
 
 
 def suspend(context: typer.Context, job: Job) -> None:
     """Stop a job with a checkpoint, to go on later."""
     found = context.obj.client.post(f"/jobs/{job}/suspend")
-    note(f"{found['name']}: {found['status']}")
+    note(f"{found['name']} ({found['id']}): {found['status']}")
 
 
 def resume(context: typer.Context, job: Job) -> None:
     """Let a suspended job go on."""
     found = context.obj.client.post(f"/jobs/{job}/resume")
-    note(f"{found['name']}: {found['status']}")
+    note(f"{found['name']} ({found['id']}): {found['status']}")
 
 
 def delete(context: typer.Context, job: Job) -> None:

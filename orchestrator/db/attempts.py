@@ -7,8 +7,10 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from orchestrator.db.engine import touch
-from orchestrator.db.tables import attempts
+from orchestrator.db.tables import attempts, jobs
+from orchestrator.policies.usage import Use
 from orchestrator.records import Attempt
+from orchestrator.scheduler import Amount
 from orchestrator.states import ATTEMPT_LIVE
 
 
@@ -44,10 +46,20 @@ def unreleased(connection: Connection) -> list[Attempt]:
     return [Attempt(**row._mapping) for row in connection.execute(query)]
 
 
-def since(connection: Connection, moment: float) -> list[Attempt]:
-    """Those that were there at some time after it: what fair shares are reckoned from."""
-    query = select(attempts).where(attempts.c.ended.is_(None) | (attempts.c.ended > moment))
-    return [Attempt(**row._mapping) for row in connection.execute(query)]
+def released(connection: Connection, after: float, until: float) -> list[Use]:
+    """What those held that were released in this time: fair shares are reckoned from it."""
+    columns = (attempts.c.created, attempts.c.released, attempts.c.workers, attempts.c.cpus_per_worker)
+    query = select(jobs.c.queue, jobs.c.owner, *columns, attempts.c.gpus_per_worker).join(jobs)
+    rows = connection.execute(query.where(attempts.c.released > after, attempts.c.released <= until))
+    return [
+        Use(
+            who=(row.queue, row.owner),
+            begin=row.created,
+            end=row.released,
+            size=Amount(row.cpus_per_worker, row.gpus_per_worker).times(row.workers),
+        )
+        for row in rows
+    ]
 
 
 def to_archive(connection: Connection) -> list[Attempt]:

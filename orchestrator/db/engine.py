@@ -14,6 +14,9 @@ BUSY_SECONDS = 10  # how long a writer waits for another process …
 TURN_SECONDS = 30  # … and for its turn within this one
 
 
+POOL: dict[str, Any] = {"pool_size": 32, "max_overflow": 48}  # more than threads that may ask: none waits for another
+
+
 class CannotWrite(RuntimeError):
     """The database takes no write now: it is locked, read-only or full, or others write for too long."""
 
@@ -128,10 +131,11 @@ def _open(url: str) -> Engine:
     if parsed.get_backend_name() != "sqlite":
         if parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")  # psycopg 3; SQLAlchemy's default is the one before
-        return create_engine(parsed, pool_pre_ping=True)
+        return create_engine(parsed, pool_pre_ping=True, **POOL)
     if parsed.database and parsed.database != ":memory:":
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+    pool = POOL if parsed.database and parsed.database != ":memory:" else {}
+    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}, **pool)
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     return engine

@@ -123,6 +123,13 @@ def accept(connection: Connection, job_id: str, digest: str) -> bool:
     return connection.execute(update(jobs).where(free).values(commit_sha256=digest)).rowcount == 1
 
 
+def archived(connection: Connection, job: Job) -> None:
+    """Its events up to this end are in the bucket. A job that somebody retried meanwhile has more to come."""
+    touch(connection, job.id)
+    here = (jobs.c.id == job.id) & jobs.c.status.in_(ENDED) & (jobs.c.ended_seq == job.ended_seq)
+    connection.execute(update(jobs).where(here).values(archived=True))
+
+
 def explain(connection: Connection, reasons: Sequence[tuple[str, str]]) -> None:
     """Why these queued jobs wait, by id. It touches nobody: `OpenJobs`, which says so, knows it."""
     here = (jobs.c.id == bindparam("job")) & (jobs.c.status == Status.QUEUED)

@@ -1,8 +1,9 @@
 """Statements over what jobs wait for."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from orchestrator.db.tables import jobs, needs
 from orchestrator.records import Need
@@ -18,6 +19,13 @@ _ALL = select(
 
 def add(connection: Connection, job_id: str, upstream_id: str, when: str) -> None:
     connection.execute(insert(needs).values(job_id=job_id, upstream_id=upstream_id, when=when))
+
+
+def put(connection: Connection, job_id: str, needed: Iterable[tuple[str, str]]) -> None:
+    """What a job needs from here on, and nothing else."""
+    connection.execute(delete(needs).where(needs.c.job_id == job_id))
+    for upstream_id, when in needed:
+        add(connection, job_id, upstream_id, when)
 
 
 def of_job(connection: Connection, job_id: str) -> list[Need]:

@@ -19,7 +19,7 @@ from cronsim import CronSim, CronSimError
 from jobs.specs.errors import did_you_mean
 from jobs.specs.spec import Schedule
 
-ON_TIME = 60.0  # seconds: a firing decided this soon was not missed by an outage
+ON_TIME = 15.0  # seconds: a firing decided this soon was not missed by an outage; a step takes less
 HORIZON = 31 * 86400.0  # an outage longer than this is not looked back through
 REPLAYED = 1000  # of one outage's firings, the newest
 FIELDS = ("minute", "hour", "day of month", "month", "day of week")
@@ -92,7 +92,7 @@ def due(name: str, schedule: Schedule, last: float, now: float) -> list[Firing]:
 def _judged(schedule: Schedule, firing: Firing, is_newest: bool, now: float) -> Firing:
     late = now - firing.at
     missed = None
-    if schedule.starting_deadline is not None and late > schedule.starting_deadline:
+    if schedule.starting_deadline is not None and late > max(schedule.starting_deadline, ON_TIME):
         missed = f"{late:.0f} s late, and its starting_deadline is {schedule.starting_deadline:g} s"
     elif late > ON_TIME and schedule.catch_up == "none":
         missed = f"{late:.0f} s late, and catch_up is none"

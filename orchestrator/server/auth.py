@@ -7,6 +7,7 @@ from orchestrator import db, tokens
 from orchestrator.records import Attempt, Token
 from orchestrator.server.state import ServerState
 
+ATTEMPTS = "/api/v1/attempts/"
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
@@ -22,8 +23,26 @@ def wire_version(request: Request) -> None:
         raise HTTPException(426, wire.mismatch("server", "driver", theirs), headers={"Upgrade": "ganworks"})
 
 
+def opens(state: ServerState, path: str, authorization: str) -> None:
+    """Raise HTTPException unless this token opens this path: asked before a body is read. The route asks again."""
+    secret = _secret(authorization)
+    if path.startswith(ATTEMPTS):
+        with state.database.read() as connection:
+            attempt = db.attempts.by_id(connection, path.removeprefix(ATTEMPTS).partition("/")[0])
+        if attempt is None or not tokens.matches(secret, attempt.token_hash):
+            raise HTTPException(403, "this token is not that of the attempt")
+        return
+    with state.database.read() as connection:
+        if db.tokens.by_hash(connection, tokens.digest(secret)) is None:
+            raise HTTPException(401, "this token is not known; see `ganworks login`", headers=_CHALLENGE)
+
+
 def bearer(request: Request) -> str:
-    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    return _secret(request.headers.get("Authorization", ""))
+
+
+def _secret(authorization: str) -> str:
+    scheme, _, secret = authorization.partition(" ")
     if scheme.lower() != "bearer" or not secret:
         raise HTTPException(401, "a bearer token is expected: Authorization: Bearer …", headers=_CHALLENGE)
     return secret.strip()

@@ -22,7 +22,8 @@ class Leadership:
         self._file: int | None = None
         self._connection: Connection | None = None
         if database.engine.dialect.name == "sqlite":
-            self._lock_file(Path(f"{database.url.database}.lock"))
+            # Resolved: two ways to one file, a link among them, are one database.
+            self._lock_file(Path(f"{Path(str(database.url.database)).resolve()}.lock"))
         else:
             self._lock_in_database(database)
 

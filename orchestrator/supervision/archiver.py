@@ -109,9 +109,17 @@ class Archiver:
         if text is not None:
             text = self.redactor.text(text)
             self.store.put(job.layout.log(attempt.number), gzip.compress(text.encode(), mtime=0))
+            self._forget_in_ray(attempt)
         crash_point("archive: after the log")
         with self.database.write() as connection:
             db.attempts.change(connection, attempt.id, archived=True)
+
+    def _forget_in_ray(self, attempt: Attempt) -> None:
+        """Its log is kept: every step asks for Ray's whole list, which would only grow."""
+        try:
+            self.cluster.delete(attempt.id)
+        except (Unreachable, Refused) as error:
+            log.warning("not deleted in Ray", attempt=attempt.id, error=str(error))
 
     def _archive_job(self, job: Job) -> None:
         with self.database.read() as connection:
@@ -125,7 +133,7 @@ class Archiver:
         self.store.put(job.layout.events, ("\n".join(lines) + "\n").encode())
         crash_point("archive: after the events")
         with self.database.write() as connection:
-            db.jobs.change(connection, job.id, archived=True)
+            db.jobs.archived(connection, job)
 
 
 def description(job: Job) -> str:

@@ -50,6 +50,7 @@ class Supervisor:
     attempts: AttemptReconciler = field(init=False)
     _usage: Mapping[tuple[str, str], Amount] = field(default_factory=dict)
     _usage_seen: float = -1e18
+    _settled: Mapping[tuple[str, str], Amount] = field(default_factory=dict)
     _since: float = 0.0  # no deadline began before this: the server was away until then, or could note nothing
     _arrivals: dict[str, float] = field(default_factory=dict)  # when each attempt's driver last called
     _marked: float = -1e18
@@ -313,12 +314,18 @@ class Supervisor:
                 self.open_jobs.explained(id, reason)
 
     def _recent_usage(self, now: float) -> Mapping[tuple[str, str], Amount]:
+        """Return the decayed averages: of what was released, a running sum; of what is held, reckoned anew."""
         if not 0 <= now - self._usage_seen < USAGE_AGE:
             half_life = self.settings.policy.half_life
+            is_later = now >= self._usage_seen > -1e17
+            last = self._usage_seen if is_later else now - usage.REMEMBERED * half_life
             with self.database.read() as connection:
-                attempts = db.attempts.since(connection, now - usage.REMEMBERED * half_life)
-                jobs = db.jobs.with_attempts(connection, attempts)
-            self._usage, self._usage_seen = usage.recent(attempts, jobs, half_life, now), now
+                released = db.attempts.released(connection, last, now)
+            before = self._settled if is_later else {}
+            self._settled = usage.settled(before, now - last, released, half_life, now)
+            held = chain.from_iterable(self.open_jobs.holding.values())
+            self._usage = usage.added(self._settled, usage.recent(held, self.open_jobs.owners, half_life, now))
+            self._usage_seen = now
         return self._usage
 
 

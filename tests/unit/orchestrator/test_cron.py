@@ -71,7 +71,9 @@ OUTAGES = [
     # on time
     ({}, "T09:00", "T09:59:59", []),
     ({}, "T09:00", "T10:00", [("10:00", True)]),
-    ({"catch_up": "none"}, "T09:00", "T10:00:59", [("10:00", True)]),
+    ({"catch_up": "none"}, "T09:00", "T10:00:14", [("10:00", True)]),
+    ({"catch_up": "none", "starting_deadline": "0"}, "T09:00", "T10:00:01", [("10:00", True)]),
+    ({"catch_up": "none"}, "T09:00", "T10:00:44", [("10:00", False)]),
     # away for one firing, and for several
     ({"catch_up": "none"}, "T09:00", "T10:30", [("10:00", False)]),
     ({"catch_up": "latest"}, "T09:00", "T10:30", [("10:00", True)]),

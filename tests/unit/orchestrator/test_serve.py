@@ -16,6 +16,7 @@ from server_bench import train
 
 from orchestrator.observability import logs
 from orchestrator.serve import CannotStart, Running, main, open_server, run_server
+from orchestrator.server import impatient
 from orchestrator.settings import Settings
 
 
@@ -102,3 +103,14 @@ def test_main_says_one_line_and_ends_with_2(
 def test_the_server_needs_neither_torch_nor_ray() -> None:
     code = "import orchestrator.serve, sys; print([m for m in ('torch', 'ray', 'trainers') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_half_a_header_is_not_waited_for_for_ever(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(impatient, "HEADER_SECONDS", 0.2)
+    port = int(running.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as half:
+        half.sendall(b"POST /api/v1/jobs HTTP/1.1\r\nHost:")
+        assert half.recv(1) == b""  # closed
+    with client(running) as http:
+        assert http.get("/healthz").status_code == 200
+        assert http.get("/readyz").json()["database"] is True
