@@ -1,13 +1,15 @@
 """One spec, one request or one record never costs the others more than its share."""
 
+import os
 from typing import Any
 
 import pytest
-from server_bench import TOKEN, Bench, train
-from sqlalchemy import select
+from server_bench import DATABASE, TOKEN, Bench, train
+from sqlalchemy import delete, event, select
 
-from orchestrator import scheduler
-from orchestrator.db.tables import sources
+from orchestrator import db, scheduler
+from orchestrator.db.tables import attempts, sources
+from orchestrator.policies import usage
 from orchestrator.scheduler import Node, Queued, Snapshot
 
 
@@ -90,3 +92,73 @@ def test_a_plan_looks_at_no_more_sizes_than_the_cluster_has_room_for() -> None:
     assert isinstance(start, scheduler.Start)
     assert start.workers == 5
     assert sizes.looks < 200
+
+
+@pytest.mark.skipif(bool(os.environ.get(DATABASE)), reason="asks SQLite how it reads")
+def test_what_every_step_and_every_list_reads_has_an_index(bench: Bench) -> None:
+    """Whole tables, with their large columns, would be read again and again, more with each finished job."""
+    asked: list[tuple[str, Any]] = []
+    listen = event.listens_for(bench.server.database.engine, "before_cursor_execute")
+
+    @listen
+    def note(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith("SELECT"):
+            asked.append((statement, parameters))
+
+    bench.submit(train())
+    asked.clear()
+    bench.step(3)
+    for path in ("/api/v1/jobs", "/api/v1/jobs/fashion", "/api/v1/usage", "/api/v1/queues", "/api/v1/cluster"):
+        assert bench.get(path).status_code == 200
+    with bench.server.database.engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        for statement, parameters in {text: (text, values) for text, values in asked}.values():
+            steps = [row[-1] for row in driver.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+            scanned = [
+                step for step in steps if step.startswith(("SCAN jobs", "SCAN attempts")) and "INDEX" not in step
+            ]
+            assert scanned == [], (statement, steps)
+
+
+def test_a_list_of_jobs_reads_no_large_column(bench: Bench) -> None:
+    bench.submit(train(labels={"team": "a"}), source="x" * 1000)
+    statements: list[str] = []
+
+    @event.listens_for(bench.server.database.engine, "before_cursor_execute")
+    def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    (job,) = bench.get("/api/v1/jobs").json()["jobs"]
+    assert job["labels"] == {"team": "a"}
+    assert not [statement for statement in statements if "jobs.spec," in statement or "jobs.totals" in statement]
+
+
+def test_use_is_told_without_looking_at_finished_attempts(bench: Bench) -> None:
+    (job,) = bench.submit(train())
+    bench.step()
+    driver = bench.driver(f"{job}-1")
+    bench.clock.now += 2 * 86400 + 100
+    driver.result("succeeded")
+    with bench.server.database.write() as connection:
+        connection.execute(delete(attempts))
+    (row,) = bench.get("/api/v1/usage?by=user").json()["usage"]
+    assert row["cpu_seconds_useful"] == pytest.approx(2 * 86400 + 100)
+    (row,) = bench.get("/api/v1/usage?by=job&days=0.001").json()["usage"]
+    assert 0 < row["cpu_seconds_useful"] < 86400  # of the day that has begun
+
+
+def test_fair_shares_as_a_running_sum_are_those_reckoned_anew(bench: Bench) -> None:
+    supervisor = bench.server.supervisor
+    for n in range(4):
+        (job,) = bench.submit(train(f"j{n}"))
+        bench.step()
+        driver = bench.driver(f"{job}-1")
+        bench.sleep(70, beating=driver)
+        driver.result("succeeded")
+        bench.sleep(65)
+    kept = supervisor._recent_usage(bench.clock.now)
+    with bench.server.database.read() as connection:
+        found = db.attempts.released(connection, 0, bench.clock.now)
+    anew = usage.settled({}, 0, found, supervisor.settings.policy.half_life, supervisor._usage_seen)
+    assert kept.keys() == anew.keys() == {("default", "ada")}
+    assert kept["default", "ada"].cpus == pytest.approx(anew["default", "ada"].cpus)

@@ -132,7 +132,8 @@ def test_a_model_whose_config_is_no_object_fails_its_job_alone(bench: Bench) -> 
     (job,) = bench.submit(train())
     bench.step()
     put_model(bench, job)
-    bench.server.store.put(bench.job(job).layout.model_prefix + "config.json", b"[1]")
+    layout = bench.job(job).layout
+    bench.server.store.put(layout.draft(1, layout.model_prefix + "config.json"), b"[1]")
     bench.driver(f"{job}-1").result("succeeded")
     bench.step(3)
     (made,) = bench.submit(generate())

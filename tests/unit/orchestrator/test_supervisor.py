@@ -369,7 +369,7 @@ def test_a_chain_of_jobs_pins_its_references(bench: Bench) -> None:
     assert bench.job(sampled).status == Status.STARTING
     reply = bench.driver(f"{sampled}-1").claim().json()
     assert reply["references"]["model"]["examples"] == 1000
-    assert len(reply["references"]["model"]["sha256"]) == 64
+    assert len(reply["references"]["model"]["weights"][0]["sha256"]) == 64
 
 
 def test_what_it_needs_failed(bench: Bench) -> None:
