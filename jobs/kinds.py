@@ -17,6 +17,7 @@ from jobs.specs.spec import EvaluateJob, GenerateJob, Job, ModelRef, TrainJob
 
 if TYPE_CHECKING:
     from jobs.driver.orchestrator_client import OrchestratorClient
+    from jobs.store import Store
 
 
 class Driver(Protocol):
@@ -37,6 +38,7 @@ def _no_references(job: Job) -> Mapping[str, ModelRef]:
     return {}
 
 
+Pinned = Mapping[str, wire.PinnedModel]
 Best = tuple[tuple[str, ...], str]  # metrics to look for, the first that is told counts; min or max
 BY_DISTANCE: Best = (("kid", "fid"), "min")
 
@@ -53,6 +55,9 @@ class Kind:
     summary: type[wire.Summary] = wire.Summary
     upstream: str = "data.from"  # the field by which it names the job it is made from
     references: Callable[[Any], Mapping[str, ModelRef]] = _no_references  # to pin before its first attempt, by name
+    settle: Callable[["Store", Any, Pinned], Pinned] = lambda store, job, pinned: (
+        pinned
+    )  # held to what the job wants of them
     sizes: Callable[[Any], tuple[int, ...]] = _bounds  # numbers of workers that will do, the largest first
     best: Callable[[Any], Best] = lambda job: BY_DISTANCE  # what a sweep over it chooses by
     places: tuple[str, ...] = ("output",)  # fields of the summary that say where something is
@@ -97,6 +102,13 @@ def _best_checkpoint(job: TrainJob) -> Best:
 
 def _model(job: GenerateJob) -> Mapping[str, ModelRef]:
     return {"model": job.model}
+
+
+def _classes(store: "Store", job: GenerateJob, pinned: Pinned) -> Pinned:
+    """Raises Unresolved for a class that the model does not have."""
+    from jobs.storage.references import with_classes
+
+    return {name: with_classes(store, job, model) for name, model in pinned.items()}
 
 
 TRAIN = Kind(
@@ -146,6 +158,7 @@ GENERATE = Kind(
     summary=wire.GenerateSummary,
     upstream="model.from",
     references=_model,
+    settle=_classes,
     places=("output", "data"),
     series=(
         Series("generate_samples_total", "Samples made", series.field("samples")),

@@ -24,7 +24,7 @@ from pydantic import (
 from jobs.specs import spec
 from jobs.specs.spec import Job
 
-VERSION = 3
+VERSION = 4
 HEADER = "Ganworks-Wire"  # of every request of a driver: its version; a driver of version 1 sends none
 
 Number = float | None  # null: it was not finite, or is not known
@@ -105,6 +105,8 @@ class PinnedModel(Message):
     config: str  # file in it
     sha256: str  # of the weights
     examples: int | None = None  # that it was trained on
+    class_names: tuple[str, ...] | None = None  # in the order of their numbers; null: none, or not looked up
+    classes: tuple[int, ...] | None = None  # numbers of those that `sampling.classes` asks for; null: it names none
 
 
 Spec = Annotated[
@@ -285,6 +287,7 @@ class TrainEnd(Message):
     examples: int
     steps: int
     examples_per_second: Number = None  # over the attempt, checkpoints and grids included
+    data: dict[str, JsonValue] | None = None  # what became of the source's pictures
 
 
 class Commit(Message):

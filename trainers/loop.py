@@ -391,6 +391,7 @@ class _Run:
             "params": self._family.config.model_dump(mode="json"),
             "inputs": inputs_config(self._family.examples),
             "class_names": self._first.class_names if self._family.classes else None,
+            "class_labels": self._first.class_labels if self._family.classes else None,
             "latent": self._family.config.latent.model_dump(mode="json"),
             "examples": self.examples,
         }

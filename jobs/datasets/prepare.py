@@ -17,8 +17,9 @@ from trainers.data.decode import UnreadableImage
 from trainers.data.pack import UnreadableImages, pack, pack_arrays
 from trainers.data.packed import DamagedData, PackedData, open_packed
 from trainers.data.sources import BadSource
+from trainers.data.walk import Found, walk
 
-PACKER = 1  # raise it when the same source would pack to other bytes
+PACKER = 2  # raise it when the same source would pack to other bytes
 
 
 class BadData(ValueError):
@@ -62,6 +63,10 @@ def _pack(data: Data, out: Path, cache: Path, report: Report) -> PackedData:
         split=data.split,
         max_corrupt_share=data.max_corrupt,
         progress=progress,
+        way=data.fit,
+        kind=data.format,
+        label=data.label,
+        roots=data_roots(),
     )
 
 
@@ -96,7 +101,13 @@ def _pack_builtin(data: Data, split: str, out: Path, cache: Path, report: Report
         resolution=data.resolution,
         channels=data.channels,
         progress=progress,
+        way=data.fit,
     )
+
+
+def data_roots() -> list[Path]:
+    """Return the folders that links in a source may lead to."""
+    return [Path(root) for root in os.environ.get("GANWORKS_DATA_ROOTS", "").split(os.pathsep) if root]
 
 
 def _path(source: str) -> Path:
@@ -119,8 +130,14 @@ def _fingerprint(source: str) -> list[list[str | int]] | None:
     if not is_local(source):
         return None
     root = _path(source)
-    files = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]
-    return [[str(file.relative_to(root)), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+    return [[str(found.name), *_state(found)] for found in walk(root, data_roots())]
+
+
+def _state(found: Found) -> tuple[int, int]:
+    if found.problem:
+        return -1, -1
+    state = found.path.stat()
+    return state.st_size, state.st_mtime_ns
 
 
 @contextmanager

@@ -68,6 +68,8 @@ def run_rank(work: Work, *, rank: int, device: str) -> TrainEnd:
     client = OrchestratorClient(work.claim.url, work.claim.attempt_id, work.claim.token) if rank == 0 else None
     try:
         data = prepare(spec.data, Path(work.home) / "data", _reporter(client))
+        if client:
+            client.event("prepared", data.account.line, data.account.plain())
         resume = checkpoints.fetch(store, work.resume, work.workspace / "resume") if work.resume else None
         hooks = RankZeroHooks(work, store, client) if client else None
         workspace = work.workspace / f"rank-{rank}"
@@ -81,7 +83,13 @@ def run_rank(work: Work, *, rank: int, device: str) -> TrainEnd:
         if hooks:
             hooks.finish(outcome, workspace)
         rate = hooks.rate if hooks else None
-        return TrainEnd(status=outcome.status, examples=outcome.examples, steps=outcome.steps, examples_per_second=rate)
+        return TrainEnd(
+            status=outcome.status,
+            examples=outcome.examples,
+            steps=outcome.steps,
+            examples_per_second=rate,
+            data=data.account.plain(),
+        )
     finally:
         if client:
             client.close()

@@ -100,6 +100,12 @@ def _split(spec: TrainJob) -> list[Problem]:
 @own_problems.register
 def _(spec: GenerateJob) -> list[Problem]:
     classes = spec.sampling.classes
-    if isinstance(classes, tuple) and (not classes or min(classes) < 0):
-        return [Problem(path="sampling.classes", message=f"class numbers from 0 are expected (got {list(classes)})")]
+    if not isinstance(classes, tuple):
+        return []
+    negative = any(isinstance(each, int) and each < 0 for each in classes)
+    if not classes or negative:
+        message = f"names of classes, or labels from 0, are expected (got {list(classes)})"
+        return [Problem(path="sampling.classes", message=message)]
+    if twice := [each for each in dict.fromkeys(classes) if classes.count(each) > 1]:
+        return [Problem(path="sampling.classes", message=f"{twice[0]!r} is there twice; each class once is expected")]
     return []

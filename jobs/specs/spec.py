@@ -50,6 +50,15 @@ class Data(Part):
     resolution: int | None = Field(default=None, ge=4, le=4096, description="pixels; null: as the source is")
     channels: int | None = Field(default=None, ge=1, le=4)
     labels: Literal["auto", "none", "required"] = "auto"
+    label: str | None = Field(
+        default=None, description="column of the labels; `folder`: the folders, though there is a column"
+    )
+    format: Literal["pictures", "parquet", "webdataset", "idx"] | None = Field(
+        default=None, description="what to read of a folder that holds several"
+    )
+    fit: Literal["crop", "pad", "stretch"] | None = Field(
+        default=None, description="how pictures come to the resolution; null: a little smaller pad, others crop"
+    )
     max_corrupt: float = Field(default=0.0, ge=0, le=1, description="share of unreadable files that is tolerated")
     a: "Data | None" = None
     b: "Data | None" = None
@@ -251,7 +260,9 @@ def _truncation(value: float | None) -> float | None:
 class Sampling(Part):
     seed: int = Field(default=0, ge=0, lt=2**63)
     truncation: Annotated[float | None, AfterValidator(_truncation)] = None
-    classes: Literal["balanced"] | tuple[int, ...] | None = None
+    classes: Literal["balanced"] | tuple[int | str, ...] | None = Field(
+        default=None, description="names, or labels as the data's source wrote them; null: each sample draws its class"
+    )
 
 
 class Output(Part):

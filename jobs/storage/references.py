@@ -7,8 +7,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jobs.specs.spec import ModelRef
-from jobs.storage import checkpoints
+from jobs.specs.spec import GenerateJob, ModelRef
+from jobs.storage import checkpoints, class_names
 from jobs.storage.layout import AVERAGE, CONFIG, STATE, WEIGHTS, Layout
 from jobs.store import NotFound, Store, StoreError
 from jobs.wire import PinnedModel, Recorded
@@ -77,4 +77,30 @@ def _pinned(store: Store, folder: str, said: str, weights: str = WEIGHTS, config
         digest = store.sha256(folder + weights)
     except NotFound:
         raise Unresolved(f"model: {said}: no trained generator at {store.locate(folder)}") from None
-    return PinnedModel(uri=folder, weights=weights, config=config_name, sha256=digest, examples=config.get("examples"))
+    found = class_names.of_config(config.get("model", config))  # a checkpoint keeps it inside its state
+    return PinnedModel(
+        uri=folder,
+        weights=weights,
+        config=config_name,
+        sha256=digest,
+        examples=config.get("examples"),
+        class_names=None if found is None else found.names,
+    )
+
+
+def with_classes(store: Store, job: GenerateJob, model: PinnedModel) -> PinnedModel:
+    """Return the model with the numbers of the classes that the job asks for. Raises Unresolved, which lists the names."""
+    wanted = job.sampling.classes
+    if wanted is None:
+        return model
+    config = json.loads(store.get(model.uri + model.config))
+    found = class_names.of_config(config.get("model", config))
+    if found is None:
+        raise Unresolved(f"sampling.classes: {store.locate(model.uri)} was trained without classes; leave it out")
+    if wanted == "balanced":
+        return model
+    try:
+        numbers = tuple(found.number(each) for each in wanted)
+    except class_names.UnknownClass as error:
+        raise Unresolved(f"sampling.classes: {error}") from None
+    return model.model_copy(update={"classes": numbers})

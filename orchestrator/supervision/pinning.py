@@ -37,11 +37,12 @@ class ReferencePinner:
         self.wake_supervisor()
 
     def _pinned(self, job: Job) -> dict[str, references.PinnedModel]:
-        wanted = kinds.of(job.parsed).references(job.parsed)
-        return {
+        kind = kinds.of(job.parsed)
+        found = {
             name: references.pin(self.store, job.project, reference, self._upstream(job, reference))
-            for name, reference in wanted.items()
+            for name, reference in kind.references(job.parsed).items()
         }
+        return dict(kind.settle(self.store, job.parsed, found))
 
     def _upstream(self, job: Job, reference: ModelRef) -> references.UpstreamJob | None:
         if reference.from_ is None:

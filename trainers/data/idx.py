@@ -29,7 +29,7 @@ def idx_source(path: Path, split: str | None) -> Source:
         name=path.name,
         count=len(pictures),
         items=lambda: _items(pictures, labels),
-        class_names=None if labels is None else tuple(str(c) for c in range(int(labels.max()) + 1)),
+        labelled=labels is not None,
     )
 
 

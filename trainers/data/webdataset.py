@@ -4,7 +4,7 @@ The tars are read from front to back, twice: once for names and labels, once for
 """
 
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -12,21 +12,22 @@ import numpy as np
 
 from trainers.data.decode import UnreadableImage, decode
 from trainers.data.pictures import PICTURES
-from trainers.data.sources import BadSource, Item, Source, files_of_split
+from trainers.data.sources import BadSource, Item, Source
+from trainers.data.walk import Found, files_of_split
 
 LABEL = ".cls"
 BLOCK = 512  # bytes, of a tar
 Labels = dict[str, int]  # by sample
 
 
-def webdataset_source(where: Path, split: str | None) -> Source:
+def webdataset_source(where: Path, found: Sequence[Found], split: str | None) -> Source:
     """BadSource where a tar is damaged or holds no pictures, or where only some samples have a label."""
-    tars = files_of_split(where, ".tar", split)
+    tars = files_of_split(where, found, split)
     looked = [_looked_through(tar) for tar in tars]
     pictures = sum(count for count, _ in looked)
     labels: Labels = {}
-    for _, found in looked:
-        labels |= found
+    for _, written in looked:
+        labels |= written
     if not pictures:
         raise BadSource(f"no pictures in {where}")
     if labels and len(labels) != pictures:
@@ -35,7 +36,7 @@ def webdataset_source(where: Path, split: str | None) -> Source:
         name=where.name,
         count=pictures,
         items=lambda: _items(tars, labels),
-        class_names=tuple(str(number) for number in range(max(labels.values()) + 1)) if labels else None,
+        labelled=bool(labels),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from jobs import wire
 from jobs.driver import orchestrator_client
 from jobs.driver.orchestrator_client import ClaimRefused, OrchestratorClient, Stale
 from jobs.wire import Mismatch, TrainTick
@@ -96,7 +97,7 @@ def test_a_claim_goes_on_through_errors_of_the_server(orchestrator: Orchestrator
     orchestrator.status = 500
     threading.Timer(0.3, lambda: setattr(orchestrator, "status", 200)).start()
     with pytest.raises(
-        Mismatch, match="this driver speaks wire version 3, the server 1; missing field attempt_id"
+        Mismatch, match=f"this driver speaks wire version {wire.VERSION}, the server 1; missing field attempt_id"
     ):  # this server's answer is no claim; that it came is what counts
         orchestrator_client.claim(orchestrator.url, "a-1", "code")
     assert len(orchestrator.sent("claim")) == 1
