@@ -243,7 +243,7 @@ def _readme(spec: GenerateJob, job: Layout, model: PinnedModel, patterns: list[s
     header = {"tags": ["synthetic", "gan"], "configs": [{"config_name": "default", "data_files": [files]}]}
     text = (
         f"{spec.samples:,} synthetic samples, made by ganworks with seed {spec.sampling.seed} from the generator "
-        f"`{model.uri}` (sha256 `{model.sha256}`).\n\nSample i depends on the seed and i alone. The files are "
+        f"`{model.uri}` (sha256 {', '.join(f'`{weights.sha256}`' for weights in model.weights)}).\n\nSample i depends on the seed and i alone. The files are "
         f"`{sinks.get(spec.output.format).data_files}`; `{MANIFEST}` and `SHA256SUMS` have every file's digest.\n\n{_classes(spec, model)}"
         f'```python\nfrom datasets import load_dataset\n\nload_dataset("path/to/this/folder")\n```'
     )

@@ -14,10 +14,10 @@ from jobs import series, wire
 from jobs.series import Series
 from jobs.specs import spec
 from jobs.specs.spec import EvaluateJob, GenerateJob, Job, ModelRef, TrainJob
+from jobs.storage.class_names import with_classes
 
 if TYPE_CHECKING:
     from jobs.driver.orchestrator_client import OrchestratorClient
-    from jobs.store import Store
 
 
 class Driver(Protocol):
@@ -55,9 +55,7 @@ class Kind:
     summary: type[wire.Summary] = wire.Summary
     upstream: str = "data.from"  # the field by which it names the job it is made from
     references: Callable[[Any], Mapping[str, ModelRef]] = _no_references  # to pin before its first attempt, by name
-    settle: Callable[["Store", Any, Pinned], Pinned] = lambda store, job, pinned: (
-        pinned
-    )  # held to what the job wants of them
+    settle: Callable[[Any, Pinned], Pinned] = lambda job, pinned: pinned  # holds them to what the job wants of them
     sizes: Callable[[Any], tuple[int, ...]] = _bounds  # numbers of workers that will do, the largest first
     best: Callable[[Any], Best] = lambda job: BY_DISTANCE  # what a sweep over it chooses by
     places: tuple[str, ...] = ("output",)  # fields of the summary that say where something is
@@ -104,11 +102,9 @@ def _model(job: GenerateJob) -> Mapping[str, ModelRef]:
     return {"model": job.model}
 
 
-def _classes(store: "Store", job: GenerateJob, pinned: Pinned) -> Pinned:
-    """Raises Unresolved for a class that the model does not have."""
-    from jobs.storage.references import with_classes
-
-    return {name: with_classes(store, job, model) for name, model in pinned.items()}
+def _classes(job: GenerateJob, pinned: Pinned) -> Pinned:
+    """Raises UnknownClass."""
+    return {name: with_classes(job.sampling, model) for name, model in pinned.items()}
 
 
 TRAIN = Kind(

@@ -97,16 +97,33 @@ class StoreAccess(Message):
     env: dict[str, str] = Field(default={}, repr=False)  # AWS_*
 
 
+class PinnedWeights(Message):
+    """The weights of one network that samples are drawn with."""
+
+    name: str  # of their file in a model folder
+    file: str  # in the pinned folder: a checkpoint calls an averaged network otherwise
+    sha256: str
+
+
 class PinnedModel(Message):
-    """What a reference to a generator meant when its job was admitted."""
+    """What a reference to a model meant when its job was admitted."""
 
     uri: str  # its folder's key in the store
-    weights: str  # file in it
     config: str  # file in it
-    sha256: str  # of the weights
+    weights: tuple[PinnedWeights, ...] = Field(min_length=1)
     examples: int | None = None  # that it was trained on
     class_names: tuple[str, ...] | None = None  # in the order of their numbers; null: none, or not looked up
+    class_labels: tuple[int | str, ...] | None = None  # of each, as the data's source wrote it; null: not kept
     classes: tuple[int, ...] | None = None  # numbers of those that `sampling.classes` asks for; null: it names none
+
+    @model_validator(mode="before")
+    @classmethod
+    def of_one_network(cls, value: Any) -> Any:
+        """Read what jobs were pinned to when a model had one network: their rows may still wait."""
+        if not (isinstance(value, Mapping) and isinstance(value.get("weights"), str)):
+            return value
+        own = {"name": "generator.safetensors", "file": value["weights"], "sha256": value.get("sha256")}
+        return {key: each for key, each in value.items() if key != "sha256"} | {"weights": [own]}
 
 
 Spec = Annotated[

@@ -20,7 +20,15 @@ from trainers.data.stream import Stream
 from trainers.devices import dtype_of, prepare
 from trainers.engine import Engine
 from trainers.gan.family import Helper
-from trainers.generation.sampling import Sampler, complete, inputs_config, sampled_networks, save_model
+from trainers.generation.sampling import (
+    Sampler,
+    complete,
+    inputs_config,
+    sampled_names,
+    sampled_networks,
+    save_model,
+    weights_file,
+)
 from trainers.hooks import Command, Hooks, NoHooks, Outcome, Tick
 from trainers.monitoring.grids import save_grid
 from trainers.monitoring.health import Collapsed, Diverged, Finding, Watches, not_finite, prefix_of
@@ -392,9 +400,14 @@ class _Run:
             "inputs": inputs_config(self._family.examples),
             "class_names": self._first.class_names if self._family.classes else None,
             "class_labels": self._first.class_labels if self._family.classes else None,
+            "networks": {name: self._checkpoint_file(name) for name in sampled_names(self._family)},
             "latent": self._family.config.latent.model_dump(mode="json"),
             "examples": self.examples,
         }
+
+    def _checkpoint_file(self, network: str) -> str:
+        """Return which file of a checkpoint holds the weights that samples are drawn with."""
+        return f"{checkpoint.AVERAGE if network in self._engine.averages else ''}{weights_file(network)}"
 
     @property
     def _first(self) -> PackedData:

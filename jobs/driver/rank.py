@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from jobs.datasets import prepare
+from jobs.datasets.helpers import find_helper
 from jobs.driver import retrying
 from jobs.driver.attempt import layout_of, store_of
 from jobs.driver.orchestrator_client import PATIENCE, OrchestratorClient
@@ -79,6 +80,7 @@ def run_rank(work: Work, *, rank: int, device: str) -> TrainEnd:
             workspace=workspace,
             resume=resume,
             hooks=hooks or NoHooks(),
+            find_helper=lambda helper: find_helper(helper, Path(work.home) / "data" / "helpers"),
         )
         if hooks:
             hooks.finish(outcome, workspace)

@@ -18,7 +18,7 @@ from jobs.driver.failures import Failed
 from jobs.driver.receipts import commit_shard
 from jobs.sinks import Class, Record
 from jobs.specs.spec import GenerateJob, Sampling
-from jobs.storage.layout import CONFIG, WEIGHTS
+from jobs.storage.layout import CONFIG
 from jobs.storage.shards import Shard
 from jobs.store import Store, StoreError
 from jobs.wire import Claim, PinnedModel, Receipt
@@ -90,10 +90,11 @@ class ShardWriter:
 
 def download_model(store: Store, reference: PinnedModel, folder: Path) -> None:
     """Download the generator that the job's reference was pinned to, held to its sha256, as a model folder."""
-    weights = reference.uri + reference.weights
-    store.get_file(weights, folder / WEIGHTS)
     config = json.loads(store.get(reference.uri + reference.config))
     (folder / CONFIG).write_text(json.dumps(config.get("model", config)))  # a checkpoint keeps it inside its state
-    found = digest.of_file(folder / WEIGHTS)
-    if found != reference.sha256:
-        raise StoreError(f"{store.locate(weights)}: its content changed since the job was admitted (sha256 {found})")
+    for weights in reference.weights:
+        store.get_file(reference.uri + weights.file, folder / weights.name)
+        found = digest.of_file(folder / weights.name)
+        if found != weights.sha256:
+            key = store.locate(reference.uri + weights.file)
+            raise StoreError(f"{key}: its content changed since the job was admitted (sha256 {found})")

@@ -6,12 +6,13 @@ A second attempt must never mix two generators: what a reference meant is pinned
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from jobs.specs.spec import GenerateJob, ModelRef
+from jobs.specs.spec import ModelRef
 from jobs.storage import checkpoints, class_names
-from jobs.storage.layout import AVERAGE, CONFIG, STATE, WEIGHTS, Layout
+from jobs.storage.layout import AVERAGE, CONFIG, STATE, Layout
 from jobs.store import NotFound, Store, StoreError
-from jobs.wire import PinnedModel, Recorded
+from jobs.wire import PinnedModel, PinnedWeights, Recorded
 
 
 class Unresolved(ValueError):
@@ -36,13 +37,13 @@ def pin(store: Store, project: str, reference: ModelRef, upstream: UpstreamJob |
     job = Layout(project=project, job_name=upstream.job_name, job_id=upstream.job_id)
     if isinstance(reference.checkpoint, int):
         said = f"{upstream.job_name} at {reference.checkpoint} examples"
-        return _pinned(store, _checkpoint(store, job, reference.checkpoint, upstream.lineage), said, AVERAGE, STATE)
+        return _pinned(store, _checkpoint(store, job, reference.checkpoint, upstream.lineage), said, STATE)
     return _pinned(store, _model_folder(store, job), upstream.job_name)
 
 
 def _model_folder(store: Store, job: Layout) -> str:
     """Where the attempt that succeeded put its model: nobody else writes there. At the fixed key if no manifest says."""
-    published = f"{job.model_prefix}{WEIGHTS}".removeprefix(job.prefix)
+    published = f"{job.model_prefix}{CONFIG}".removeprefix(job.prefix)
     try:
         files = json.loads(store.get(job.manifest))["files"]
         source = next((file.get("source") for file in files if file["key"] == published), None)
@@ -50,7 +51,7 @@ def _model_folder(store: Store, job: Layout) -> str:
         source = None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise StoreError(f"{store.locate(job.manifest)}: not readable as a manifest") from None
-    return f"{job.prefix}{source or published}".removesuffix(WEIGHTS)
+    return f"{job.prefix}{source or published}".removesuffix(CONFIG)
 
 
 def _own_key(store: Store, uri: str) -> str:
@@ -71,36 +72,27 @@ def _checkpoint(store: Store, job: Layout, examples: int, lineage: Sequence[Reco
     return found[examples]
 
 
-def _pinned(store: Store, folder: str, said: str, weights: str = WEIGHTS, config_name: str = CONFIG) -> PinnedModel:
+def _pinned(store: Store, folder: str, said: str, config_name: str = CONFIG) -> PinnedModel:
     try:
         config = json.loads(store.get(folder + config_name))
-        digest = store.sha256(folder + weights)
+        weights = tuple(
+            PinnedWeights(name=name, file=file, sha256=store.sha256(folder + file))
+            for name, file in _weights(config, is_checkpoint=config_name == STATE).items()
+        )
     except NotFound:
         raise Unresolved(f"model: {said}: no trained generator at {store.locate(folder)}") from None
-    found = class_names.of_config(config.get("model", config))  # a checkpoint keeps it inside its state
+    names, labels = class_names.of_config(config.get("model", config))  # a checkpoint keeps it inside its state
     return PinnedModel(
         uri=folder,
-        weights=weights,
         config=config_name,
-        sha256=digest,
+        weights=weights,
         examples=config.get("examples"),
-        class_names=None if found is None else found.names,
+        class_names=names,
+        class_labels=labels,
     )
 
 
-def with_classes(store: Store, job: GenerateJob, model: PinnedModel) -> PinnedModel:
-    """Return the model with the numbers of the classes that the job asks for. Raises Unresolved, which lists the names."""
-    wanted = job.sampling.classes
-    if wanted is None:
-        return model
-    config = json.loads(store.get(model.uri + model.config))
-    found = class_names.of_config(config.get("model", config))
-    if found is None:
-        raise Unresolved(f"sampling.classes: {store.locate(model.uri)} was trained without classes; leave it out")
-    if wanted == "balanced":
-        return model
-    try:
-        numbers = tuple(found.number(each) for each in wanted)
-    except class_names.UnknownClass as error:
-        raise Unresolved(f"sampling.classes: {error}") from None
-    return model.model_copy(update={"classes": numbers})
+def _weights(config: dict[str, Any], *, is_checkpoint: bool) -> dict[str, str]:
+    """Return the file in a model folder of each network that samples are drawn with -> the file that it is now."""
+    networks = config.get("model", config).get("networks") or {"generator": AVERAGE}
+    return {f"{name}.safetensors": file if is_checkpoint else f"{name}.safetensors" for name, file in networks.items()}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from jobs import kinds
 from jobs.specs.spec import ModelRef
 from jobs.storage import references
+from jobs.storage.class_names import UnknownClass
 from jobs.store import Store, StoreError
 from orchestrator import db, lifecycle
 from orchestrator.records import Job
@@ -22,7 +23,7 @@ class ReferencePinner:
         """Pin every reference of the job's kind, or fail the job. Raises StoreError: try again."""
         try:
             pinned = self._pinned(job)
-        except references.Unresolved as error:
+        except (references.Unresolved, UnknownClass) as error:
             with self.database.write() as connection:
                 lifecycle.end(connection, job, "failed", str(error), "reference", self.clock())
             return
@@ -42,7 +43,7 @@ class ReferencePinner:
             name: references.pin(self.store, job.project, reference, self._upstream(job, reference))
             for name, reference in kind.references(job.parsed).items()
         }
-        return dict(kind.settle(self.store, job.parsed, found))
+        return dict(kind.settle(job.parsed, found))
 
     def _upstream(self, job: Job, reference: ModelRef) -> references.UpstreamJob | None:
         if reference.from_ is None:

@@ -45,7 +45,8 @@ from trainers import loop
 
 STEP = 10  # examples between two checkpoints of the played training
 END = 2 * STEP
-MODEL = {"uri": "default/upstream/x/model/", "weights": "w", "config": "c", "sha256": "0" * 64, "examples": 1}
+WEIGHED = [{"name": "generator.safetensors", "file": "w", "sha256": "0" * 64}]
+MODEL = {"uri": "default/upstream/x/model/", "weights": WEIGHED, "config": "c", "examples": 1}
 SPECS: dict[str, dict[str, Any]] = {
     "train": {
         "model": {"family": "dcgan"},
@@ -373,7 +374,7 @@ class World:
         if self.kind == "train":
             view = View(self.store, lambda action: action())
             pinned = references._pinned(view, references._model_folder(view, layout), "")
-            self.final[pinned.uri + pinned.weights] = pinned.sha256
+            self.final |= {pinned.uri + weights.file: weights.sha256 for weights in pinned.weights}
 
     def _reads_as_named(self) -> None:
         """A reader goes by the README's patterns, and finds what the manifest names: no sample is missing or doubled."""

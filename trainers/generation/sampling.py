@@ -207,8 +207,13 @@ def _check_request(start: int, stop: int, truncation: float | None, spec: Sample
 
 def sampled_networks(family: Family) -> dict[str, nn.Module]:
     """Return fresh networks, of those alone that the family's samplers run."""
-    wanted = {name for spec in family.samplers().values() for name in spec.networks}
+    wanted = sampled_names(family)
     return {name: network for name, network in family.networks().items() if name in wanted}
+
+
+def sampled_names(family: Family) -> list[str]:
+    """Return the names of the networks that the family's samplers run."""
+    return list(dict.fromkeys(name for spec in family.samplers().values() for name in spec.networks))
 
 
 def weights_file(network: str) -> str:

@@ -45,13 +45,15 @@ def norm_layer(name: NormName, channels: int) -> nn.Module:
     return nn.Identity()
 
 
-def with_spectral_norm(network: nn.Module, eps: float = 1e-12) -> nn.Module:
-    """Spectral norm on every weight that multiplies (Miyato et al., 1802.05957).
+def with_spectral_norm(network: nn.Module, eps: float = 1e-12, *, embeddings: bool = True) -> nn.Module:
+    """Put spectral norm on every weight that multiplies (Miyato et al., 1802.05957). embeddings: on those too.
 
     One power iteration a phase: the engine's `parametrize.cached()` lets only the first forward iterate. The vectors
     are buffers, so they are in the checkpoint; they follow from the weights alone, so every rank has the same.
     """
     for module in list(network.modules()):
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.Embedding):
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear) or (
+            embeddings and isinstance(module, nn.Embedding)
+        ):
             spectral_norm(module, eps=eps)
     return network

@@ -36,10 +36,18 @@ class Choices:
         """Inputs that a generator gains: classes where it learns the label so, else 0."""
         return 0 if self.conditioning == "none" or self.looks_labels_up else self.classes or 0
 
+    def plain_norm(self, channels: int) -> nn.Module:
+        """Return the norm without labels, as before the picture."""
+        return norm_layer(self.norm, channels)
+
+    def join_labels(self) -> "JoinedLabels | None":
+        """Return the layer that puts labels beside latents, where a generator learns them so."""
+        return JoinedLabels(self.labels_beside_latents) if self.labels_beside_latents else None
+
     def norm_in_generator(self, channels: int) -> nn.Module:
         if self.looks_labels_up and self.classes:
             return ConditionalNorm(channels, self.classes)
-        return norm_layer(self.norm, channels)
+        return self.plain_norm(channels)
 
 
 class Stack(nn.Sequential):

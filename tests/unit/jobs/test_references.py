@@ -9,8 +9,9 @@ import pytest
 from jobs.driver.shard_writer import download_model
 from jobs.specs.spec import GenerateJob, ModelRef, parse
 from jobs.storage import manifest
+from jobs.storage.class_names import UnknownClass, with_classes
 from jobs.storage.layout import AVERAGE, Layout
-from jobs.storage.references import Unresolved, UpstreamJob, pin, with_classes
+from jobs.storage.references import Unresolved, UpstreamJob, pin
 from jobs.store import Store, StoreError, open_store
 from jobs.wire import File, PinnedModel, Recorded
 
@@ -40,7 +41,7 @@ def test_a_job_is_pinned_to_what_its_attempt_alone_wrote(store: Store, tmp_path:
     manifest.publish(store, JOB, Database(), manifest.Manifest(**manifest.head(JOB, made), kind="train"), "", 2)
     pinned = pin(store, "default", FROM, UPSTREAM)
     assert pinned.uri == f"{JOB.prefix}attempts/a2/model/"
-    assert pinned.sha256 == hashlib.sha256(b"weights  ").hexdigest()
+    assert pinned.weights[0].sha256 == hashlib.sha256(b"weights  ").hexdigest()
     # Whatever a late writer of old did at the fixed key, a job that was pinned before goes on.
     store.put(JOB.model_prefix + "generator.safetensors", b"of a stale attempt")
     trained(store, 1)
@@ -59,6 +60,40 @@ def test_a_job_from_before_is_pinned_to_its_fixed_key(store: Store) -> None:
     store.put(JOB.manifest, b"[")
     with pytest.raises(StoreError, match=r"MANIFEST\.json: not readable"):
         pin(store, "default", FROM, UPSTREAM)
+
+
+def test_every_network_that_samples_are_drawn_with_is_pinned(store: Store, tmp_path: Path) -> None:
+    """A checkpoint calls an averaged one otherwise; the model folder has each under its own name."""
+    networks = {"mapping": "average-mapping.safetensors", "synthesis": "synthesis.safetensors"}
+    state = {"examples": 10, "model": {"family": "styled", "networks": networks}}
+    for folder, config, files in (
+        (JOB.checkpoint(10, 1), "state.json", networks.values()),
+        (JOB.model_prefix, "config.json", [f"{name}.safetensors" for name in networks]),
+    ):
+        for file in files:
+            store.put(folder + file, file.encode())
+        store.put(folder + config, json.dumps(state if config == "state.json" else state["model"]).encode())
+    store.put(f"{JOB.checkpoint(10, 1)}COMMIT.json", b"{}")
+    upstream = UpstreamJob(job_name=JOB.job_name, job_id=JOB.job_id, lineage=[Recorded(folder="000000000010-a1")])
+    for reference, mapping in (
+        (ModelRef.model_validate({"from": "shirts", "checkpoint": 10}), "average-mapping.safetensors"),
+        (FROM, "mapping.safetensors"),
+    ):
+        model = tmp_path / mapping
+        model.mkdir()
+        download_model(store, pin(store, "default", reference, upstream), model)
+        assert sorted(path.name for path in model.iterdir()) == [
+            "config.json",
+            "mapping.safetensors",
+            "synthesis.safetensors",
+        ]
+        assert (model / "mapping.safetensors").read_text() == mapping
+
+
+def test_what_was_pinned_before_a_model_had_several_networks_is_read() -> None:
+    before = {"uri": "a/", "weights": "average.safetensors", "config": "state.json", "sha256": "ab", "examples": 3}
+    (weights,) = PinnedModel.model_validate(before).weights
+    assert (weights.name, weights.file, weights.sha256) == ("generator.safetensors", "average.safetensors", "ab")
 
 
 def test_a_checkpoint_is_one_of_the_recorded_lineage(store: Store) -> None:
@@ -107,7 +142,7 @@ SPARSE = {"class_names": ["bee", "dog"], "class_labels": [1, 3]}
 def test_a_class_is_a_name_and_a_number_is_a_label(
     store: Store, config: dict[str, object], asked: object, numbers: tuple[int, ...] | None
 ) -> None:
-    model = with_classes(store, generating(asked), pinned_with(store, config))
+    model = with_classes(generating(asked).sampling, pinned_with(store, config))
     assert (list(model.class_names or ()), model.classes) == (config["class_names"], numbers)
 
 
@@ -117,12 +152,12 @@ def test_a_class_is_a_name_and_a_number_is_a_label(
         (SPARSE, ["cat"], r"sampling\.classes: no class 'cat'; there are 'bee' \(1\), 'dog' \(3\)"),
         (SPARSE, [0], r"no class 0; there are"),
         (ELEVEN, [12], r"no class 12; there are '1', '2'"),
-        ({"class_names": None}, [1], r"sampling\.classes: .* was trained without classes; leave it out"),
+        ({"class_names": None}, [1], r"sampling\.classes: the model was trained without classes; leave it out"),
         ({"class_names": None}, "balanced", "was trained without classes"),
     ],
 )
 def test_a_class_that_is_not_there_is_refused_with_the_names(
     store: Store, config: dict[str, object], asked: object, said: str
 ) -> None:
-    with pytest.raises(Unresolved, match=said):
-        with_classes(store, generating(asked), pinned_with(store, config))
+    with pytest.raises(UnknownClass, match=said):
+        with_classes(generating(asked).sampling, pinned_with(store, config))
