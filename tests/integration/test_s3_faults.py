@@ -245,4 +245,4 @@ def test_an_object_that_is_also_a_folder_is_named(
     monkeypatch.setattr("jobs.store.s3.S3Store.list", lambda self, prefix: iter(infos))
     monkeypatch.setattr("jobs.store.s3.S3Store.get_file", lambda self, key, path: path.write_bytes(b"x"))
     with pytest.raises(remote.NotToBeHad, match=r"a/?b? is an object, and a folder of others"):
-        remote.fetch(f"s3://{weed.BUCKET}/both", tmp_path, lambda *_: None)
+        remote.fetch(f"s3://{weed.BUCKET}/both", infos, tmp_path, lambda *_: None)

@@ -46,7 +46,7 @@ def find_source(
             return parquet.parquet_source(source, _of_kind("parquet", found), split, label)
         case "webdataset":
             return webdataset.webdataset_source(source, _of_kind("webdataset", found), split)
-        case _ if source.is_dir():
+        case found_kind if found_kind == "pictures" or source.is_dir():
             return pictures.folder_source(source, found, split, label)
     raise BadSource(
         f"{source} is none of: a folder of pictures, a .zip of one, IDX files, an .npz, Parquet, WebDataset"
