@@ -82,11 +82,18 @@ def _items(files: list[tuple[Path, pq.ParquetFile]], image: str, label: str | No
     columns, index = [name for name in (image, label) if name], 0
     for path, file in files:
         of_folder = _of_folder(path)
+        for row in _rows(path, file, columns):
+            value = as_label(row[label], f"{path}, row {index}, column {label!r}") if label else of_folder
+            yield Item(name=f"row {index}", label=value, read=partial(_decoded, row[image]))
+            index += 1
+
+
+def _rows(path: Path, file: pq.ParquetFile, columns: list[str]) -> Iterator[dict[str, Any]]:
+    try:
         for batch in file.iter_batches(ROWS, columns=columns):
-            for row in batch.to_pylist():
-                value = as_label(row[label], f"{path}, row {index}, column {label!r}") if label else of_folder
-                yield Item(name=f"row {index}", label=value, read=partial(_decoded, row[image]))
-                index += 1
+            yield from batch.to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise BadSource(f"{path} is damaged Parquet: {error}") from None
 
 
 def _decoded(cell: Any) -> np.ndarray:

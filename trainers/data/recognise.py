@@ -34,6 +34,8 @@ def find_source(
     suffix = source.suffix.lower()
     if source.is_file() and suffix == ".npz":
         return arrays.npz_source(source, split)
+    if source.is_file() and suffix == ".npy":
+        return arrays.npy_source(source)
     if source.is_file() and suffix == ".zip":
         return pictures.zip_source(source, split, label)
     if source.is_file() and idx.holds_idx(source):
@@ -49,7 +51,7 @@ def find_source(
         case found_kind if found_kind == "pictures" or source.is_dir():
             return pictures.folder_source(source, found, split, label)
     raise BadSource(
-        f"{source} is none of: a folder of pictures, a .zip of one, IDX files, an .npz, Parquet, WebDataset"
+        f"{source} is none of: a folder of pictures, a .zip of one, IDX files, an .npz or .npy, Parquet, WebDataset"
     )
 
 

@@ -40,6 +40,7 @@ def walk(folder: Path, roots: Sequence[Path] = ()) -> list[Found]:
 def _below(folder: Path, name: PurePosixPath, parents: tuple[Path, ...], allowed: tuple[Path, ...]) -> Iterator[Found]:
     for path in _entries(folder):
         here = name / path.name
+        _refuse_unwritable(path)
         if is_litter(PurePosixPath(path.name)):
             continue
         real = Path(os.path.realpath(path))
@@ -50,6 +51,15 @@ def _below(folder: Path, name: PurePosixPath, parents: tuple[Path, ...], allowed
             raise BadSource(f"{path} {problem}")
         elif real not in parents:
             yield from _below(path, here, (*parents, real), allowed)
+
+
+def _refuse_unwritable(path: Path) -> None:
+    """No file of ours could hold the name."""
+    try:
+        path.name.encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(path.name).decode("ascii", "backslashreplace")
+        raise BadSource(f"{path.parent}: the name {shown} is not in UTF-8; rename it") from None
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -86,7 +86,11 @@ def _members(tar: Path) -> Iterator[tuple[str, str, "_Content"]]:
 
 def _refuse_torn(tar: Path) -> None:
     """tarfile takes a header that is cut off for the end, and would lose the rest in silence."""
-    with tar.open("rb") as file:
+    try:
+        file = tar.open("rb")
+    except OSError as error:
+        raise BadSource(f"{tar} cannot be read: {error.strerror}") from None
+    with file:
         file.seek(-min(BLOCK, tar.stat().st_size), 2)
         if any(file.read()):
             raise BadSource(f"{tar} is a damaged tar: it does not end as tars do, with an empty block")

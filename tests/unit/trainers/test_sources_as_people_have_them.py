@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -193,6 +194,88 @@ class TestLabelsWhereTheFieldKeepsThem:
         sources.parquet(tmp_path / "x" / "train-1.parquet", image=[png()])
         with pytest.raises(BadSource, match=r"train-1\.parquet has no column 'label', which .*train-0\.parquet has"):
             packed(tmp_path / "x", tmp_path)
+
+
+class TestArrays:
+    def saved(self, tmp_path: Path, images: np.ndarray, **arrays: np.ndarray) -> Path:
+        np.savez(tmp_path / "x.npz", images=images, **arrays)
+        return tmp_path / "x.npz"
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+    def test_a_picture_that_is_not_finite_is_named_by_its_number(self, tmp_path: Path, value: float):
+        images = np.zeros((5, 8, 8))
+        images[3, 2, 2] = value
+        with pytest.raises(UnreadableImages, match=r"1 of 5 pictures .*\n  3: has pixels that are not finite"):
+            packed(self.saved(tmp_path, images), tmp_path)
+
+    @pytest.mark.parametrize(
+        ("high", "said"),
+        [
+            (255.0, r"float64 pixels in 0\.\.255; wanted floats in 0\.\.1 or -1\.\.1; divide them by 255"),
+            (1e6, r"float64 pixels in 0\.\.1e\+06; wanted floats in 0\.\.1 or -1\.\.1\Z"),
+        ],
+    )
+    def test_a_range_is_told_with_the_one_that_is_wanted(self, tmp_path: Path, high: float, said: str):
+        images = np.zeros((2, 8, 8))
+        images[1] = high
+        with pytest.raises(BadSource, match=said):
+            packed(self.saved(tmp_path, images), tmp_path)
+
+    def test_objects_are_refused_with_the_way_out(self, tmp_path: Path):
+        with pytest.raises(BadSource, match=r"x\.npz holds Python objects.*save it as an array of numbers"):
+            packed(self.saved(tmp_path, np.array([object()])), tmp_path)
+
+    @pytest.mark.parametrize("content", [b"", b"PK no", b"<html>"])
+    def test_what_is_no_npz_is_named(self, tmp_path: Path, content: bytes):
+        (tmp_path / "x.npz").write_bytes(content)
+        with pytest.raises(BadSource, match=r"x\.npz"):
+            packed(tmp_path / "x.npz", tmp_path)
+
+    def test_words_are_labels(self, tmp_path: Path):
+        assert names_of(
+            packed(self.saved(tmp_path, np.zeros((2, 8, 8), np.uint8), labels=np.array(["b", "a"])), tmp_path)
+        ) == [
+            "b",
+            "a",
+        ]
+
+    def test_an_npy_is_mapped(self, tmp_path: Path):
+        np.save(tmp_path / "x.npy", np.arange(2 * 8 * 8, dtype=np.uint8).reshape(2, 8, 8))
+        assert packed(tmp_path / "x.npy", tmp_path).samples.reshape(-1).tolist() == list(range(128))
+
+
+class TestIdxOfOtherTypes:
+    @pytest.mark.parametrize(
+        ("code", "kind", "values"), [(0xB, ">i2", 200), (0xC, ">i4", 200), (0xD, ">f4", 0.5), (0xE, ">f8", 0.5)]
+    )
+    def test_they_are_read(self, tmp_path: Path, code: int, kind: str, values: float):
+        content = bytes([0, 0, code, 3]) + struct.pack(">3I", 2, 8, 8) + np.full((2, 8, 8), values, kind).tobytes()
+        source = sources.folder(tmp_path / "x", {"train-images-idx3-ubyte": content})
+        assert packed(source, tmp_path).samples.max() == (200 if values == 200 else 0)
+
+    @pytest.mark.parametrize(
+        ("content", "said"),
+        [
+            (bytes([0, 0, 8, 3, 0]), "is cut short: 5 bytes, and its head alone has 16"),
+            (b"<html>", "is not an IDX file: it begins with 3c 68 74 6d"),
+            (bytes([0, 0, 8, 3]) + b"\xff" * 12, "is cut short or too long: 0 bytes for 4294967295x"),
+        ],
+    )
+    def test_what_is_none_is_told(self, tmp_path: Path, content: bytes, said: str):
+        with pytest.raises(BadSource, match=said):
+            packed(sources.folder(tmp_path / "x", {"train-images-idx3-ubyte": content}), tmp_path)
+
+
+def test_a_name_that_is_not_utf_8_is_told(tmp_path: Path):
+    source = sources.folder(tmp_path / "x", {"a/1.png": png()})
+    os.makedirs(os.fsencode(source) + b"/caf\xe9")
+    with pytest.raises(BadSource, match=r"the name caf\\xe9 is not in UTF-8; rename it"):
+        packed(source, tmp_path)
+
+
+def test_one_picture_alone_is_a_source(tmp_path: Path):
+    (tmp_path / "1.png").write_bytes(png(5))
+    assert packed(tmp_path / "1.png", tmp_path).count == 1
 
 
 class TestLinks:
