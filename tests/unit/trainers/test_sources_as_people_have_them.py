@@ -196,6 +196,59 @@ class TestLabelsWhereTheFieldKeepsThem:
             packed(tmp_path / "x", tmp_path)
 
 
+class TestTars:
+    def test_a_mask_is_not_a_second_picture(self, tmp_path: Path):
+        files = {"1.png": png(1), "1.seg.png": png(9), "2.png": png(2), "2.seg.png": png(9)}
+        data = packed(sources.tarred(tmp_path / "x.tar", files), tmp_path)
+        assert data.samples[:, 0, 0, 0].tolist() == [1, 2]
+        assert [(each.reason, each.count) for each in data.account.left_out] == [
+            ("beside the picture of the same sample", 2)
+        ]
+
+    def test_two_pictures_of_a_sample_are_a_doubt(self, tmp_path: Path):
+        files = {"1.png": png(1), "1.bmp": png(9)}
+        with pytest.raises(BadSource, match=r"x\.tar/1 has the pictures \.png and \.bmp; one is expected"):
+            packed(sources.tarred(tmp_path / "x.tar", files), tmp_path)
+
+    def test_dots_in_names_are_no_samples(self, tmp_path: Path):
+        files = {"img.v1.png": png(1), "img.v2.png": png(2)}
+        assert packed(sources.tarred(tmp_path / "x.tar", files), tmp_path).samples[:, 0, 0, 0].tolist() == [1, 2]
+
+    @pytest.mark.parametrize(
+        ("extension", "contents"),
+        [
+            ("json", ['{"label": "b"}', '{"label": "a"}', '{"label": "b"}', '{"label": "a"}']),
+            ("txt", ["b", "a", "b", "a"]),
+        ],
+    )
+    def test_labels_in_json_and_txt(self, tmp_path: Path, extension: str, contents: list[str]):
+        files: dict[str, bytes] = {}
+        for number, content in enumerate(contents):
+            files |= {f"{number}.png": png(number), f"{number}.{extension}": content.encode()}
+        assert names_of(packed(sources.tarred(tmp_path / "x.tar", files), tmp_path)) == ["b", "a", "b", "a"]
+
+    def test_captions_are_no_labels(self, tmp_path: Path):
+        files = {"1.png": png(), "1.txt": b"a cat on a mat", "2.png": png(), "2.txt": b"a dog"}
+        assert packed(sources.tarred(tmp_path / "x.tar", files), tmp_path).classes is None
+
+    def test_our_own_data_set_comes_back_with_its_names(self, tmp_path: Path):
+        files: dict[str, bytes] = {}
+        for number, name in ((4, "coat"), (2, "bag")):
+            about = json.dumps({"index": number, "label": number, "class": name}).encode()
+            files |= {f"{number}.png": png(), f"{number}.cls": str(number).encode(), f"{number}.json": about}
+        data = packed(sources.tarred(tmp_path / "x.tar", files), tmp_path)
+        assert (data.class_names, data.class_labels, names_of(data)) == (("bag", "coat"), (2, 4), ["coat", "bag"])
+
+    def test_folders_in_a_plain_tar_are_classes(self, tmp_path: Path):
+        files = {"./pets/cat/1.png": png(1), "./pets/dog/1.png": png(2)}
+        assert names_of(packed(sources.tarred(tmp_path / "x.tar", files), tmp_path)) == ["cat", "dog"]
+
+    def test_a_tar_a_class_as_imagenet_has_them(self, tmp_path: Path):
+        for name in ("n01440764", "n01443537"):
+            sources.tarred(tmp_path / "x" / f"{name}.tar", {f"{name}_{n}.png": png() for n in (1, 2)})
+        assert packed(tmp_path / "x", tmp_path).class_names == ("n01440764", "n01443537")
+
+
 class TestArrays:
     def saved(self, tmp_path: Path, images: np.ndarray, **arrays: np.ndarray) -> Path:
         np.savez(tmp_path / "x.npz", images=images, **arrays)
