@@ -11,7 +11,7 @@ from jobs.datasets import cifar, remote
 from jobs.datasets.builtin import BUILTINS, NAMES, PROCEDURAL
 from jobs.datasets.find import NotToBeHad, Report, find_idx
 from jobs.specs.errors import did_you_mean
-from jobs.specs.load import is_local
+from jobs.specs.sources import is_local
 from jobs.specs.spec import Data
 from jobs.store import ObjectInfo
 from trainers.data.decode import UnreadableImage

@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 
 from jobs.specs.errors import Problem, did_you_mean
 from jobs.specs.not_yet import unsupported
+from jobs.specs.sources import DATA_NAMES, is_local
 from jobs.specs.spec import GenerateJob, Job, TrainJob
 
 __all__ = ["Problem", "families", "problems"]
@@ -50,7 +51,7 @@ def own_problems(spec: Job) -> list[Problem]:
 
 @own_problems.register
 def _(spec: TrainJob) -> list[Problem]:
-    return _family(spec) + _split(spec)
+    return _family(spec) + _source(spec) + _split(spec)
 
 
 def _family(spec: TrainJob) -> list[Problem]:
@@ -80,6 +81,15 @@ def _schema_problems(error: Any) -> list[Problem]:
 
 def _choices(error: Any) -> str:
     return " or ".join(sorted({context.message for context in error.context or ()}))
+
+
+def _source(spec: TrainJob) -> list[Problem]:
+    """A name is that of a built-in data set; a path begins with ./ or /."""
+    source = spec.data.source
+    if source is None or source in DATA_NAMES or is_local(source) or source.startswith("s3://"):
+        return []
+    suggested = did_you_mean(source, DATA_NAMES)
+    return [Problem(path="data.source", message=f"unknown {source!r}; a path begins with ./ or /{suggested}")]
 
 
 def _split(spec: TrainJob) -> list[Problem]:
