@@ -39,6 +39,7 @@ class OptimizerConfig(Part):
         default=(0.5, 0.999),
         description="decay of the first and second moments; rmsprop uses both likewise, sgd the first as its momentum",
     )
+    eps: float = Field(default=1e-8, gt=0, description="Adam's ε, which rmsprop and sgd do not look at")
     final_betas: tuple[float, float] | None = Field(
         default=None, description="reached by a cosine at the end; null: betas stay"
     )
@@ -67,7 +68,7 @@ class OptimizerConfig(Part):
             return torch.optim.RMSprop(parameters, lr=lr, alpha=second, momentum=first)
         if self.optimizer == "sgd":
             return torch.optim.SGD(parameters, lr=lr, momentum=first)
-        return torch.optim.Adam(parameters, lr=lr, betas=(first, second), fused=True)
+        return torch.optim.Adam(parameters, lr=lr, betas=(first, second), eps=self.eps, fused=True)
 
     def factor(self, progress: float) -> float:
         """Return that of the learning rate, at this share of the training (0..1)."""

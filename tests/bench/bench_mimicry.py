@@ -100,7 +100,7 @@ def engine_step(
     player = {"lr": ADAM["lr"], "betas": ADAM["betas"], "schedule": "constant"}
     params = {
         "latent": {"dim": LATENT}, "ema": {"half_life": 0}, "execution": {"compile": compiled, "cuda_graphs": graphs},
-        "generator": player, "discriminator": player | {"steps": TURNS, "norm": "none"},
+        "generator": player | {"batch_multiple": 1}, "discriminator": player | {"steps": TURNS, "norm": "none"},
     }  # fmt: skip
     settings = Settings(
         family=name, params=params, examples=10**9, batch_size=options.batch, group=options.batch, seed=0,

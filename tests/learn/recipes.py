@@ -30,9 +30,28 @@ CLOTHES: dict[str, tuple[dict[str, Any], int]] = {
     ),
     "dcgan": (_quick(4e-4, base_channels=32), 100_000),
     "cgan": (_quick(4e-4, base_channels=32), 100_000),
-    "wgan": (_quick(5e-4, steps=2, base_channels=32), 80_000),
+    # Without the paper's hundred critic steps at the beginning, which would take all of so short a training.
+    "wgan": (_quick(5e-4, steps=2, base_channels=32, long_steps=2), 80_000),
     "wgan_gp": (_quick(1e-3, steps=2, generator_channels=32, discriminator_channels=32), 40_000),
     "sngan": (_quick(1e-3, steps=2, generator_channels=32, discriminator_channels=32), 60_000),
+    "sagan": (_quick(1e-3, base_channels=16), 60_000),
+    "biggan": (
+        _quick(1e-3, base_channels=8, shared_dim=32, latent={"dim": 60})
+        | {"ema": {"half_life": 2000, "ramp": 0.05, "start": 0}},
+        60_000,
+    ),
+    "stylegan2": (
+        _quick(
+            0.0025,
+            channel_base=512,
+            channel_max=64,
+            w_dim=64,
+            mapping_layers=4,
+            latent={"dim": 64},
+            penalties={"r1": {"weight": 0.2, "every": 8}, "path_length": {"weight": 2.0, "every": 8}},
+        ),
+        60_000,
+    ),
     # Dense 3x3 convolutions: grouped ones crawl on CPUs. Penalties, most of a step, at every fourth.
     "r3gan": (_quick(1e-3, channels=32, blocks=1, group_channels=64, penalties={"r1": FALLING, "r2": FALLING}), 40_000),
 }

@@ -11,11 +11,13 @@ class SelfAttention(nn.Module):
     authors' code. Matrix product and softmax, because fused attention cannot be differentiated twice.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, bias: bool = True) -> None:
         super().__init__()
         narrow, half = max(1, channels // 8), max(1, channels // 2)
-        self.query, self.key = nn.Conv2d(channels, narrow, 1), nn.Conv2d(channels, narrow, 1)
-        self.value, self.out = nn.Conv2d(channels, half, 1), nn.Conv2d(half, channels, 1)
+        self.query, self.key = (nn.Conv2d(channels, narrow, 1, bias=bias) for _ in range(2))
+        self.value, self.out = (
+            nn.Conv2d(before, after, 1, bias=bias) for before, after in ((channels, half), (half, channels))
+        )
         self.pool = nn.MaxPool2d(2)
         self.gain = nn.Parameter(torch.zeros(()))
 
