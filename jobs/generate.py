@@ -31,6 +31,7 @@ from jobs.wire import Claim, Command, File, GenerateSummary, GenerateTick, Pinne
 
 POLL = 1.0  # seconds between two ticks
 ROUNDS = 3  # of making what is missing: a receipt that was put may be found damaged
+NAMED = 100  # classes of the card
 _WRITER = re.compile(r"data/a\d+-[0-9a-f]+/")  # the folder of one writer alone, see receipts
 
 
@@ -47,6 +48,7 @@ class GenerateManifest(Manifest):
     format: str
     samples_per_shard: int
     sampling: dict[str, JsonValue]
+    class_names: tuple[str, ...] | None = None  # by the numbers that the records have; null: none
     lineage: Lineage
 
 
@@ -228,6 +230,7 @@ def _publish(
         format=spec.output.format,
         samples_per_shard=spec.output.samples_per_shard,
         sampling=spec.sampling.model_dump(mode="json"),
+        class_names=model.class_names,
         lineage=Lineage(model=model),
     )
     return publish(store, job, client, manifest, _readme(spec, job, model, _patterns(spec, files)), claim.number)
@@ -247,10 +250,21 @@ def _readme(spec: GenerateJob, job: Layout, model: PinnedModel, patterns: list[s
     text = (
         f"{spec.samples:,} synthetic samples, made by ganworks with seed {spec.sampling.seed} from the generator "
         f"`{model.uri}` (sha256 {', '.join(f'`{weights.sha256}`' for weights in model.weights)}).\n\nSample i depends on the seed and i alone. The files are "
-        f"`{sinks.get(spec.output.format).data_files}`; `{MANIFEST}` and `SHA256SUMS` have every file's digest.\n\n"
+        f"`{sinks.get(spec.output.format).data_files}`; `{MANIFEST}` and `SHA256SUMS` have every file's digest.\n\n{_classes(spec, model)}"
         f'```python\nfrom datasets import load_dataset\n\nload_dataset("path/to/this/folder")\n```'
     )
     return card(header, job.job_name, text)
+
+
+def _classes(spec: GenerateJob, model: PinnedModel) -> str:
+    """Return what the card says of them: numbers and names."""
+    if not model.class_names:
+        return ""
+    numbers = range(len(model.class_names)) if model.classes is None else model.classes
+    told = ", ".join(f"{number} `{model.class_names[number]}`" for number in list(numbers)[:NAMED])
+    more = f" and {len(numbers) - NAMED} more" if len(numbers) > NAMED else ""
+    share = "equally often" if spec.sampling.classes else "drawn by chance"
+    return f"Classes, {share}: {told}{more}.\n\n"
 
 
 def summary(store: Store, job: Layout, manifest: GenerateManifest) -> GenerateSummary:

@@ -15,6 +15,7 @@ from jobs.divisors import divisors
 from jobs.series import Series
 from jobs.specs import spec
 from jobs.specs.spec import EvaluateJob, GenerateJob, Job, ModelRef, TrainJob
+from jobs.storage.class_names import with_classes
 
 if TYPE_CHECKING:
     from jobs.driver.orchestrator_client import OrchestratorClient
@@ -38,6 +39,7 @@ def _no_references(job: Job) -> Mapping[str, ModelRef]:
     return {}
 
 
+Pinned = Mapping[str, wire.PinnedModel]
 Best = tuple[tuple[str, ...], str]  # metrics to look for, the first that is told counts; min or max
 BY_DISTANCE: Best = (("kid", "fid"), "min")
 
@@ -54,6 +56,7 @@ class Kind:
     summary: type[wire.Summary] = wire.Summary
     upstream: str = "data.from"  # the field by which it names the job it is made from
     references: Callable[[Any], Mapping[str, ModelRef]] = _no_references  # to pin before its first attempt, by name
+    settle: Callable[[Any, Pinned], Pinned] = lambda job, pinned: pinned  # holds them to what the job wants of them
     sizes: Callable[[Any], Sequence[int]] = _bounds  # numbers of workers that will do, the largest first
     best: Callable[[Any], Best] = lambda job: BY_DISTANCE  # what a sweep over it chooses by
     places: tuple[str, ...] = ("output",)  # fields of the summary that say where something is
@@ -99,6 +102,11 @@ def _best_checkpoint(job: TrainJob) -> Best:
 
 def _model(job: GenerateJob) -> Mapping[str, ModelRef]:
     return {"model": job.model}
+
+
+def _classes(job: GenerateJob, pinned: Pinned) -> Pinned:
+    """Raises UnknownClass."""
+    return {name: with_classes(job.sampling, model) for name, model in pinned.items()}
 
 
 TRAIN = Kind(
@@ -148,6 +156,7 @@ GENERATE = Kind(
     summary=wire.GenerateSummary,
     upstream="model.from",
     references=_model,
+    settle=_classes,
     places=("output", "data"),
     series=(
         Series("generate_samples_total", "Samples made", series.field("samples")),

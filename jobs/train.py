@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import ray.train
+from pydantic import JsonValue
 from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.exceptions import PreemptionError, TrainingFailedError
@@ -37,6 +38,7 @@ class TrainManifest(Manifest):
     examples: int
     steps: int
     seed: int
+    data: dict[str, JsonValue] | None = None  # what became of the source's pictures; null: of a manifest from before
 
 
 def run(claim: Claim, client: OrchestratorClient, home: Path) -> wire.Result:
@@ -136,16 +138,25 @@ def _publish(
 ) -> TrainManifest:
     files = made_by(store, job, attempt)
     manifest = TrainManifest(
-        **head(job, files), family=spec.model.family, examples=end.examples, steps=end.steps, seed=spec.train.seed
+        **head(job, files),
+        family=spec.model.family,
+        examples=end.examples,
+        steps=end.steps,
+        seed=spec.train.seed,
+        data=end.data,
     )
     text = (
         f"A `{spec.model.family}` generator, trained by ganworks on {end.examples:,} examples of "
-        f"`{spec.data.source}`.\n\n- `model/{WEIGHTS}`, `model/{CONFIG}`: the generator (averaged weights)\n"
+        f"`{spec.data.source}`.\n\n{_account(end)}- `model/{WEIGHTS}`, `model/{CONFIG}`: the generator (averaged weights)\n"
         f"- `grids/`: samples of fixed latents during training\n- `report/losses.png`, `stats.jsonl`: the curves\n"
         f"- `checkpoints/`: to go on from\n- `{MANIFEST}`, `SHA256SUMS`: every file's digest"
     )
     readme = card({"library_name": "ganworks", "tags": ["gan", spec.model.family]}, job.job_name, text)
     return publish(store, job, client, manifest, readme, attempt)
+
+
+def _account(end: TrainEnd) -> str:
+    return f"{end.data['line']}.\n\n" if end.data else ""
 
 
 def summary(

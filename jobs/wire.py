@@ -112,6 +112,9 @@ class PinnedModel(Message):
     config: str  # file in it
     weights: tuple[PinnedWeights, ...] = Field(min_length=1)
     examples: int | None = None  # that it was trained on
+    class_names: tuple[str, ...] | None = None  # in the order of their numbers; null: none, or not looked up
+    class_labels: tuple[int | str, ...] | None = None  # of each, as the data's source wrote it; null: not kept
+    classes: tuple[int, ...] | None = None  # numbers of those that `sampling.classes` asks for; null: it names none
 
     @model_validator(mode="before")
     @classmethod
@@ -301,6 +304,7 @@ class TrainEnd(Message):
     examples: int
     steps: int
     examples_per_second: Number = None  # over the attempt, checkpoints and grids included
+    data: dict[str, JsonValue] | None = None  # what became of the source's pictures
 
 
 class Commit(Message):

@@ -56,6 +56,10 @@ class WrongCheckpoint(ValueError):
     """A checkpoint belongs to another training; the message names what differs."""
 
 
+class DataChanged(WrongCheckpoint):
+    """A checkpoint was trained on other examples than those that are there now."""
+
+
 class HelperMissing(ValueError):
     """A family needs a pretrained network, and nothing finds it."""
 
@@ -399,6 +403,7 @@ class _Run:
             "params": self._family.config.model_dump(mode="json"),
             "inputs": inputs_config(self._family.examples),
             "class_names": self._first.class_names if self._family.classes else None,
+            "class_labels": self._first.class_labels if self._family.classes else None,
             "networks": {name: self._checkpoint_file(name) for name in sampled_names(self._family)},
             "latent": self._family.config.latent.model_dump(mode="json"),
             "examples": self.examples,
@@ -436,7 +441,8 @@ def _finite(values: Stats) -> dict[str, float | None]:
 def _check_agreement(folder: Path, saved: dict[str, Any], own: dict[str, Any]) -> None:
     for name in MUST_AGREE:
         if saved.get(name) != own[name]:
-            raise WrongCheckpoint(f"{folder} was trained with {name} {saved.get(name)!r}, not {own[name]!r}")
+            kind = DataChanged if name == "data" else WrongCheckpoint
+            raise kind(f"{folder} was trained with {name} {saved.get(name)!r}, not {own[name]!r}")
 
 
 def load_helpers(wanted: Mapping[str, Helper], find: FindHelper | None) -> dict[str, nn.Module]:

@@ -5,6 +5,7 @@ Digests are of the decompressed content, so that a mirror may hold a file gzippe
 
 from dataclasses import dataclass
 
+from jobs.specs.sources import DATA_NAMES
 from trainers.data.ring import Ring
 from trainers.data.shapes import ProceduralSource, Shapes
 
@@ -103,4 +104,5 @@ CIFAR_10 = Builtin(
 
 BUILTINS = {builtin.name: builtin for builtin in (FASHION_MNIST, MNIST, CIFAR_10)}
 PROCEDURAL: dict[str, ProceduralSource] = {"shapes": Shapes(), "ring": Ring()}
-NAMES = (*BUILTINS, *PROCEDURAL)
+NAMES = DATA_NAMES
+assert {*BUILTINS, *PROCEDURAL} == {*NAMES}

@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,30 +11,47 @@ from jobs.datasets import cifar, remote
 from jobs.datasets.builtin import BUILTINS, NAMES, PROCEDURAL
 from jobs.datasets.find import NotToBeHad, Report, find_idx
 from jobs.specs.errors import did_you_mean
-from jobs.specs.load import is_local
+from jobs.specs.sources import is_local
 from jobs.specs.spec import Data
+from jobs.store import ObjectInfo
 from trainers.data.decode import UnreadableImage
 from trainers.data.pack import UnreadableImages, pack, pack_arrays
 from trainers.data.packed import DamagedData, PackedData, open_packed
+from trainers.data.shapes import ProceduralSource
 from trainers.data.sources import BadSource
+from trainers.data.walk import Found, walk
 
-PACKER = 1  # raise it when the same source would pack to other bytes
+PACKER = 2  # raise it when the same source would pack to other bytes
 
 
 class BadData(ValueError):
     """The data cannot be had or used; the message names the source and the way out."""
 
 
-def prepare(data: Data, home: Path, report: Report) -> PackedData:
-    """Return the packed data set of a `data:` entry, from the cache below `home` or made now. Raises BadData."""
+def prepare(data: Data, home: Path, report: Report, env: Mapping[str, str] | None = None) -> PackedData:
+    """Return the packed data set of a `data:` entry, from the cache below `home` or made now. Raises BadData.
+
+    env: AWS_* settings for a source in object storage; None, or without a key: the process's own.
+    """
     if not data.source:
         raise BadData("data: only `source` is supported yet")
     try:
-        folder = home / "packed" / _key(data)
+        objects = _listed(data.source, env)
+        folder = home / "packed" / _key(data, objects)
         with _only_one(folder):
-            return _cached(folder) or _pack(data, folder, home / "sources", report)
+            return _cached(folder) or _pack_source(data, folder, home / "sources", report, objects, env)
     except (NotToBeHad, BadSource, UnreadableImage, UnreadableImages) as error:
         raise BadData(str(error)) from error
+
+
+def _listed(source: str, env: Mapping[str, str] | None) -> list[ObjectInfo]:
+    """Return the objects of a source in object storage; none of any other."""
+    return remote.listing(source, _credentials(env)) if source.startswith("s3://") else []
+
+
+def _credentials(env: Mapping[str, str] | None) -> Mapping[str, str] | None:
+    """Return the job's own, which came with its claim; None: the process's, where the job's store needs none."""
+    return env if env and env.get("AWS_ACCESS_KEY_ID") else None
 
 
 def _cached(folder: Path) -> PackedData | None:
@@ -44,7 +61,23 @@ def _cached(folder: Path) -> PackedData | None:
         return None  # packed again, over it
 
 
-def _pack(data: Data, out: Path, cache: Path, report: Report) -> PackedData:
+def _pack_source(
+    data: Data,
+    out: Path,
+    cache: Path,
+    report: Report,
+    objects: Sequence[ObjectInfo],
+    env: Mapping[str, str] | None,
+) -> PackedData:
+    source = str(data.source)
+    if not objects:
+        return _pack(data, PROCEDURAL.get(source), out, cache, report)
+    with remote.held(source, cache):
+        return _pack(data, remote.fetch(source, objects, cache, report, _credentials(env)), out, cache, report)
+
+
+def _pack(data: Data, where: Path | ProceduralSource | None, out: Path, cache: Path, report: Report) -> PackedData:
+    """where: None for a built-in set, or a local path."""
     source = str(data.source)
     split = data.split or "train"
 
@@ -54,7 +87,7 @@ def _pack(data: Data, out: Path, cache: Path, report: Report) -> PackedData:
     if source in BUILTINS:
         return _pack_builtin(data, split, out, cache, report)
     return pack(
-        PROCEDURAL.get(source) or _fetched(source, cache, report),
+        where or _path(source),
         out,
         resolution=data.resolution,
         channels=data.channels,
@@ -62,11 +95,11 @@ def _pack(data: Data, out: Path, cache: Path, report: Report) -> PackedData:
         split=data.split,
         max_corrupt_share=data.max_corrupt,
         progress=progress,
+        way=data.fit,
+        kind=data.format,
+        label=data.label,
+        roots=data_roots(),
     )
-
-
-def _fetched(source: str, cache: Path, report: Report) -> Path:
-    return remote.fetch(source, cache, report) if source.startswith("s3://") else _path(source)
 
 
 def _pack_builtin(data: Data, split: str, out: Path, cache: Path, report: Report) -> PackedData:
@@ -96,7 +129,13 @@ def _pack_builtin(data: Data, split: str, out: Path, cache: Path, report: Report
         resolution=data.resolution,
         channels=data.channels,
         progress=progress,
+        way=data.fit,
     )
+
+
+def data_roots() -> list[Path]:
+    """Return the folders that links in a source may lead to."""
+    return [Path(root) for root in os.environ.get("GANWORKS_DATA_ROOTS", "").split(os.pathsep) if root]
 
 
 def _path(source: str) -> Path:
@@ -108,19 +147,27 @@ def _path(source: str) -> Path:
     return path
 
 
-def _key(data: Data) -> str:
+def _key(data: Data, objects: Sequence[ObjectInfo]) -> str:
     """Return names a packed data set in the cache: what it is made from, and how."""
-    made_from = {"packer": PACKER, "data": data.model_dump(mode="json"), "files": _fingerprint(str(data.source))}
-    return digest.of_json(made_from)[:32]
+    files = _fingerprint(str(data.source), objects)
+    return digest.of_json({"packer": PACKER, "data": data.model_dump(mode="json"), "files": files})[:32]
 
 
-def _fingerprint(source: str) -> list[list[str | int]] | None:
-    """Names, sizes and ages of a local source's files: a changed folder is packed again."""
+def _fingerprint(source: str, objects: Sequence[ObjectInfo]) -> list[list[str | int]] | None:
+    """Names, sizes and what tells of the content (ETags, or ages of files): a changed source is packed again."""
+    if objects:
+        return [[each.key, each.size, each.etag or str(each.modified)] for each in objects]
     if not is_local(source):
         return None
     root = _path(source)
-    files = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]
-    return [[str(file.relative_to(root)), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+    return [[str(found.name), *_state(found)] for found in walk(root, data_roots())]
+
+
+def _state(found: Found) -> tuple[int, int]:
+    if found.problem:
+        return -1, -1
+    state = found.path.stat()
+    return state.st_size, state.st_mtime_ns
 
 
 @contextmanager

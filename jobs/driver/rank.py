@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from jobs.datasets import prepare
+from jobs.datasets import BadData, prepare
 from jobs.datasets.helpers import find_helper
 from jobs.driver import retrying
 from jobs.driver.attempt import layout_of, store_of
@@ -25,6 +25,7 @@ from jobs.storage.layout import CheckpointKey
 from jobs.store import Store
 from jobs.wire import Claim, Command, Preparing, Progress, TrainEnd, TrainTick
 from trainers import loop
+from trainers.data.packed import PackedData
 from trainers.hooks import Command as LoopCommand
 from trainers.hooks import NoHooks
 
@@ -68,11 +69,14 @@ def run_rank(work: Work, *, rank: int, device: str) -> TrainEnd:
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(work.workspace / "compiled")
     client = OrchestratorClient(work.claim.url, work.claim.attempt_id, work.claim.token) if rank == 0 else None
     try:
-        data = prepare(spec.data, Path(work.home) / "data", _reporter(client))
+        data = prepare(spec.data, Path(work.home) / "data", _reporter(client), work.claim.store.env)
+        if client:
+            client.event("prepared", data.account.line, data.account.plain())
         resume = checkpoints.fetch(store, work.resume, work.workspace / "resume") if work.resume else None
         hooks = RankZeroHooks(work, store, client) if client else None
         workspace = work.workspace / f"rank-{rank}"
-        outcome = loop.train(
+        outcome = _train(
+            spec,
             settings(spec, work.claim.cpus_per_worker, device),
             data,
             workspace=workspace,
@@ -83,10 +87,27 @@ def run_rank(work: Work, *, rank: int, device: str) -> TrainEnd:
         if hooks:
             hooks.finish(outcome, workspace)
         rate = hooks.rate if hooks else None
-        return TrainEnd(status=outcome.status, examples=outcome.examples, steps=outcome.steps, examples_per_second=rate)
+        return TrainEnd(
+            status=outcome.status,
+            examples=outcome.examples,
+            steps=outcome.steps,
+            examples_per_second=rate,
+            data=data.account.plain(),
+        )
     finally:
         if client:
             client.close()
+
+
+def _train(spec: TrainJob, wanted: loop.Settings, data: PackedData, **options: Any) -> loop.Outcome:
+    """Train; raises BadData where the source is another than that of the attempt before."""
+    try:
+        return loop.train(wanted, data, **options)
+    except loop.DataChanged as error:
+        raise BadData(
+            f"data.source: {spec.data.source} has changed since the checkpoint that this attempt goes on from; put back "
+            f"what was there, or submit the job again to begin anew ({error})"
+        ) from error
 
 
 def settings(spec: TrainJob, cpus: float, device: str) -> loop.Settings:

@@ -16,7 +16,7 @@ from jobs import digest, sinks
 from jobs.driver.attempt import layout_of, store_of
 from jobs.driver.failures import Failed
 from jobs.driver.receipts import commit_shard
-from jobs.sinks import Record
+from jobs.sinks import Class, Record
 from jobs.specs.spec import GenerateJob, Sampling
 from jobs.storage.layout import CONFIG
 from jobs.storage.shards import Shard
@@ -36,10 +36,11 @@ class ShardWriter:
         self.spec, self.attempt, self.put_if_absent, self.report = spec, claim.number, put_if_absent, report
         self.store, self.job = store_of(claim), layout_of(claim)
         self.sink = sinks.get(spec.output.format)
+        self.model = claim.references["model"]
         threads = max(1, int(claim.cpus_per_worker))
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="encode")
         with tempfile.TemporaryDirectory(prefix="ganworks-model-") as folder:
-            download_model(self.store, claim.references["model"], Path(folder))
+            download_model(self.store, self.model, Path(folder))
             self.sampler = Sampler.load(Path(folder), device=device, threads=threads)
 
     def write(self, shard: Shard) -> Receipt:
@@ -68,13 +69,20 @@ class ShardWriter:
         pictures, labels = self._samples(start, stop)
         self.report(stop - start, 0, {})
         return [
-            self.pool.submit(self.sink.encode, start + i, picture, None if labels is None else int(labels[i]))
+            self.pool.submit(
+                self.sink.encode, start + i, picture, None if labels is None else self._class(int(labels[i]))
+            )
             for i, picture in enumerate(pictures)
         ]
 
+    def _class(self, number: int) -> Class:
+        names = self.sampler.class_names
+        return Class(number=number, name=names[number] if names else str(number))
+
     def _samples(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray | None]:
         sampling: Sampling = self.spec.sampling
-        classes = list(sampling.classes) if isinstance(sampling.classes, tuple) else sampling.classes
+        numbers = self.model.classes  # None: of a job that was pinned before they were looked up
+        classes = list(numbers or sampling.classes) if isinstance(sampling.classes, tuple) else sampling.classes
         return self.sampler.samples(
             start, stop, seed=sampling.seed, truncation=sampling.truncation, classes=classes, total=self.spec.samples
         )

@@ -2,9 +2,9 @@
 
 from importlib import import_module
 
-from jobs.sinks.sink import Record, Sink, Written
+from jobs.sinks.sink import Class, Record, Sink, Written
 
-__all__ = ["Record", "Sink", "Written", "get"]
+__all__ = ["Class", "Record", "Sink", "Written", "get"]
 
 
 def get(output_format: str) -> Sink:

@@ -10,11 +10,19 @@ from jobs.storage.shards import Shard
 
 
 @dataclass(frozen=True, kw_only=True)
+class Class:
+    """That of a sample."""
+
+    number: int  # in the model
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Record:
     """One encoded sample."""
 
     index: int
-    label: int | None
+    label: Class | None
     png: bytes
 
 
@@ -29,7 +37,7 @@ class Written:
 class Sink(Protocol):
     data_files: str  # glob below the job's prefix, for the data card
 
-    def encode(self, index: int, picture: np.ndarray, label: int | None) -> Record:
+    def encode(self, index: int, picture: np.ndarray, label: Class | None) -> Record:
         """One sample, (C, H, W) uint8. Called from several threads."""
 
     def assemble(self, shard: Shard, records: Sequence[Record]) -> list[Written]:

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from jobs.sinks import pixels
-from jobs.sinks.sink import Record, Written
+from jobs.sinks.sink import Class, Record, Written
 from jobs.storage.shards import Shard
 
 
 class WebDataset:
     data_files = "data/**/*.tar"
 
-    def encode(self, index: int, picture: np.ndarray, label: int | None) -> Record:
+    def encode(self, index: int, picture: np.ndarray, label: Class | None) -> Record:
         return Record(index=index, label=label, png=pixels.encode(picture))
 
     def assemble(self, shard: Shard, records: Sequence[Record]) -> list[Written]:
@@ -28,11 +28,11 @@ class WebDataset:
 
 
 def _members(record: Record) -> list[tuple[str, bytes]]:
-    about: dict[str, int] = {"index": record.index}
+    about: dict[str, int | str] = {"index": record.index}
     if record.label is None:
         return [("png", record.png), ("json", json.dumps(about).encode())]
-    about["label"] = record.label
-    return [("png", record.png), ("cls", str(record.label).encode()), ("json", json.dumps(about).encode())]
+    about |= {"label": record.label.number, "class": record.label.name}
+    return [("png", record.png), ("cls", str(record.label.number).encode()), ("json", json.dumps(about).encode())]
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:

@@ -81,7 +81,7 @@ BOUNDS: dict[str, Bound] = {
     "samples": SAMPLES,
     "sampling.seed": Bound(0, INT64, "64 bits, as generators of random numbers take them"),
     "sampling.truncation": Bound(1e-6, 1e6, "above 0; 1 or null is none"),
-    "sampling.classes": Bound(0, 1_000_000, "the number of a class"),
+    "sampling.classes": Bound(-INT64, INT64, "a label as the data's source wrote it: 64 bits"),
     "output.samples_per_shard": Bound(1, 10**7, "a shard is written and repeated whole"),
     "gate.samples": SAMPLES,
     "gate.require": Bound(-1e300, 1e300, "a finite number"),

@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 from jobs.divisors import divisors
 from jobs.specs.errors import Problem, did_you_mean
 from jobs.specs.not_yet import unsupported
+from jobs.specs.sources import DATA_NAMES, is_local
 from jobs.specs.spec import GenerateJob, Job, TrainJob
 
 __all__ = ["Problem", "families", "problems"]
@@ -51,7 +52,7 @@ def own_problems(spec: Job) -> list[Problem]:
 
 @own_problems.register
 def _(spec: TrainJob) -> list[Problem]:
-    return _family(spec) + _split(spec)
+    return _family(spec) + _source(spec) + _split(spec)
 
 
 def _family(spec: TrainJob) -> list[Problem]:
@@ -83,6 +84,15 @@ def _choices(error: Any) -> str:
     return " or ".join(sorted({context.message for context in error.context or ()}))
 
 
+def _source(spec: TrainJob) -> list[Problem]:
+    """A name is that of a built-in data set; a path begins with ./ or /."""
+    source = spec.data.source
+    if source is None or source in DATA_NAMES or is_local(source) or source.startswith("s3://"):
+        return []
+    suggested = did_you_mean(source, DATA_NAMES)
+    return [Problem(path="data.source", message=f"unknown {source!r}; a path begins with ./ or /{suggested}")]
+
+
 def _split(spec: TrainJob) -> list[Problem]:
     """Return a rank owns whole groups: otherwise two workers would not compute what one does."""
     groups = spec.train.groups
@@ -106,6 +116,12 @@ def _some(numbers: tuple[int, ...]) -> str:
 @own_problems.register
 def _(spec: GenerateJob) -> list[Problem]:
     classes = spec.sampling.classes
-    if isinstance(classes, tuple) and (not classes or min(classes) < 0):
-        return [Problem(path="sampling.classes", message=f"class numbers from 0 are expected (got {list(classes)})")]
+    if not isinstance(classes, tuple):
+        return []
+    negative = any(isinstance(each, int) and each < 0 for each in classes)
+    if not classes or negative:
+        message = f"names of classes, or labels from 0, are expected (got {list(classes)})"
+        return [Problem(path="sampling.classes", message=message)]
+    if twice := [each for each in dict.fromkeys(classes) if classes.count(each) > 1]:
+        return [Problem(path="sampling.classes", message=f"{twice[0]!r} is there twice; each class once is expected")]
     return []

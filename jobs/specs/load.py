@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from jobs.specs import check, plain, spec, strict_yaml
 from jobs.specs.errors import Problem, SpecError, did_you_mean
+from jobs.specs.sources import is_local
 from jobs.specs.spec import Job, Plain
 from jobs.specs.strict_yaml import Document
 
@@ -247,11 +248,6 @@ def _doubled(documents: list[Document], file: str) -> list[Problem]:
 def _place(problem: Problem, document: Document, file: str, number: int) -> Problem:
     path = tuple(int(step) if step.isdigit() else step for step in problem.path.split(".")) if problem.path else ()
     return replace(problem, file=file, line=problem.line or document.line(path), document=number)
-
-
-def is_local(source: str) -> bool:
-    """Return whether a data source is a path on this machine: it has a slash, or begins with . or ~."""
-    return "://" not in source and ("/" in source or "\\" in source or source.startswith((".", "~")))
 
 
 def with_absolute_paths(job: Job, folder: Path) -> Job:

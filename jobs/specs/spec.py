@@ -53,6 +53,15 @@ class Data(Part):
     )
     channels: Annotated[int, BOUNDS["data.channels"]] | None = None
     labels: Literal["auto", "none", "required"] = "auto"
+    label: str | None = Field(
+        default=None, description="column of the labels; `folder`: the folders, though there is a column"
+    )
+    format: Literal["pictures", "parquet", "webdataset", "idx"] | None = Field(
+        default=None, description="what to read of a folder that holds several"
+    )
+    fit: Literal["crop", "pad", "stretch"] | None = Field(
+        default=None, description="how pictures come to the resolution; null: a little smaller pad, others crop"
+    )
     max_corrupt: Annotated[float, BOUNDS["data.max_corrupt"]] = Field(
         default=0.0, description="share of unreadable files that is tolerated"
     )
@@ -260,7 +269,9 @@ class ModelRef(Part):
 class Sampling(Part):
     seed: Annotated[int, BOUNDS["sampling.seed"]] = 0
     truncation: Annotated[float, BOUNDS["sampling.truncation"]] | None = None
-    classes: Literal["balanced"] | tuple[Annotated[int, BOUNDS["sampling.classes"]], ...] | None = None
+    classes: Literal["balanced"] | tuple[Annotated[int, BOUNDS["sampling.classes"]] | str, ...] | None = Field(
+        default=None, description="names, or labels as the data's source wrote them; null: each sample draws its class"
+    )
 
 
 class Output(Part):

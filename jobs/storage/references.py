@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.specs.spec import ModelRef
-from jobs.storage import checkpoints
+from jobs.storage import checkpoints, class_names
 from jobs.storage.layout import AVERAGE, CONFIG, STATE, Layout
 from jobs.store import NotFound, Store, StoreError
 from jobs.wire import PinnedModel, PinnedWeights, Recorded
@@ -81,7 +81,15 @@ def _pinned(store: Store, folder: str, said: str, config_name: str = CONFIG) -> 
         )
     except NotFound:
         raise Unresolved(f"model: {said}: no trained generator at {store.locate(folder)}") from None
-    return PinnedModel(uri=folder, config=config_name, weights=weights, examples=config.get("examples"))
+    names, labels = class_names.of_config(config.get("model", config))  # a checkpoint keeps it inside its state
+    return PinnedModel(
+        uri=folder,
+        config=config_name,
+        weights=weights,
+        examples=config.get("examples"),
+        class_names=names,
+        class_labels=labels,
+    )
 
 
 def _weights(config: dict[str, Any], *, is_checkpoint: bool) -> dict[str, str]:

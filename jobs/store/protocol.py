@@ -41,6 +41,7 @@ class ObjectInfo:
     key: str
     size: int  # bytes
     modified: float  # seconds since the epoch
+    etag: str = ""  # of the content, where a listing tells it
 
 
 @dataclass(frozen=True, kw_only=True)

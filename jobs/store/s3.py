@@ -199,7 +199,12 @@ class S3Store:
                     key = entry["Key"][len(self.prefix) :]
                     if key.endswith("/") or not key:  # what consoles make for a folder is no file
                         continue
-                    yield ObjectInfo(key=key, size=entry["Size"], modified=entry["LastModified"].timestamp())
+                    yield ObjectInfo(
+                        key=key,
+                        size=entry["Size"],
+                        modified=entry["LastModified"].timestamp(),
+                        etag=entry.get("ETag", ""),
+                    )
 
     def delete(self, key: str) -> None:
         with self._explained(key):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli import cluster, cron, info, jobs, logs, queues, stack
+from orchestrator.cli import cluster, cron, data, info, jobs, logs, queues, stack
 from orchestrator.cli.errors import CliError, Exit
 from orchestrator.cli.target import Target
 
@@ -18,7 +18,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (stack, jobs, cron, queues, logs, cluster, info):
+for module in (stack, jobs, data, cron, queues, logs, cluster, info):
     module.register(app)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from jobs import kinds
 from jobs.specs.spec import ModelRef
 from jobs.storage import references
+from jobs.storage.class_names import UnknownClass
 from jobs.storage.layout import CONFIG
 from jobs.store import Store, StoreError
 from orchestrator import db, lifecycle
@@ -23,7 +24,7 @@ class ReferencePinner:
         """Pin every reference of the job's kind, or fail the job. Raises StoreError: try again."""
         try:
             pinned = self._pinned(job)
-        except (references.Unresolved, Unreadable) as error:
+        except (references.Unresolved, UnknownClass, Unreadable) as error:
             self._fail(job, str(error))
             return
         except (ValueError, TypeError, AttributeError, LookupError) as error:  # the same object will say the same again
@@ -44,11 +45,12 @@ class ReferencePinner:
             lifecycle.end(connection, job, "failed", reason, "reference", self.clock())
 
     def _pinned(self, job: Job) -> dict[str, references.PinnedModel]:
-        wanted = kinds.of(job.parsed).references(job.parsed)
-        return {
+        kind = kinds.of(job.parsed)
+        found = {
             name: references.pin(self.store, job.project, reference, self._upstream(job, reference))
-            for name, reference in wanted.items()
+            for name, reference in kind.references(job.parsed).items()
         }
+        return dict(kind.settle(job.parsed, found))
 
     def _upstream(self, job: Job, reference: ModelRef) -> references.UpstreamJob | None:
         if reference.from_ is None:

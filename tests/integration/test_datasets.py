@@ -12,7 +12,8 @@ from jobs.datasets import BadData, prepare
 from jobs.datasets.builtin import FASHION_MNIST
 from jobs.specs.spec import Data
 from jobs.store import open_store
-from tests.support import weed
+from tests.support import sources, weed
+from trainers.data.packed import PackedData
 
 
 def quiet(label: str, done: int, total: int | None) -> None:
@@ -94,18 +95,65 @@ def test_a_plain_file_in_the_mirror_is_as_good_as_a_gzipped_one(
     assert prepare(Data(source="fashion-mnist", split="test"), tmp_path / "home", quiet).count == 10_000
 
 
-def test_pictures_in_the_bucket(tmp_path: Path, s3_server: weed.S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in s3_server.env.items():
-        monkeypatch.setenv(name, value)
-    store = open_store(f"s3://{weed.BUCKET}")
+def grey(value: int) -> bytes:
+    return sources.png(value)
+
+
+def first_pixels(data: PackedData) -> list[int]:
+    return data.samples[:, 0, 0, 0].tolist()
+
+
+def test_pictures_in_the_bucket(tmp_path: Path, s3_server: weed.S3Server) -> None:
+    """With the credentials of the job's claim: the process itself has none."""
+    store, source = open_store(f"s3://{weed.BUCKET}", env=s3_server.env), f"s3://{weed.BUCKET}/pictures"
     for number in range(6):
-        path = tmp_path / "picture.png"
-        Image.new("RGB", (16, 16), (number * 40, 0, 0)).save(path)
-        store.put_file(f"pictures/{number % 2}/{number}.png", path)
-    data = prepare(Data(source=f"s3://{weed.BUCKET}/pictures"), tmp_path / "home", quiet)
+        store.put(f"pictures/{number % 2}/{number}.png", grey(number))
+    s3_server.client.put_object(Bucket=weed.BUCKET, Key="pictures/0/", Body=b"")  # as consoles make folders
+    data = prepare(Data(source=source), tmp_path / "home", quiet, s3_server.env)
     assert (data.count, data.class_names) == (6, ("0", "1"))
+    one = prepare(Data(source=f"{source}/1/3.png"), tmp_path / "home", quiet, s3_server.env)
+    assert first_pixels(one) == [3]
     with pytest.raises(BadData, match="nothing is there"):
-        prepare(Data(source=f"s3://{weed.BUCKET}/nowhere"), tmp_path / "home", quiet)
+        prepare(Data(source=f"s3://{weed.BUCKET}/nowhere"), tmp_path / "home", quiet, s3_server.env)
+
+
+def test_a_bucket_alone_is_a_source(tmp_path: Path, s3_server: weed.S3Server) -> None:
+    s3_server.client.create_bucket(Bucket="alone")
+    store = open_store("s3://alone", env=s3_server.env)
+    for number in range(3):
+        store.put(f"{number}.png", grey(number))
+    assert first_pixels(prepare(Data(source="s3://alone"), tmp_path, quiet, s3_server.env)) == [0, 1, 2]
+
+
+def test_a_source_in_the_bucket_is_packed_as_it_is_today(tmp_path: Path, s3_server: weed.S3Server) -> None:
+    store, data = open_store(f"s3://{weed.BUCKET}", env=s3_server.env), Data(source=f"s3://{weed.BUCKET}/nightly")
+
+    def packed() -> list[int]:
+        return first_pixels(prepare(data, tmp_path, quiet, s3_server.env))
+
+    for number in (1, 2, 3):
+        store.put(f"nightly/{number}.png", grey(number))
+    assert packed() == [1, 2, 3]
+    store.put("nightly/4.png", grey(4))
+    assert packed() == [1, 2, 3, 4]
+    store.put("nightly/2.png", grey(9))  # as large as before, perhaps in the same second
+    assert packed() == [1, 9, 3, 4]
+    store.delete("nightly/3.png")
+    assert packed() == [1, 9, 4]
+
+
+def test_local_copies_are_pruned_by_size(
+    tmp_path: Path, s3_server: weed.S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(f"s3://{weed.BUCKET}", env=s3_server.env)
+    for name in ("one", "two", "three"):
+        store.put(f"{name}/1.png", grey(1))
+    size = len(grey(1))
+    monkeypatch.setenv("GANWORKS_DATA_CACHE", f"{2 * size}B")
+    for name in ("one", "two", "three"):
+        prepare(Data(source=f"s3://{weed.BUCKET}/{name}"), tmp_path, quiet, s3_server.env)
+    kept = list((tmp_path / "sources" / "s3").rglob("*.png"))
+    assert len(kept) == 2
 
 
 def test_a_changed_folder_is_packed_again(tmp_path: Path) -> None:

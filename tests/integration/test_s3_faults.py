@@ -229,7 +229,8 @@ def test_a_folders_object_is_no_file_anywhere(
         s3_server.client.put_object(Bucket=weed.BUCKET, Key=key, Body=b"")
     store.put("pictures/cats/1.png", b"png")
     assert [info.key for info in store.list("pictures/")] == ["pictures/cats/1.png"]
-    folder = remote.fetch(f"s3://{weed.BUCKET}/faults/pictures/", tmp_path, lambda *_: None)
+    uri = f"s3://{weed.BUCKET}/faults/pictures/"
+    folder = remote.fetch(uri, remote.listing(uri), tmp_path, lambda *_: None)
     assert [path.name for path in folder.rglob("*") if path.is_file()] == ["1.png"]
     for request in (store.get, store.sha256, store.head, lambda key: store.put(key, b"")):
         with pytest.raises(StoreError, match="is not a key"):
@@ -245,4 +246,4 @@ def test_an_object_that_is_also_a_folder_is_named(
     monkeypatch.setattr("jobs.store.s3.S3Store.list", lambda self, prefix: iter(infos))
     monkeypatch.setattr("jobs.store.s3.S3Store.get_file", lambda self, key, path: path.write_bytes(b"x"))
     with pytest.raises(remote.NotToBeHad, match=r"a/?b? is an object, and a folder of others"):
-        remote.fetch(f"s3://{weed.BUCKET}/both", tmp_path, lambda *_: None)
+        remote.fetch(f"s3://{weed.BUCKET}/both", infos, tmp_path, lambda *_: None)

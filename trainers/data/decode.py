@@ -10,7 +10,7 @@ import io
 import warnings
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 WIDE = ("I;16", "I;16L", "I;16B", "I;16N")
 WITH_ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
@@ -28,8 +28,22 @@ def decode(data: bytes) -> np.ndarray:
             return _to_array(_opened(data))
     except UnreadableImage:
         raise
+    except UnidentifiedImageError:
+        raise UnreadableImage(_what_it_is(data)) from None
     except Exception as error:  # Pillow's plug-ins raise whatever they meet: OSError, SyntaxError, struct.error …
         raise UnreadableImage(str(error) or type(error).__name__) from None
+
+
+def _what_it_is(data: bytes) -> str:
+    """Say what stands in the place of a picture: what failed downloads leave."""
+    start = data[:200].lstrip().lower()
+    if not data:
+        return "is empty"
+    if start.startswith(b"version https://git-lfs"):
+        return "is a pointer of Git LFS, and the picture is not there; `git lfs pull` fetches it"
+    if start.startswith((b"<!doctype html", b"<html")):
+        return "is a page of HTML, as a server sends in place of a picture that it does not have; fetch it again"
+    return "cannot identify image file"
 
 
 def _opened(data: bytes) -> Image.Image:

@@ -1,16 +1,20 @@
 """IDX files, the format of MNIST and its kin: a pair of pictures and labels, gzipped or not."""
 
 import gzip
+import math
 import re
 import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from trainers.data.arrays import as_pictures
 from trainers.data.sources import BadSource, Item, Source, choose_split, ready
 
-NAME = re.compile(r"(?P<stem>.*?)[-_.]?(?P<what>images|labels)[-_.]idx\d[-_]ubyte(\.gz)?$")
+NAME = re.compile(r"(?P<stem>.*?)[-_.]?(?P<what>images|labels)[-_.]idx\d[-_](u?byte|short|int|float|double)(\.gz)?$")
+TYPES = {8: "u1", 9: ">i1", 0xB: ">i2", 0xC: ">i4", 0xD: ">f4", 0xE: ">f8"}  # by the third byte of a file
 SPLITS = {"t10k": "test"}  # what MNIST calls its test part
 
 
@@ -29,7 +33,7 @@ def idx_source(path: Path, split: str | None) -> Source:
         name=path.name,
         count=len(pictures),
         items=lambda: _items(pictures, labels),
-        class_names=None if labels is None else tuple(str(c) for c in range(int(labels.max()) + 1)),
+        labelled=labels is not None,
     )
 
 
@@ -54,34 +58,44 @@ def _pictures(file: Path) -> np.ndarray:
     array = read_idx(file)
     if array.ndim not in (3, 4):
         raise BadSource(f"{file} holds arrays of {array.ndim} dimensions; pictures have 3 (or 4 with channels)")
+    if array.dtype != np.uint8:
+        return as_pictures(array.astype(array.dtype.newbyteorder("=")), str(file))
     return array[..., None] if array.ndim == 3 else array
 
 
 def _labels(file: Path, count: int) -> np.ndarray:
     labels = read_idx(file)
+    if labels.dtype.kind == "f" or (labels.size and labels.min() < 0):
+        raise BadSource(f"{file} holds labels of {labels.dtype}; wanted integers from 0")
     if labels.shape != (count,):
         raise BadSource(f"{file} holds {labels.shape} labels for {count} pictures")
     return labels
 
 
 def read_idx(file: Path) -> np.ndarray:
-    """Return the array in an IDX file of bytes; BadSource if it is cut short or of another type."""
+    """Return the array in an IDX file, of any of its types; BadSource if it is cut short, or none."""
     raw = _read(file)
-    if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] != 8:
-        raise BadSource(f"{file} is not an IDX file of bytes")
-    dims = raw[3]
+    if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] not in TYPES:
+        raise BadSource(f"{file} is not an IDX file: it begins with {raw[:4].hex(' ') or 'nothing'}")
+    kind, dims = np.dtype(TYPES[raw[2]]), raw[3]
+    if len(raw) < 4 + 4 * dims:
+        raise BadSource(f"{file} is cut short: {len(raw)} bytes, and its head alone has {4 + 4 * dims}")
     shape = struct.unpack_from(f">{dims}I", raw, 4)
-    body = np.frombuffer(raw, np.uint8, offset=4 + 4 * dims)
-    if body.size != np.prod(shape):
-        raise BadSource(f"{file} is cut short or too long: {body.size} bytes for {'x'.join(map(str, shape))}")
-    return body.reshape(shape)
+    size = len(raw) - 4 - 4 * dims
+    if size != math.prod(shape) * kind.itemsize:
+        wanted = f"{'x'.join(map(str, shape))} of {kind.itemsize} byte{'s' * (kind.itemsize > 1)}"
+        raise BadSource(f"{file} is cut short or too long: {size} bytes for {wanted}")
+    return np.frombuffer(raw, kind, offset=4 + 4 * dims).reshape(shape)
 
 
 def _read(file: Path) -> bytes:
-    raw = file.read_bytes()
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise BadSource(f"{file} cannot be read: {error.strerror}") from None
     if raw[:2] != b"\x1f\x8b":
         return raw
     try:
         return gzip.decompress(raw)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise BadSource(f"{file} is a damaged gzip file: {error}") from None

@@ -4,14 +4,18 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from trainers.data.account import fitted_counts
+from trainers.data.classes import Classes, Label, classes_of
 from trainers.data.decode import UnreadableImage
-from trainers.data.fit import fit
+from trainers.data.fit import WAYS, Way, fit, fitting
 from trainers.data.packed import LABELS, META, VERSION, DamagedData, PackedData, content_digest, open_packed
 from trainers.data.recognise import find_source
 from trainers.data.shapes import ProceduralSource
@@ -48,6 +52,10 @@ def pack(
     channels: int | None = None,
     max_corrupt_share: float = 0.0,
     progress: Progress | None = None,
+    way: Way | None = None,
+    kind: str | None = None,
+    label: str | None = None,
+    roots: Sequence[Path] = (),
 ) -> PackedData:
     """Packs `source` into the folder `out`, which appears whole or not at all.
 
@@ -56,21 +64,28 @@ def pack(
     split: train, test or validation, where the source has splits; None means train.
     channels: 1 or 3; None is 3 as soon as one picture has colour.
     max_corrupt_share: 0.01 lets up to 1 % of the pictures be unreadable; they are named in meta.json.
+    way: crop, pad or stretch pictures to the resolution; None is the rule of `fit`.
+    kind: pictures, parquet, webdataset or idx, where a folder holds several.
+    label: name of the column of labels; `folder` where folders are classes though there is such a column.
+    roots: folders that links may lead to, beside the source.
     Raises BadSource for the source as a whole, UnreadableImages naming the pictures.
     """
     if labels not in LABEL_MODES:
         raise ValueError(f"labels is {labels!r}; it is one of {', '.join(LABEL_MODES)}")
-    found = find_source(source, split, resolution)
-    if labels == "required" and found.class_names is None:
+    if way is not None and way not in WAYS:
+        raise ValueError(f"fit is {way!r}; it is one of {', '.join(WAYS)}")
+    found = find_source(source, split, resolution, kind=kind, label=label, roots=roots)
+    if labels == "required" and not found.labelled:
         raise BadSource(f"{found.name} has no labels, and labels are required")
     return _pack(
         found,
         Path(out),
         resolution=resolution,
-        labelled=labels != "none" and found.class_names is not None,
+        labelled=labels != "none" and found.labelled,
         channels=channels,
         max_corrupt_share=max_corrupt_share,
         progress=progress,
+        way=way,
     )
 
 
@@ -85,10 +100,11 @@ def pack_arrays(
     resolution: int | None = None,
     channels: int | None = None,
     progress: Progress | None = None,
+    way: Way | None = None,
 ) -> PackedData:
     """Packs arrays [height, width, channels] of uint8 (or float32 in -1..1) that a caller decoded itself.
 
-    count: how many will come; source: where they are from, for meta.json; class_names: needed with labels.
+    count: how many will come; source: where they are from, for meta.json; class_names: of label 0, 1 …, needed with labels.
     """
     if (labels is None) != (class_names is None):
         raise ValueError("labels and class_names come together")
@@ -96,18 +112,19 @@ def pack_arrays(
     def items() -> Iterator[Item]:
         pairs = zip(images, labels, strict=True) if labels is not None else ((image, None) for image in images)
         for index, (image, label) in enumerate(pairs):
-            yield Item(name=str(index), label=label, read=ready(image))
+            yield Item(name=str(index), label=None if label is None else int(label), read=ready(image))
 
-    names = tuple(class_names) if class_names is not None else None
-    found = Source(name=source, count=count, items=items, class_names=names)
+    told: dict[Label, str] = dict(enumerate(class_names or ()))
+    found = Source(name=source, count=count, items=items, labelled=labels is not None, told=told)
     return _pack(
         found,
         Path(out),
         resolution=resolution,
-        labelled=names is not None,
+        labelled=found.labelled,
         channels=channels,
         max_corrupt_share=0.0,
         progress=progress,
+        way=way,
     )
 
 
@@ -120,39 +137,66 @@ def _pack(
     channels: int | None,
     max_corrupt_share: float,
     progress: Progress | None,
+    way: Way | None,
 ) -> PackedData:
     if channels not in (None, 1, 3):
         raise ValueError(f"channels is {channels}; it is 1 or 3, or left out")
     with _appearing(out) as folder, SampleWriter(folder, channels=channels) as writer:
-        labels, skipped = _write(source, writer, resolution, progress or (lambda done, total: None))
-        if len(skipped) > max_corrupt_share * source.count or not writer.count:
-            raise UnreadableImages(source.name, source.count, skipped)
+        done = _Done(labelled=labelled)
+        _write(source, writer, done, resolution, way, progress or (lambda done, total: None))
+        if len(done.unreadable) > max_corrupt_share * source.count or not writer.count:
+            raise UnreadableImages(source.name, source.count, done.unreadable or done.unlabelled)
+        if len(done.unlabelled) > source.count / 2:
+            raise BadSource(
+                f"{source.name}: {len(done.unlabelled)} of {source.count} pictures have no label, such as "
+                f"{done.unlabelled[0]['name']}; `labels: none` trains without labels"
+            )
         writer.finish()
-        if labelled:
-            np.save(folder / LABELS, np.array(labels, np.int64))
-        _write_meta(folder, source, writer, labelled, skipped)
+        classes = classes_of(done.labels, source.told) if labelled else None
+        if classes is not None:
+            np.save(folder / LABELS, classes.numbers(done.labels))
+        _write_meta(folder, source, writer, classes, done)
     return open_packed(out)
 
 
+@dataclass(kw_only=True)
+class _Done:
+    """What became of the items so far."""
+
+    labelled: bool
+    labels: list[Label] = field(default_factory=list)  # of those that were used
+    unreadable: Skipped = field(default_factory=list)
+    unlabelled: Skipped = field(default_factory=list)
+    fitted: Counter[str] = field(default_factory=Counter)
+
+
 def _write(
-    source: Source, writer: SampleWriter, resolution: int | None, progress: Progress
-) -> tuple[list[int], Skipped]:
-    labels: list[int] = []
-    skipped: Skipped = []
-    for done, item in enumerate(source.items(), start=1):
-        try:
-            picture = item.read()
-            writer.append(fit(picture, resolution) if resolution else picture)
-            labels.append(-1 if item.label is None else item.label)
-        except UnreadableImage as error:
-            skipped.append({"name": item.name, "reason": str(error)})
-        if done % PROGRESS_EVERY == 0 or done == source.count:
-            progress(done, source.count)
-    return labels, skipped
+    source: Source, writer: SampleWriter, done: _Done, resolution: int | None, way: Way | None, progress: Progress
+) -> None:
+    for number, item in enumerate(source.items(), start=1):
+        if done.labelled and item.label is None:
+            done.unlabelled.append({"name": item.name, "reason": "has no label"})
+        else:
+            _write_item(item, writer, done, resolution, way)
+        if number % PROGRESS_EVERY == 0 or number == source.count:
+            progress(number, source.count)
 
 
-def _write_meta(folder: Path, source: Source, writer: SampleWriter, labelled: bool, skipped: Skipped) -> None:
-    names = source.class_names if labelled else None
+def _write_item(item: Item, writer: SampleWriter, done: _Done, resolution: int | None, way: Way | None) -> None:
+    try:
+        picture = item.read()
+        writer.append(fit(picture, resolution, way) if resolution else picture)
+    except UnreadableImage as error:
+        done.unreadable.append({"name": item.name, "reason": str(error)})
+        return
+    done.fitted[fitting(picture, resolution, way) if resolution else "kept"] += 1
+    if done.labelled and item.label is not None:
+        done.labels.append(item.label)
+
+
+def _write_meta(folder: Path, source: Source, writer: SampleWriter, classes: Classes | None, done: _Done) -> None:
+    names = None if classes is None else classes.names
+    counts = Counter(done.labels)
     meta = {
         "version": VERSION,
         "count": writer.count,
@@ -160,9 +204,16 @@ def _write_meta(folder: Path, source: Source, writer: SampleWriter, labelled: bo
         "dtype": writer.dtype.name,
         "classes": None if names is None else len(names),
         "class_names": None if names is None else list(names),
+        "class_labels": None if classes is None else list(classes.labels),
+        "class_counts": None if classes is None else [counts[label] for label in classes.labels],
         "digest": content_digest(folder, writer.shape, writer.dtype.name, names),
         "source": source.name,
-        "skipped": skipped + [{"name": name, "reason": reason} for name, reason in source.ignored],
+        "fitted": fitted_counts(done.fitted),
+        "skipped": [
+            *done.unreadable,
+            *done.unlabelled,
+            *({"name": name, "reason": reason} for name, reason in source.ignored),
+        ],
     }
     partial = folder / f"{META}.partial"
     partial.write_text(json.dumps(meta, indent=1, ensure_ascii=False), "utf-8")

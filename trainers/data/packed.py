@@ -14,6 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from trainers.data.account import Account
+from trainers.data.classes import Label
+
 VERSION = 1
 META, SAMPLES, LABELS = "meta.json", "samples.npy", "labels.npy"
 DTYPES = ("uint8", "float32")
@@ -34,6 +37,7 @@ class PackedData:
     dtype: str  # uint8 | float32
     classes: int | None  # None: no labels
     class_names: tuple[str, ...] | None
+    class_labels: tuple[Label, ...] | None = None  # of each class, as the source wrote it; None: none, or not kept
     digest: str  # sha256 of shape, dtype, samples, labels and class names
 
     @cached_property
@@ -47,6 +51,11 @@ class PackedData:
         if self.classes is None:
             return None
         return np.load(self.folder / LABELS, mmap_mode="r", allow_pickle=False)
+
+    @cached_property
+    def account(self) -> Account:
+        """Return what became of the source's pictures."""
+        return Account.of_meta(_read_meta(self.folder))
 
 
 def open_packed(folder: Path) -> PackedData:
@@ -99,6 +108,7 @@ def _from_meta(folder: Path, meta: dict[str, Any]) -> PackedData:
             dtype=str(meta["dtype"]),
             classes=meta["classes"],
             class_names=tuple(meta["class_names"]) if meta["class_names"] is not None else None,
+            class_labels=tuple(meta["class_labels"]) if meta.get("class_labels") is not None else None,
             digest=str(meta["digest"]),
         )
     except (KeyError, TypeError, ValueError) as error:

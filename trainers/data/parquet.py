@@ -1,11 +1,11 @@
 """Parquet with a column of encoded pictures, as Hugging Face writes it, and perhaps one of labels.
 
 A picture is bytes, or a record of `bytes` and `path`. Labels are integers, with their names in the file's metadata
-where it has them, or words. One batch of rows is in memory at a time.
+where it has them, or words; without a column of them, the folder `label=cat` that a file lies in is its label. One batch of rows is in memory at a time.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,35 +14,51 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from trainers.data.classes import Label
 from trainers.data.decode import UnreadableImage, decode
-from trainers.data.sources import BadSource, Item, Source, files_of_split, natural
+from trainers.data.sources import BadSource, Item, Source
+from trainers.data.tables import HIVE, as_label, column
+from trainers.data.walk import Found, files_of_split
 
 IMAGES = ("image", "img", "picture", "png", "jpg")
-LABELS = ("label", "labels", "class", "cls")
 ROWS = 256  # at a time
 
 
-def parquet_source(where: Path, split: str | None) -> Source:
-    """BadSource where a file is damaged, or has no such column."""
-    files = [_opened(path) for path in files_of_split(where, ".parquet", split)]
-    schema = files[0].schema_arrow
+def parquet_source(where: Path, found: Sequence[Found], split: str | None, asked: str | None) -> Source:
+    """BadSource where a file is damaged, or has no such column. asked: the column of labels."""
+    files = [_opened(path) for path in files_of_split(where, found, split)]
+    schema = files[0][1].schema_arrow
     image = next((name for name in IMAGES if name in schema.names and _is_picture(schema.field(name).type)), None)
     if image is None:
         columns = ", ".join(f"{field.name} ({field.type})" for field in schema)
         raise BadSource(f"{where} has the columns {columns}; pictures are looked for as bytes in {', '.join(IMAGES)}")
-    label = next((name for name in LABELS if name in schema.names), None)
-    names = _class_names(files, schema, label) if label else None
+    label = column(schema.names, asked, str(where))
+    for path, file in files:
+        if lacking := [name for name in (image, label) if name and name not in file.schema_arrow.names]:
+            raise BadSource(f"{path} has no column {lacking[0]!r}, which {files[0][0].name} has")
     return Source(
         name=where.name,
-        count=sum(file.metadata.num_rows for file in files),
-        items=lambda: _items(files, image, label, names),
-        class_names=names,
+        count=sum(file.metadata.num_rows for _, file in files),
+        items=lambda: _items(files, image, label),
+        labelled=any(_has_labels(path, file, label) for path, file in files),
+        told=_told(schema, label) if label else {},
     )
 
 
-def _opened(path: Path) -> pq.ParquetFile:
+def _has_labels(path: Path, file: pq.ParquetFile, label: str | None) -> bool:
+    if label is None:
+        return _of_folder(path) is not None
+    return file.read([label]).column(label).null_count < file.metadata.num_rows
+
+
+def _of_folder(path: Path) -> Label | None:
+    """Return the label that Hive's way of naming folders gives to a file: `label=cat/part-0.parquet`."""
+    return path.parent.name.removeprefix(HIVE) if path.parent.name.startswith(HIVE) else None
+
+
+def _opened(path: Path) -> tuple[Path, pq.ParquetFile]:
     try:
-        return pq.ParquetFile(path)
+        return path, pq.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise BadSource(f"{path} is damaged Parquet: {error}") from None
 
@@ -53,37 +69,31 @@ def _is_picture(kind: pa.DataType) -> bool:
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
-def _class_names(files: list[pq.ParquetFile], schema: pa.Schema, label: str) -> tuple[str, ...] | None:
-    """Return them in the order of their numbers; None where a row has no label."""
-    values = [value for file in files for value in file.read([label]).column(label).to_pylist()]
-    if any(value is None for value in values):
-        return None
-    if all(isinstance(value, str) for value in values):
-        return tuple(sorted(set(values), key=natural))
-    if not all(isinstance(value, int) and value >= 0 for value in values):
-        raise BadSource(f"column {label!r} is {schema.field(label).type}; wanted integers from 0, or words")
-    return _told(schema, label) or tuple(str(number) for number in range(max(values) + 1))
-
-
-def _told(schema: pa.Schema, label: str) -> tuple[str, ...] | None:
+def _told(schema: pa.Schema, label: str) -> dict[Label, str]:
     """Return what the metadata of Hugging Face calls the classes."""
     try:
-        told = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][label]["names"]
+        names = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][label]["names"]
+        return dict(enumerate(map(str, names)))
     except (KeyError, ValueError, TypeError):
-        return None
-    return tuple(map(str, told))
+        return {}
 
 
-def _items(files: list[pq.ParquetFile], image: str, label: str | None, names: tuple[str, ...] | None) -> Iterator[Item]:
-    ranks = {name: rank for rank, name in enumerate(names or ())}
+def _items(files: list[tuple[Path, pq.ParquetFile]], image: str, label: str | None) -> Iterator[Item]:
     columns, index = [name for name in (image, label) if name], 0
-    for file in files:
+    for path, file in files:
+        of_folder = _of_folder(path)
+        for row in _rows(path, file, columns):
+            value = as_label(row[label], f"{path}, row {index}, column {label!r}") if label else of_folder
+            yield Item(name=f"row {index}", label=value, read=partial(_decoded, row[image]))
+            index += 1
+
+
+def _rows(path: Path, file: pq.ParquetFile, columns: list[str]) -> Iterator[dict[str, Any]]:
+    try:
         for batch in file.iter_batches(ROWS, columns=columns):
-            for row in batch.to_pylist():
-                value = row.get(label) if names and label else None
-                number = ranks[value] if isinstance(value, str) else value
-                yield Item(name=f"row {index}", label=number, read=partial(_decoded, row[image]))
-                index += 1
+            yield from batch.to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise BadSource(f"{path} is damaged Parquet: {error}") from None
 
 
 def _decoded(cell: Any) -> np.ndarray:

@@ -1,21 +1,25 @@
-"""Folders and zips of encoded pictures. Sub-folders are classes, in natural order (2 before 10).
+"""Folders and zips of encoded pictures. Sub-folders are classes, in natural order (2 before 10), where no file beside
+the pictures has their labels (see `tables`).
 
 Hidden files and what operating systems leave behind are passed over in silence; other files that are no pictures are
 noted as such; everything that calls itself a picture is either packed or refused by name.
 """
 
 import zipfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from trainers.data.classes import Label
 from trainers.data.decode import UnreadableImage, decode
-from trainers.data.sources import SPLITS, BadSource, Item, Source, natural
+from trainers.data.natural import natural
+from trainers.data.sources import SPLITS, BadSource, Item, Source
+from trainers.data.tables import HIVE, is_metadata, read_all
+from trainers.data.walk import Found, is_litter
 
-LITTER = ("__MACOSX", "Thumbs.db", "thumbs.db", "desktop.ini", "Icon\r")
 PICTURES = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".pcx", ".jp2", ".j2k", ".avif"),
@@ -28,23 +32,19 @@ MAX_RATIO = 1000  # a member that unpacks to more than this many times its size 
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    path: PurePosixPath  # relative to the source
+    name: PurePosixPath  # relative to the source
+    path: PurePosixPath  # the same without what is no class: the split's folder, a lone one
     read: Callable[[], bytes]  # UnreadableImage with the reason
 
 
-def folder_source(folder: Path, split: str | None) -> Source:
-    """Links are followed only where they stay inside the folder."""
-    root = folder.resolve()
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() or path.is_symlink())
-    files = [
-        File(path=PurePosixPath(path.relative_to(folder).as_posix()), read=partial(_read_inside, path, root))
-        for path in paths
-        if not path.is_dir()
-    ]
-    return _tree(folder, files, split)
+def folder_source(folder: Path, found: Sequence[Found], split: str | None, label: str | None) -> Source:
+    """found: the files below it. label: see `pack`."""
+    return _tree(
+        folder, [File(name=each.name, path=each.name, read=partial(_read_file, each)) for each in found], split, label
+    )
 
 
-def zip_source(path: Path, split: str | None) -> Source:
+def zip_source(path: Path, split: str | None, label: str | None) -> Source:
     """BadSource for a damaged or encrypted zip, and for one whose names lead out of it."""
     try:
         archive = zipfile.ZipFile(path)
@@ -54,34 +54,73 @@ def zip_source(path: Path, split: str | None) -> Source:
     for member in members:
         _refuse_dangerous(member, path)
     files = [
-        File(path=PurePosixPath(member.filename), read=partial(_read_member, archive, member)) for member in members
+        File(name=name, path=name, read=partial(_read_member, archive, member))
+        for member in members
+        for name in [PurePosixPath(member.filename)]
+        if not is_litter(name)
     ]
-    return _tree(path, files, split)
+    return _tree(path, files, split, label)
 
 
-def _tree(where: Path, files: list[File], split: str | None) -> Source:
-    files, ignored = _pictures_among([file for file in files if not _is_litter(file.path)])
+def _tree(where: Path, files: list[File], split: str | None, label: str | None) -> Source:
+    tables = [file for file in files if is_metadata(file.name)]
+    files, ignored = _pictures_among([file for file in files if not is_metadata(file.name)])
     if not files:
         raise BadSource(f"no pictures in {where}")
     files = _without_lone_folder(_of_split(files, split, where))
-    class_names = _class_names(files, where)
-    ranks = {name: rank for rank, name in enumerate(class_names or ())}
+    labels, told = _labels(where, files, tables, label)
     files.sort(key=lambda file: natural(file.path))
 
     def items() -> Iterator[Item]:
         for file in files:
-            label = ranks[file.path.parts[0]] if class_names else None
-            yield Item(name=str(file.path), label=label, read=partial(_decoded, file))
+            yield Item(name=str(file.path), label=labels.get(file.name), read=partial(_decoded, file))
 
-    return Source(name=where.name, count=len(files), items=items, class_names=class_names, ignored=tuple(ignored))
+    return Source(name=where.name, count=len(files), items=items, labelled=told, ignored=tuple(ignored))
+
+
+def _labels(
+    where: Path, files: list[File], tables: list[File], asked: str | None
+) -> tuple[dict[PurePosixPath, Label | None], bool]:
+    """Return the pictures' labels by name, and whether they have any: those of a table, or the names of their folders."""
+    written, is_alone = None, False
+    if asked != "folder":
+        written, is_alone = read_all([(table.name, partial(_read_table, where, table)) for table in tables], asked)
+        if asked is not None and written is None:
+            raise BadSource(f"{where}: data.label is {asked!r}, and no metadata.csv, .jsonl or .parquet has it")
+    if written is None:
+        names = {} if is_alone else _folder_labels(files, where)
+        return dict(names), bool(names)
+    folders = {file.path.parts[0] for file in files if len(file.path.parts) > 1}
+    labels = {file.name: written.get(file.name) for file in files}
+    if len(folders) > 1 and not is_alone and asked is None and not _agree(files, labels):
+        raise BadSource(
+            f"{where}: {', '.join(str(table.name) for table in tables)} has labels, and the folders "
+            f"{', '.join(sorted(folders, key=natural)[:5])} say others; `label: folder` takes the folders, "
+            f"`label: COLUMN` that column"
+        )
+    if not any(label is not None for label in labels.values()):
+        raise BadSource(
+            f"{where}: {', '.join(str(table.name) for table in tables)} names none of the pictures, such as "
+            f"{files[0].name}; names are relative to its own folder"
+        )
+    return labels, True
+
+
+def _agree(files: list[File], labels: dict[PurePosixPath, Label | None]) -> bool:
+    """Return whether table and folders make the same classes, whatever they call them, or the folders make none."""
+    pairs = {(file.path.parts[0] if len(file.path.parts) > 1 else "", labels[file.name]) for file in files}
+    return len(pairs) == len({folder for folder, _ in pairs}) == len({label for _, label in pairs})
+
+
+def _read_table(where: Path, table: File) -> bytes:
+    try:
+        return table.read()
+    except UnreadableImage as error:
+        raise BadSource(f"{where}: {table.name} {error}") from None
 
 
 def _decoded(file: File) -> np.ndarray:
     return decode(file.read())
-
-
-def _is_litter(path: PurePosixPath) -> bool:
-    return any(part.startswith(".") or part in LITTER for part in path.parts)
 
 
 def _pictures_among(files: list[File]) -> tuple[list[File], list[tuple[str, str]]]:
@@ -98,7 +137,7 @@ def _without_lone_folder(files: list[File]) -> list[File]:
 
 
 def _inside(file: File) -> File:
-    return File(path=PurePosixPath(*file.path.parts[1:]), read=file.read)
+    return replace(file, path=PurePosixPath(*file.path.parts[1:]))
 
 
 def _of_split(files: list[File], split: str | None, where: Path) -> list[File]:
@@ -116,24 +155,22 @@ def _of_split(files: list[File], split: str | None, where: Path) -> list[File]:
     return [_inside(file) for file in files if file.path.parts[0] == wanted]
 
 
-def _class_names(files: list[File], where: Path) -> tuple[str, ...] | None:
+def _folder_labels(files: list[File], where: Path) -> dict[PurePosixPath, Label]:
     loose = [file for file in files if len(file.path.parts) == 1]
     names = {file.path.parts[0] for file in files if len(file.path.parts) > 1}
-    if not names:
-        return None
-    if loose:
+    if names and loose:
         raise BadSource(
             f"{where}: {len(loose)} pictures (such as {loose[0].path}) lie beside the class folders "
             f"{', '.join(sorted(names, key=natural)[:5])}; put them into one of them"
         )
-    return tuple(sorted(names, key=natural))
+    return {file.name: file.path.parts[0].removeprefix(HIVE) for file in files if names}
 
 
-def _read_inside(path: Path, root: Path) -> bytes:
+def _read_file(found: Found) -> bytes:
+    if found.problem:
+        raise UnreadableImage(found.problem)
     try:
-        if not path.resolve(strict=True).is_relative_to(root):
-            raise UnreadableImage("is a link that leads out of the folder")
-        return path.read_bytes()
+        return found.path.read_bytes()
     except OSError as error:
         raise UnreadableImage(error.strerror or str(error)) from None
 

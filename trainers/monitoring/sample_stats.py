@@ -70,8 +70,8 @@ class _Look:
 
 
 def _spread(data: PackedData, count: int, device: torch.device) -> tuple[Tensor, Tensor | None]:
-    """Return so many examples from all over a data set, or all of them, in -1..1, and their labels."""
-    chosen = np.linspace(0, data.count - 1, min(count, data.count)).astype(np.int64)
+    """Return so many examples from all over a data set, or all of them (a single one twice: looks compare pairs), in -1..1, and their labels."""
+    chosen = np.linspace(0, data.count - 1, max(2, min(count, data.count))).astype(np.int64)
     samples = torch.from_numpy(np.array(data.samples[chosen])).to(device)
     labels = None if data.labels is None else torch.from_numpy(data.labels[chosen]).to(device)
     return samples.float() / 127.5 - 1 if samples.dtype == torch.uint8 else samples.float(), labels

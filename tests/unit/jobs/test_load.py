@@ -45,6 +45,7 @@ def test_quantities_are_read_in_their_units() -> None:
     ("text", "said"),
     [
         (TRAIN.replace("dcgan", "dcgna"), "x.yaml:3: model.family: unknown 'dcgna'; did you mean 'dcgan'?"),
+        (TRAIN.replace("fashion-mnist", "fashion-mnits"), "x.yaml:4: data.source: unknown 'fashion-mnits'; a path begins with ./ or /; did you mean 'fashion-mnist'?"),
         (TRAIN.replace("kind: train", "kind: trian"), "x.yaml:1: kind: unknown 'trian'; did you mean 'train'?"),
         (TRAIN.replace("resolution", "resoluton"), "x.yaml:4: data.resoluton: unknown field; did you mean 'resolution'?"),
         (TRAIN + "tran: {}", "x.yaml:5: tran: unknown field; did you mean 'train'?"),

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from jobs.driver.shard_writer import download_model
-from jobs.specs.spec import ModelRef
+from jobs.specs.spec import GenerateJob, ModelRef, parse
 from jobs.storage import manifest
+from jobs.storage.class_names import UnknownClass, with_classes
 from jobs.storage.layout import AVERAGE, Layout
 from jobs.storage.references import Unresolved, UpstreamJob, pin
 from jobs.store import Store, StoreError, open_store
@@ -106,3 +107,57 @@ def test_a_checkpoint_is_one_of_the_recorded_lineage(store: Store) -> None:
     assert pin(store, "default", at, upstream).uri == JOB.checkpoint(10, 2)
     with pytest.raises(Unresolved, match="no checkpoint at 20 examples; it has: 10"):
         pin(store, "default", ModelRef.model_validate({"from": "shirts", "checkpoint": 20}), upstream)
+
+
+def generating(classes: object) -> GenerateJob:
+    document = {"kind": "generate", "name": "more", "model": {"from": "shirts"}, "samples": 10}
+    job = parse(document | {"sampling": {"classes": classes}})
+    assert isinstance(job, GenerateJob)
+    return job
+
+
+def pinned_with(store: Store, config: dict[str, object]) -> PinnedModel:
+    store.put(f"{JOB.model_prefix}generator.safetensors", b"weights")
+    store.put(f"{JOB.model_prefix}config.json", json.dumps(config).encode())
+    return pin(store, "default", FROM, UPSTREAM)
+
+
+ELEVEN = {"class_names": [str(n) for n in range(1, 12)], "class_labels": [str(n) for n in range(1, 12)]}  # folders
+SPARSE = {"class_names": ["bee", "dog"], "class_labels": [1, 3]}
+
+
+@pytest.mark.parametrize(
+    ("config", "asked", "numbers"),
+    [
+        (ELEVEN, [10], (9,)),  # the folder "10", not what stands tenth from 0
+        (ELEVEN, ["10", 1], (9, 0)),
+        (SPARSE, ["dog"], (1,)),
+        (SPARSE, [3, 1], (1, 0)),  # labels as the source wrote them
+        ({"class_names": ["bee", "dog"]}, [1], (1,)),  # of a model from before labels were kept
+        ({"class_names": ["5", "7"]}, [7], (1,)),
+        (SPARSE, "balanced", None),
+        (SPARSE, None, None),
+    ],
+)
+def test_a_class_is_a_name_and_a_number_is_a_label(
+    store: Store, config: dict[str, object], asked: object, numbers: tuple[int, ...] | None
+) -> None:
+    model = with_classes(generating(asked).sampling, pinned_with(store, config))
+    assert (list(model.class_names or ()), model.classes) == (config["class_names"], numbers)
+
+
+@pytest.mark.parametrize(
+    ("config", "asked", "said"),
+    [
+        (SPARSE, ["cat"], r"sampling\.classes: no class 'cat'; there are 'bee' \(1\), 'dog' \(3\)"),
+        (SPARSE, [0], r"no class 0; there are"),
+        (ELEVEN, [12], r"no class 12; there are '1', '2'"),
+        ({"class_names": None}, [1], r"sampling\.classes: the model was trained without classes; leave it out"),
+        ({"class_names": None}, "balanced", "was trained without classes"),
+    ],
+)
+def test_a_class_that_is_not_there_is_refused_with_the_names(
+    store: Store, config: dict[str, object], asked: object, said: str
+) -> None:
+    with pytest.raises(UnknownClass, match=said):
+        with_classes(generating(asked).sampling, pinned_with(store, config))
