@@ -92,11 +92,17 @@ class _Worker:
         def report(samples: int, written: int, busy: dict[str, float]) -> None:
             sums.add.remote(samples, written, busy)
 
-        self.writer = ShardWriter(claim, put_if_absent, device, report)
+        # An exception would have Ray Data give up with a page of its own frames: a named failure comes back as a row.
+        self.writer: ShardWriter | None = None
+        try:
+            self.writer = ShardWriter(claim, put_if_absent, device, report)
+        except Exception as error:
+            self.failed = named(error)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        # An exception would have Ray Data give up with a page of its own frames: a named failure comes back as a row.
         try:
+            if self.writer is None:
+                raise self.failed
             receipt = self.writer.write(Shard(**{key: int(row[key]) for key in ("number", "of", "start", "stop")}))
             end = ShardEnd(shard=receipt.shard)
         except Exception as error:

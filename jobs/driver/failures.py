@@ -2,6 +2,8 @@
 
 import traceback
 
+from pydantic import ValidationError
+
 from jobs import wire
 from jobs.store import StoreError
 
@@ -66,7 +68,15 @@ def named(error: BaseException) -> Failed:
     if isinstance(error, SystemExit):
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
         return Failed("user_code", f"it left with exit code {code}", code, log)
-    message = str(error) or type(error).__name__
+    message = _plain(error) or type(error).__name__
     if not isinstance(error, ValueError | StoreError):
         message = f"{type(error).__name__}: {message}"
     return Failed(failure_of(error), message, log=log)
+
+
+def _plain(error: BaseException) -> str:
+    """Return what an error says; of pydantic's the sentences alone, each with its field, without addresses and input."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    said = ((".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")) for each in error.errors())
+    return "; ".join(f"{place}: {message}" if place else message for place, message in said)

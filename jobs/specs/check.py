@@ -52,7 +52,7 @@ def own_problems(spec: Job) -> list[Problem]:
 
 @own_problems.register
 def _(spec: TrainJob) -> list[Problem]:
-    return _family(spec) + _source(spec) + _split(spec)
+    return _family(spec) + _size(spec) + _source(spec) + _split(spec)
 
 
 def _family(spec: TrainJob) -> list[Problem]:
@@ -82,6 +82,16 @@ def _schema_problems(error: Any) -> list[Problem]:
 
 def _choices(error: Any) -> str:
     return " or ".join(sorted({context.message for context in error.context or ()}))
+
+
+def _size(spec: TrainJob) -> list[Problem]:
+    """Name a size that the family cannot make: known here, it costs no packing of a whole data set."""
+    family, asked = families().get(spec.model.family, {}), spec.data.resolution
+    sizes = family.get("resolutions")
+    if asked is None or not sizes or family.get("any_size", True) or asked in sizes:
+        return []
+    message = f"{spec.model.family} makes pictures of {', '.join(map(str, sizes))} pixels a side (got {asked})"
+    return [Problem(path="data.resolution", message=message)]
 
 
 def _source(spec: TrainJob) -> list[Problem]:

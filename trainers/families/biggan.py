@@ -50,7 +50,7 @@ class Config(TwoPlayerConfig, Conditional):
     base_channels: int = Field(default=96, ge=1, description="multiplied by each level's width")
     shared_dim: int = Field(default=128, ge=1, description="numbers of the class embedding that all levels share")
     attention: int | None = Field(
-        default=64, description="pixels of the feature maps that get self-attention; null: none"
+        default=64, ge=1, description="pixels of the feature maps that get self-attention; null: none"
     )
     ema: Ema = Ema(half_life=14e6, ramp=None, start=20_000)
     loss: LossName = Field(default="hinge", description="the adversarial loss")

@@ -40,6 +40,7 @@ class Config(TwoPlayerConfig, Conditional):
     )
     attention: int | None = Field(
         default=None,
+        ge=1,
         description="pixels of the feature maps that get self-attention; null: 32, or half the picture's where that is less",
     )
     loss: LossName = Field(default="hinge", description="the adversarial loss")

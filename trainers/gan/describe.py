@@ -35,6 +35,7 @@ def described(family: type[Family]) -> dict[str, Any]:
         "summary": family.summary,
         "paper": family.paper,
         "resolutions": list(family.resolutions),
+        "any_size": family.check_shape is not Family.check_shape,
         "conditional": family.conditional,
         "schema": family.Config.model_json_schema(),
         "defaults": family.Config().model_dump(mode="json"),
@@ -52,7 +53,7 @@ def _capacity(family: type[Family]) -> dict[str, Any]:
         flops = _flops(built, networks)
     counts = {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()}
     return {
-        "parameters": {"shape": list(shape), **counts},
+        "parameters": {"shape": list(shape), **{name: count for name, count in counts.items() if count}},
         "flops": {"shape": list(shape), **{name: count for name, count in flops.items() if count}},
     }
 

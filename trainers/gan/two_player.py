@@ -85,7 +85,9 @@ class TwoPlayerConfig(FamilyConfig):
     stabilisers: Stabilisers = Stabilisers()
     augment: Augment = Augment()
     attention: int | None = Field(
-        default=None, description="pixels of the feature maps that get self-attention, in both networks; null: none"
+        default=None,
+        ge=1,
+        description="pixels of the feature maps that get self-attention, in both networks; null: none",
     )
     growing: Growing | None = Field(default=None, description="of pictures and networks; null: one size throughout")
     generator: Generator = Generator()
@@ -162,7 +164,7 @@ class TwoPlayer(Family[G]):
         elif self.classes is None:
             raise LabelsNeeded(f"conditioning is {self.conditioning!r}, and the data has no labels")
         if config.attention is not None and config.attention not in self.feature_maps():
-            raise UnsupportedShape(f"attention is {config.attention}; feature maps are of {self.feature_maps()} pixels")
+            raise UnsupportedShape(self._why_no_attention(config.attention))
         if config.growing and config.growing.start not in self.starts():
             raise UnsupportedShape(self._why_not_from(config.growing.start))
         if self.is_vector and (config.augment.all or config.augment.flips):
@@ -188,6 +190,11 @@ class TwoPlayer(Family[G]):
     def starts(self) -> tuple[int, ...]:
         """Pixels at which growing pictures may start."""
         return ()
+
+    def _why_no_attention(self, attention: int) -> str:
+        if not self.feature_maps():
+            return f"attention is {attention}, and the networks of {type(self).__name__} take none; leave attention out"
+        return f"attention is {attention}; feature maps are of {' or '.join(map(str, self.feature_maps()))} pixels"
 
     def _why_not_from(self, start: int) -> str:
         if not self.starts():

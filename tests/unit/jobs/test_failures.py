@@ -9,6 +9,7 @@ import pytest
 from jobs.driver.failures import Failed, failure_of, named
 from jobs.driver.tail import Tail, Tee
 from jobs.store import StoreFull, StoreUnreachable
+from trainers.gan.registry import build
 from trainers.monitoring.health import Collapsed
 
 
@@ -64,3 +65,15 @@ def test_a_tail_keeps_the_end_and_passes_all_on(tmp_path: Path) -> None:
         print("0123456789abcdef", 12, file=Tee(stream, tail))
     assert tail.text == "9abcdef 12\n"[-10:]
     assert (tmp_path / "out").read_text() == "0123456789abcdef 12\n"
+
+
+def test_what_pydantic_finds_is_told_in_its_own_sentence_alone() -> None:
+    with pytest.raises(ValueError, match="couples") as told:
+        build("dcgan", {"penalties": {"r1": {}}}, shape=(1, 16, 16), classes=None)
+    assert named(told.value).message == (
+        "penalties.r1 is a gradient per sample, and discriminator.norm 'batch' couples the samples; set discriminator.norm to "
+        "'none', 'layer', 'instance' or 'spectral'"
+    )
+    with pytest.raises(ValueError, match="attention") as told:
+        build("dcgan", {"attention": -4}, shape=(1, 16, 16), classes=None)
+    assert named(told.value).message == "attention: Input should be greater than or equal to 1"

@@ -141,3 +141,16 @@ def test_a_family_of_an_installed_plugin_is_checked_like_any_other(monkeypatch: 
     assert problems(plugged.replace("spots", "spots, params: {widht: 3}")) == [
         "x.yaml:3: model.params.widht: unknown field; did you mean 'width'?"
     ]
+
+
+@pytest.mark.parametrize(("family", "side"), [("sagan", 256), ("stylegan2", 48), ("dcgan", 4096)])
+def test_a_size_that_a_family_cannot_make_is_told_before_anything_is_packed(family: str, side: int) -> None:
+    text = f"kind: train\nname: x\nmodel: {{family: {family}}}\ndata: {{source: fashion-mnist, resolution: {side}}}\n"
+    with pytest.raises(SpecError, match=rf"<spec>:4: data\.resolution: {family} makes pictures of 16, 32") as told:
+        load.load_text(text)
+    assert f"(got {side})" in str(told.value)
+
+
+def test_dense_networks_make_any_size() -> None:
+    text = "kind: train\nname: x\nmodel: {family: gan}\ndata: {source: fashion-mnist, resolution: 20}\n"
+    assert load.load_text(text)
