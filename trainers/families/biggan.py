@@ -79,6 +79,7 @@ class BigGAN(TwoPlayer[Config]):
     resolutions = tuple(WIDTHS)
     conditional = True
     needs_labels = True
+    least_pixels = min(WIDTHS)
     Config: ClassVar[type[FamilyConfig]] = Config
 
     def __init__(self, config: Any, *, examples: Mapping[str, ExampleShape]) -> None:

@@ -73,7 +73,7 @@ def test_a_family_is_found_by_name_or_as_module_and_class():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("dcgam", "no family 'dcgam'; there are cgan, dcgan.*did you mean dcgan"),
+        ("dcgam", "no family 'dcgam'; there are biggan, cgan, dcgan.*did you mean dcgan"),
         ("no_such_module:Gan", "No module named"),
         ("trainers.families.dcgan:Gan", "no attribute 'Gan'"),
         ("pathlib:Path", "no subclass of"),
