@@ -6,8 +6,8 @@ Digests are of the decompressed content, so that a mirror may hold a file gzippe
 from dataclasses import dataclass
 
 from jobs.specs.sources import DATA_NAMES
-from trainers.data.ring import Ring
-from trainers.data.shapes import ProceduralSource, Shapes
+from trainers.data.readers.ring import Ring
+from trainers.data.readers.shapes import ProceduralSource, Shapes
 
 
 @dataclass(frozen=True, kw_only=True)

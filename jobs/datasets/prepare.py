@@ -14,12 +14,12 @@ from jobs.specs.errors import did_you_mean
 from jobs.specs.sources import is_local
 from jobs.specs.spec import Data
 from jobs.store import ObjectInfo
-from trainers.data.decode import UnreadableImage
 from trainers.data.pack import UnreadableImages, pack, pack_arrays
 from trainers.data.packed import DamagedData, PackedData, open_packed
-from trainers.data.shapes import ProceduralSource
-from trainers.data.sources import BadSource
-from trainers.data.walk import Found, walk
+from trainers.data.readers.decode import UnreadableImage
+from trainers.data.readers.shapes import ProceduralSource
+from trainers.data.readers.sources import BadSource
+from trainers.data.readers.walk import Found, walk
 
 PACKER = 2  # raise it when the same source would pack to other bytes
 
@@ -113,7 +113,7 @@ def _pack_builtin(data: Data, split: str, out: Path, cache: Path, report: Report
     if builtin.layout == "cifar":
         pictures, labels = cifar.read(builtin, split, cache, report)
     else:
-        from trainers.data.idx import read_idx
+        from trainers.data.readers.idx import read_idx
 
         folder = find_idx(builtin, split, cache, report)
         pictures, labels = (read_idx(folder / file.name.removesuffix(".gz")) for file in builtin.splits[split])

@@ -28,7 +28,7 @@ from tests.bench.timing import now
 from tests.support.streams import stream_of
 from trainers.data.pack import pack
 from trainers.data.packed import PackedData, open_packed
-from trainers.data.shapes import Shapes
+from trainers.data.readers.shapes import Shapes
 from trainers.devices import prepare
 from trainers.engine import Engine
 from trainers.gan.registry import build

@@ -24,7 +24,7 @@ from orchestrator.local import Stack
 from tests.bench.bench_engine import BATCH, RESOLUTION, BareLoop
 from trainers.data.pack import pack
 from trainers.data.packed import open_packed
-from trainers.data.shapes import Shapes
+from trainers.data.readers.shapes import Shapes
 
 WORKERS, CHANNELS = 2, 32
 WARM_UP = 20  # steps

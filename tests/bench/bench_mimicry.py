@@ -27,7 +27,7 @@ from tests.bench.timing import now
 from tests.support.streams import stream_of
 from trainers.data.pack import pack
 from trainers.data.packed import PackedData
-from trainers.data.shapes import Shapes
+from trainers.data.readers.shapes import Shapes
 from trainers.data.stream import Stream
 from trainers.devices import prepare
 from trainers.engine import Engine

@@ -19,7 +19,7 @@ import torch.multiprocessing as mp
 from tests.bench.bench_engine import BATCH, RESOLUTION, engine_steps
 from trainers.data.pack import pack
 from trainers.data.packed import open_packed
-from trainers.data.shapes import Shapes
+from trainers.data.readers.shapes import Shapes
 from trainers.settings import Settings
 
 

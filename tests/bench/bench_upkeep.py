@@ -22,7 +22,7 @@ from tests.bench.bench_engine import BATCH
 from tests.support.streams import stream_of
 from trainers.data.pack import pack
 from trainers.data.packed import PackedData, open_packed
-from trainers.data.shapes import Shapes
+from trainers.data.readers.shapes import Shapes
 from trainers.devices import prepare
 from trainers.engine import Engine
 from trainers.hooks import NoHooks, Tick

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from trainers.data.pack import pack
 from trainers.data.packed import PackedData
-from trainers.data.shapes import Shapes
+from trainers.data.readers.shapes import Shapes
 from trainers.generation.sampling import Sampler
 from trainers.loop import NoHooks, Outcome, Settings, train
 

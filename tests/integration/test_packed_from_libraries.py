@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from trainers.data.pack import UnreadableImages, pack
-from trainers.data.sources import BadSource
+from trainers.data.readers.sources import BadSource
 
 CLASSES = ("ankle boot", "bag", "coat")
 

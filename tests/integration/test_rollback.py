@@ -17,7 +17,7 @@ from tests.support.planted import SpoiledTwice
 from trainers import checkpoint
 from trainers.data.pack import pack
 from trainers.data.packed import PackedData
-from trainers.data.shapes import Shapes
+from trainers.data.readers.shapes import Shapes
 from trainers.loop import Outcome, Settings, Tick, train
 
 SPEC = {

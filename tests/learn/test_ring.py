@@ -12,7 +12,7 @@ import pytest
 from tests.learn import recipes
 from trainers.data.pack import pack
 from trainers.data.packed import PackedData
-from trainers.data.ring import MODES, Ring, found
+from trainers.data.readers.ring import MODES, Ring, found
 from trainers.generation.sampling import Sampler
 from trainers.hooks import NoHooks, Tick
 from trainers.loop import Outcome, train

@@ -14,12 +14,12 @@ import numpy as np
 
 from trainers.data.account import fitted_counts
 from trainers.data.classes import Classes, Label, classes_of
-from trainers.data.decode import UnreadableImage
 from trainers.data.fit import WAYS, Way, fit, fitting
 from trainers.data.packed import LABELS, META, VERSION, DamagedData, PackedData, content_digest, open_packed
-from trainers.data.recognise import find_source
-from trainers.data.shapes import ProceduralSource
-from trainers.data.sources import BadSource, Item, Source, ready
+from trainers.data.readers.decode import UnreadableImage
+from trainers.data.readers.recognise import find_source
+from trainers.data.readers.shapes import ProceduralSource
+from trainers.data.readers.sources import BadSource, Item, Source, ready
 from trainers.data.writer import SampleWriter
 
 LABEL_MODES = ("auto", "none", "required")

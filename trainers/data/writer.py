@@ -6,9 +6,9 @@ from typing import BinaryIO, Self
 import numpy as np
 from numpy.lib import format as npy
 
-from trainers.data.decode import UnreadableImage
 from trainers.data.fit import with_channels
 from trainers.data.packed import SAMPLES
+from trainers.data.readers.decode import UnreadableImage
 
 CHUNK = 1024  # pictures rewritten at a time
 

@@ -9,7 +9,7 @@ from trainers_gang import Gang
 
 from trainers.data.pack import pack
 from trainers.data.packed import PackedData
-from trainers.data.shapes import Shapes
+from trainers.data.readers.shapes import Shapes
 from trainers.settings import Settings
 
 

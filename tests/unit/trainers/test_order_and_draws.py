@@ -12,7 +12,7 @@ from tests.support.streams import stream_of
 from trainers.data.order import BalancedOrder, Order
 from trainers.data.pack import pack
 from trainers.data.packed import PackedData
-from trainers.data.shapes import Shapes
+from trainers.data.readers.shapes import Shapes
 from trainers.data.stream import LabelsMissing
 from trainers.randomness.draws import Draws
 from trainers.randomness.groups import BadSplit, Share, check_split, possible_workers

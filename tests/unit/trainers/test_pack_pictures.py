@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainers.data.decode import UnreadableImage, decode
 from trainers.data.pack import UnreadableImages, pack
 from trainers.data.packed import open_packed
-from trainers.data.sources import BadSource
+from trainers.data.readers.decode import UnreadableImage, decode
+from trainers.data.readers.sources import BadSource
 
 ORIENTATION = 0x0112
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)

@@ -11,8 +11,8 @@ from PIL import Image
 from trainers.data.fit import fit
 from trainers.data.pack import pack, pack_arrays
 from trainers.data.packed import DamagedData, PackedData, open_packed, verify
-from trainers.data.shapes import CLASS_NAMES, Shapes
-from trainers.data.sources import BadSource
+from trainers.data.readers.shapes import CLASS_NAMES, Shapes
+from trainers.data.readers.sources import BadSource
 
 
 def files_of(data: PackedData) -> dict[str, bytes]:

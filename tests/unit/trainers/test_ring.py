@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from trainers.data.pack import pack
-from trainers.data.ring import MODES, Ring, centres, found
+from trainers.data.readers.ring import MODES, Ring, centres, found
 from trainers.gan.registry import get
 from trainers.generation.sampling import Sampler
 from trainers.hooks import NoHooks

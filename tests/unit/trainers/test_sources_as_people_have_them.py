@@ -18,7 +18,7 @@ from tests.support.sources import png
 from trainers.data.order import BalancedOrder
 from trainers.data.pack import UnreadableImages, pack
 from trainers.data.packed import PackedData
-from trainers.data.sources import BadSource
+from trainers.data.readers.sources import BadSource
 
 
 def packed(source: Path, tmp_path: Path, **options: Any) -> PackedData:
@@ -376,8 +376,8 @@ class TestLinks:
 AS_NOBODY = """
 import os, sys
 from pathlib import Path
-from trainers.data.sources import BadSource
-from trainers.data.walk import walk
+from trainers.data.readers.sources import BadSource
+from trainers.data.readers.walk import walk
 os.setuid(65534)
 try:
     print(walk(Path(sys.argv[1])))

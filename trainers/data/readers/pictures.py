@@ -14,11 +14,11 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from trainers.data.classes import Label
-from trainers.data.decode import UnreadableImage, decode
 from trainers.data.natural import natural
-from trainers.data.sources import SPLITS, BadSource, Item, Source
-from trainers.data.tables import HIVE, is_metadata, read_all
-from trainers.data.walk import Found, is_litter
+from trainers.data.readers.decode import UnreadableImage, decode
+from trainers.data.readers.sources import SPLITS, BadSource, Item, Source
+from trainers.data.readers.tables import HIVE, is_metadata, read_all
+from trainers.data.readers.walk import Found, is_litter
 
 PICTURES = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"),

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from trainers.data.decode import UnreadableImage, wide_to_bytes
-from trainers.data.sources import BadSource, Item, Source, choose_split
+from trainers.data.readers.decode import UnreadableImage, wide_to_bytes
+from trainers.data.readers.sources import BadSource, Item, Source, choose_split
 
 IMAGE_NAMES = ("images", "x", "data", "arr_0")
 LABEL_NAMES = ("labels", "y", "targets", "arr_1")

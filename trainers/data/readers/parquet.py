@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trainers.data.classes import Label
-from trainers.data.decode import UnreadableImage, decode
-from trainers.data.sources import BadSource, Item, Source
-from trainers.data.tables import HIVE, as_label, column
-from trainers.data.walk import Found, files_of_split
+from trainers.data.readers.decode import UnreadableImage, decode
+from trainers.data.readers.sources import BadSource, Item, Source
+from trainers.data.readers.tables import HIVE, as_label, column
+from trainers.data.readers.walk import Found, files_of_split
 
 IMAGES = ("image", "img", "picture", "png", "jpg")
 ROWS = 256  # at a time

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainers.data.sources import BadSource
+from trainers.data.readers.sources import BadSource
 
 MODES = 8
 RADIUS, DEVIATION = 0.8, 0.008  # of the circle and of a heap

@@ -14,11 +14,11 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from trainers.data.classes import Label
-from trainers.data.decode import UnreadableImage, decode
-from trainers.data.pictures import PICTURES
-from trainers.data.sources import SPLITS, BadSource, Item, Source
-from trainers.data.tables import as_label, column
-from trainers.data.walk import Found, files_of_split, is_litter
+from trainers.data.readers.decode import UnreadableImage, decode
+from trainers.data.readers.pictures import PICTURES
+from trainers.data.readers.sources import SPLITS, BadSource, Item, Source
+from trainers.data.readers.tables import as_label, column
+from trainers.data.readers.walk import Found, files_of_split, is_litter
 
 BLOCK = 512  # bytes, of a tar
 Labels = dict[str, Label]  # by sample

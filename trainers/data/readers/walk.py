@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from trainers.data.natural import natural
-from trainers.data.sources import SPLITS, BadSource, choose_split
+from trainers.data.readers.sources import SPLITS, BadSource, choose_split
 
 LITTER = ("__MACOSX", "Thumbs.db", "thumbs.db", "desktop.ini", "Icon\r")  # what operating systems leave behind
 

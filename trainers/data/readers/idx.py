@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from trainers.data.arrays import as_pictures
-from trainers.data.sources import BadSource, Item, Source, choose_split, ready
+from trainers.data.readers.arrays import as_pictures
+from trainers.data.readers.sources import BadSource, Item, Source, choose_split, ready
 
 NAME = re.compile(r"(?P<stem>.*?)[-_.]?(?P<what>images|labels)[-_.]idx\d[-_](u?byte|short|int|float|double)(\.gz)?$")
 TYPES = {8: "u1", 9: ">i1", 0xB: ">i2", 0xC: ">i4", 0xD: ">f4", 0xE: ">f8"}  # by the third byte of a file

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from trainers.data.classes import Label
-from trainers.data.shapes import ProceduralSource
+from trainers.data.readers.shapes import ProceduralSource
 
 SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),

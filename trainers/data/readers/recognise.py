@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from trainers.data import arrays, idx, parquet, pictures, webdataset
-from trainers.data.shapes import ProceduralSource
-from trainers.data.sources import BadSource, Source, procedural
-from trainers.data.tables import is_metadata
-from trainers.data.walk import Found, walk
+from trainers.data.readers import arrays, idx, parquet, pictures, webdataset
+from trainers.data.readers.shapes import ProceduralSource
+from trainers.data.readers.sources import BadSource, Source, procedural
+from trainers.data.readers.tables import is_metadata
+from trainers.data.readers.walk import Found, walk
 
 KINDS: dict[str, Callable[[Found], bool]] = {  # what a folder may be of
     "pictures": lambda found: found.name.suffix.lower() in pictures.PICTURES,

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from trainers.data.classes import Label
-from trainers.data.sources import BadSource
+from trainers.data.readers.sources import BadSource
 
 COLUMNS = ("label", "labels", "target", "fine_label", "class", "cls")  # where labels are looked for
 NAMES = ("file_name", "filename", "file", "image", "path")  # columns of the pictures' names

@@ -1,0 +1,1 @@
+"""What the packer reads, one kind of source a file, and how one is recognised."""
