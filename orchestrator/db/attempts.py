@@ -68,6 +68,12 @@ def to_archive(connection: Connection) -> list[Attempt]:
     return [Attempt(**row._mapping) for row in connection.execute(query.order_by(attempts.c.ended).limit(50))]
 
 
+def archived(connection: Connection, ids: Collection[str]) -> list[str]:
+    """Return those of these whose log is in the bucket."""
+    found = select(attempts.c.id).where(attempts.c.id.in_(ids), attempts.c.archived.is_(True))
+    return list(connection.execute(found).scalars())
+
+
 def claim(connection: Connection, attempt_id: str, **changes: Any) -> bool:
     """The first claim, and only the first."""
     _touch(connection, attempt_id)

@@ -27,6 +27,8 @@ from orchestrator.supervision.periodic import Loop
 from orchestrator.supervision.pinning import ReferencePinner
 
 log = structlog.get_logger(__name__)
+AT_ONCE = 500  # deletions from Ray's list in one round
+RAY_LIST_AGE = 60.0  # seconds between two looks at what Ray could forget
 LOG_PATIENCE = 120.0  # seconds for which an attempt's log is asked for after its end
 T = TypeVar("T", Job, Attempt)
 OF_ALL = (StoreUnreachable, StoreFull, BucketMissing)  # concern every record: the round ends
@@ -42,6 +44,8 @@ class Archiver:
     clock: Callable[[], float] = time.time
     seconds: float = 1.0  # longest pause between two rounds
     retry_seconds: float = 10.0  # rest after the store failed
+    kept_in_ray: int = 200  # attempts that have ended, the newest
+    _next_look: float = 0.0  # at Ray's list
 
     def __post_init__(self) -> None:
         self.pinner = ReferencePinner(self.database, self.store, self.wake_supervisor, self.clock)
@@ -71,6 +75,7 @@ class Archiver:
             self._run_task(self._archive_attempt, attempt)
         for job in ended:
             self._run_task(self._archive_job, job)
+        self._shorten_rays_list()
 
     def _run_task(self, task: Callable[[T], None], record: T) -> None:
         """Do one task. Only a store that does nothing for anybody ends the round; all else concerns one record."""
@@ -109,17 +114,26 @@ class Archiver:
         if text is not None:
             text = self.redactor.text(text)
             self.store.put(job.layout.log(attempt.number), gzip.compress(text.encode(), mtime=0))
-            self._forget_in_ray(attempt)
         crash_point("archive: after the log")
         with self.database.write() as connection:
             db.attempts.change(connection, attempt.id, archived=True)
 
-    def _forget_in_ray(self, attempt: Attempt) -> None:
-        """Its log is kept: every step asks for Ray's whole list, which would only grow."""
+    def _shorten_rays_list(self) -> None:
+        """Delete what Ray's pages need not show any more: every step asks for its whole list, which would only grow.
+
+        The newest stay, for people to find there; ids begin with the time. All that goes has its log in the bucket.
+        """
+        if self.clock() < self._next_look:
+            return
+        self._next_look = self.clock() + RAY_LIST_AGE
         try:
-            self.cluster.delete(attempt.id)
+            ended = sorted(id for id, driver in self.cluster.drivers().items() if driver.has_ended)
+            with self.database.read() as connection:
+                archived = db.attempts.archived(connection, ended[: -self.kept_in_ray or None][:AT_ONCE])
+            for id in archived:
+                self.cluster.delete(id)
         except (Unreachable, Refused) as error:
-            log.warning("not deleted in Ray", attempt=attempt.id, error=str(error))
+            log.warning("Ray's list not shortened", error=str(error))
 
     def _archive_job(self, job: Job) -> None:
         with self.database.read() as connection:

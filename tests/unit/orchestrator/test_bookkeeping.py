@@ -130,9 +130,24 @@ def test_two_ways_to_one_database_are_one_database(tmp_path: Path) -> None:
     first.release()
 
 
-def test_ray_forgets_what_is_archived(bench: Bench) -> None:
-    (job,) = bench.submit(train())
-    ended(bench, job, "succeeded")
+def test_rays_list_keeps_the_newest_of_what_is_archived(bench: Bench) -> None:
+    """People look there for what has just ended; every step asks for all of it."""
+    bench.server.archiver.kept_in_ray = 2
+    jobs = []
+    for number in range(4):
+        (job,) = bench.submit(train(f"job-{number}"))
+        ended(bench, job, "succeeded")
+        bench.step(3)
+        bench.sleep(61)
+        jobs.append(job)
     bench.step(3)
-    assert bench.cluster.entries == {}
-    assert bench.job(job).archived
+    assert sorted(bench.cluster.entries) == [f"{job}-1" for job in jobs[2:]]
+    assert all(bench.job(job).archived for job in jobs)
+
+
+def test_ray_keeps_what_is_not_archived(bench: Bench) -> None:
+    bench.server.archiver.kept_in_ray = 0
+    (job,) = bench.submit(train())
+    bench.step()
+    bench.sleep(61)
+    assert list(bench.cluster.entries) == [f"{job}-1"]
