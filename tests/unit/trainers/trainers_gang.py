@@ -50,9 +50,11 @@ def _serve(pipe: Connection) -> None:
         try:
             if world > 1:
                 dist.init_process_group("gloo", init_method=store, rank=rank, world_size=world)
-            pipe.send((None, function(rank, *args)))
+            answer = (None, function(rank, *args))
         except Exception:
-            pipe.send((traceback.format_exc(), None))
-        finally:
-            if dist.is_initialized():
-                dist.destroy_process_group()
+            answer = (traceback.format_exc(), None)
+        # Answered when the group is gone: whoever has all answers deletes the store, and a rank that still closes
+        # its group would wait for that file for half an hour.
+        if dist.is_initialized():
+            dist.destroy_process_group()
+        pipe.send(answer)
