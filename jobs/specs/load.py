@@ -1,8 +1,9 @@
 """YAML text -> specs; errors as `file:line: field: why`."""
 
 import re
+import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,11 +19,31 @@ _REFERENCE = re.compile(r"\$\{([a-z_]+(?:\.[A-Za-z0-9_-]+)?)\}")
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
+@dataclass(frozen=True, kw_only=True)
+class SpecText:
+    """What a user named as FILE, read once: a pipe can be read no second time."""
+
+    text: str
+    file: str  # as errors name it
+    folder: Path  # where relative data paths start
+
+
+def read(name: str) -> SpecText:
+    """Return the text of a file, of an example, of standard input (`-`) or of a pipe. Raises SpecError."""
+    path = Path("/dev/stdin") if name == "-" else find(name)
+    folder = Path.cwd() if path.is_fifo() or name == "-" else path.resolve().parent
+    try:
+        content = sys.stdin.buffer.read() if str(path) == "/dev/stdin" else path.read_bytes()
+        return SpecText(text=content.decode("utf-8"), file=str(path), folder=folder)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError([Problem(path="", message=f"cannot be read: {error}", file=str(path))]) from None
+
+
 def find(name: str) -> Path:
     """Return a spec file, or one of the shipped examples by its bare name (`quickstart`)."""
     path = Path(name)
     shipped = EXAMPLES / f"{name}.yaml"
-    if path.is_file():
+    if path.exists() and not path.is_dir():  # a file, a pipe of the shell's `<(…)`, /dev/stdin
         return path
     if shipped.is_file():
         return shipped
@@ -39,12 +60,8 @@ def load_file(path: Path, parameters: Mapping[str, str] | None = None, *, data_i
 
     data_is_here: they run on this machine, so that local data must be there.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError([Problem(path="", message=f"cannot be read: {error}", file=str(path))]) from None
-    folder = path.resolve().parent
-    return load_text(text, file=str(path), parameters=parameters, folder=folder, data_is_here=data_is_here)
+    found = read(str(path))
+    return load_text(found.text, file=found.file, parameters=parameters, folder=found.folder, data_is_here=data_is_here)
 
 
 def load_text(

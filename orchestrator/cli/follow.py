@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from orchestrator.cli import progress
@@ -24,7 +25,7 @@ ENDED = ("SUCCEEDED", "FAILED", "CANCELLED")
 def follow(client: Client, ids: list[str], *, alive: Callable[[], None] = lambda: None) -> "list[WholeJobAnswer]":
     """Show progress until every job has ended; returns them. `alive` may raise to give up."""
     view: Bars | Lines = Bars() if sys.stderr.isatty() else Lines()
-    seen, last = dict.fromkeys(ids, 0), time.monotonic()
+    seen, last, told = dict.fromkeys(ids, 0), time.monotonic(), set[str]()
     with view:
         while True:
             alive()
@@ -41,6 +42,10 @@ def follow(client: Client, ids: list[str], *, alive: Callable[[], None] = lambda
                 continue
             if all(job["status"] in ENDED for job in jobs):
                 return jobs
+            for job in jobs:  # of the last one to end the summary tells, which comes at once
+                if job["status"] == "FAILED" and job["id"] not in told:
+                    told.add(job["id"])
+                    view.say(why_failed(job))
             time.sleep(POLL)
 
 
@@ -53,6 +58,10 @@ def _new_events(client: Client, view: "Bars | Lines", job: "WholeJobAnswer", aft
         if event["type"] in LOUD:
             view.say(f"{job['name']}: {event['type']}: {event['message']}")
     return after
+
+
+def why_failed(job: "WholeJobAnswer") -> str:
+    return f"{job['name']}: {job.get('failure') or job['status'].lower()}: {job.get('reason') or ''}".rstrip(": ")
 
 
 def worst(jobs: "Sequence[WholeJobAnswer]") -> Exit:
@@ -88,7 +97,7 @@ def measures(job: "WholeJobAnswer") -> str:
     told = progress.of(job)
     if job["status"] != "RUNNING" or not told.rate:
         return ""
-    losses = [f"{name[:5]} {value:.2f}" for name, value in told.losses.items()]
+    losses = [f"{name} {value:.2f}" for name, value in told.losses.items()]
     return "  ".join([f"{told.rate:,.0f}/s", *losses])
 
 
@@ -116,7 +125,8 @@ class Bars:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.progress.stop()
+        with suppress(OSError):  # of a terminal that was closed
+            self.progress.stop()
 
     def say(self, text: str) -> None:
         self.progress.console.print(text, highlight=False, markup=False)

@@ -12,10 +12,11 @@ from orchestrator.cli.progress import result_of
 from orchestrator.cli.target import Target
 
 if TYPE_CHECKING:
+    from jobs.specs.load import SpecText
     from jobs.specs.spec import Plain
     from orchestrator.api.answers import AttemptAnswer, JobAnswer, WholeJobAnswer
 
-File = Annotated[str, typer.Argument(metavar="FILE", help="a YAML file, or the name of a shipped example")]
+File = Annotated[str, typer.Argument(metavar="FILE", help="a YAML file, - for standard input, or a shipped example")]
 Parameters = Annotated[list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="replace a value of `params`")]
 Job = Annotated[str, typer.Argument(metavar="JOB", help="a job's name (its newest) or id")]
 
@@ -26,7 +27,18 @@ def register(app: typer.Typer) -> None:
     app.command("list")(list_jobs)
 
 
-def documents(file: str, parameters: list[str] | None, *, data_is_here: bool = False) -> "list[Plain]":
+def text_of(file: str) -> "SpecText":
+    """What FILE names, read once. Raises CliError."""
+    from jobs.specs import load
+    from jobs.specs.errors import SpecError
+
+    try:
+        return load.read(file)
+    except SpecError as error:
+        raise CliError(str(error)) from None
+
+
+def documents(source: "SpecText", parameters: list[str] | None, *, data_is_here: bool = False) -> "list[Plain]":
     """A spec file as plain documents. Raises CliError with every problem of the file.
 
     data_is_here: the jobs run on this machine, so that local data must be there.
@@ -36,7 +48,10 @@ def documents(file: str, parameters: list[str] | None, *, data_is_here: bool = F
 
     pairs = _pairs(parameters or [])
     try:
-        return [spec.dump(job) for job in load.load_file(load.find(file), pairs, data_is_here=data_is_here)]
+        jobs = load.load_text(
+            source.text, file=source.file, parameters=pairs, folder=source.folder, data_is_here=data_is_here
+        )
+        return [spec.dump(job) for job in jobs]
     except SpecError as error:
         raise CliError(str(error)) from None
 
@@ -61,9 +76,10 @@ def submit(
 ) -> None:
     """Hand a file's jobs to the server."""
     target: Target = context.obj
-    specs = documents(file, parameter, data_is_here=_is_here(target))
+    source = text_of(file)
+    specs = documents(source, parameter, data_is_here=_is_here(target))
     _refuse_local_paths(specs, target)
-    answer = target.client.submit(specs, key=key, dry_run=dry_run, source=_text(file))
+    answer = target.client.submit(specs, key=key, dry_run=dry_run, source=source.text)
     jobs = answer["jobs"]
     if dry_run:
         note(f"{len(specs)} job{'s' if len(specs) > 1 else ''} would be accepted; nothing was started")
@@ -75,12 +91,6 @@ def submit(
     show(answer, output, ("name", "id", "status"), rows)
     if follow and jobs:
         _follow(target, [job["id"] for job in jobs])
-
-
-def _text(file: str) -> str:
-    from jobs.specs import load
-
-    return load.find(file).read_text()
 
 
 def _is_here(target: Target) -> bool:
@@ -120,7 +130,7 @@ def _follow(target: Target, ids: list[str]) -> None:
 
 def validate(file: File, parameter: Parameters = None, output: Output = Format.TABLE) -> None:
     """Check a file without a server."""
-    specs = documents(file, parameter)
+    specs = documents(text_of(file), parameter)
     if output is Format.TABLE:
         print_table(("name", "kind"), [(spec["name"], spec["kind"]) for spec in specs])
     else:

@@ -1,11 +1,14 @@
 """Answers on the terminal: tables for people, JSON or YAML for programs. Results go to stdout, all else to stderr."""
 
+import io
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -49,7 +52,37 @@ def _cell(value: Any) -> str:
 
 
 def note(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    """Say it to whoever still listens: a terminal that was closed, or a reader that left, stops no command."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def settle_streams() -> None:
+    """What a terminal of another encoding than UTF-8 cannot show, it shows as its code: no name ends a command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower().replace("-", "") != "utf8":
+            stream.reconfigure(errors="backslashreplace")
+
+
+def close_streams() -> str | None:
+    """Write what is left; return why it could not be written, if so: "" where the reader has left (`| head`)."""
+    said: str | None = None
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            said = said or ""
+            _redirect(stream)
+        except OSError as error:
+            said = said or f"the output cannot be written: {error.strerror}"
+            _redirect(stream)
+    return said
+
+
+def _redirect(stream: TextIO) -> None:
+    """To nowhere: Python would try once more at its end, and end with a traceback."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def ago(moment: float | None) -> str:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from orchestrator import signals
 from orchestrator.cli.errors import CliError, Exit
-from orchestrator.cli.jobs import File, Parameters, documents
+from orchestrator.cli.jobs import File, Parameters, documents, text_of
 from orchestrator.cli.output import note
 from orchestrator.cli.target import home
 
@@ -34,29 +35,30 @@ def run(
 ) -> None:
     """Run a file's jobs here, with everything they need, and leave nothing running.
 
-    Ctrl-C takes a checkpoint and ends; the same command goes on from there.
+    Ctrl-C, SIGTERM and a closed terminal take a checkpoint and end; the same command goes on from there.
     """
-    specs = documents(file, parameter, data_is_here=True)
+    specs = documents(text_of(file), parameter, data_is_here=True)
     from orchestrator.cli import follow
     from orchestrator.cli.client import Client
     from orchestrator.cli.results import print_results
     from orchestrator.local import record
 
     kept = record.read(home())
-    if kept and kept.keeper_is_alive:
-        client, stop = Client(kept.url, _token()), _nothing
-    else:
-        client, stop = _embedded(cpus)
-    ids: list[str] = []
-    try:
-        ids = _begin(client, specs, fresh)
-        jobs = follow.follow(client, ids)
-        _await_archive(client, ids)
-    except KeyboardInterrupt:
-        _suspend(client, ids, file)
-        raise typer.Exit(Exit.INTERRUPTED) from None
-    finally:
-        stop()
+    with signals.like_ctrl_c():
+        if kept and kept.keeper_is_alive:
+            client, stop = Client(kept.url, _token()), _nothing
+        else:
+            client, stop = _embedded(cpus)
+        ids: list[str] = []
+        try:
+            ids = _begin(client, specs, fresh)
+            jobs = follow.follow(client, ids)
+            _await_archive(client, ids)
+        except KeyboardInterrupt as interrupt:
+            _suspend(client, ids or _unfinished(client, specs), file)
+            raise typer.Exit(signals.exit_code(interrupt)) from None
+        finally:
+            stop()
     print_results(jobs)
     raise typer.Exit(follow.worst(jobs))
 
@@ -84,7 +86,7 @@ def _embedded(cpus: int | None) -> tuple[Any, Any]:
 def _begin(client: Any, specs: "list[Plain]", fresh: bool) -> list[str]:
     """Submit, or go on with what an earlier run of the same file left unfinished."""
     if fresh:
-        _cancel_unfinished(client, {spec["name"] for spec in specs})
+        _cancel_unfinished(client, specs)
     jobs = client.submit(specs, key=None, once=True)["jobs"]
     for job in jobs:
         if job["status"] == "SUSPENDED":
@@ -93,16 +95,18 @@ def _begin(client: Any, specs: "list[Plain]", fresh: bool) -> list[str]:
     return [job["id"] for job in jobs]
 
 
-def _cancel_unfinished(client: Any, names: set[str]) -> None:
+def _unfinished(client: Any, specs: "list[Plain]") -> list[str]:
+    """The ids of jobs of these names that have not ended."""
+    names = {spec["name"] for spec in specs}
     ended = ("SUCCEEDED", "FAILED", "CANCELLED")
-    mine = [
-        job["id"]
-        for job in client.get("/jobs", limit=1000)["jobs"]
-        if job["name"] in names and job["status"] not in ended
-    ]
-    for job in mine:
+    jobs = client.get("/jobs", limit=1000)["jobs"]
+    return [job["id"] for job in jobs if job["name"] in names and job["status"] not in ended]
+
+
+def _cancel_unfinished(client: Any, specs: "list[Plain]") -> None:
+    for job in _unfinished(client, specs):
         client.post(f"/jobs/{job}/cancel")
-    while any(client.get(f"/jobs/{job}")["status"] not in ended for job in mine):
+    while _unfinished(client, specs):
         time.sleep(0.3)
 
 
@@ -149,13 +153,20 @@ def up(
     arguments = [str(home()), "--host", host, "--port", str(port), *(["--cpus", str(cpus)] if cpus else [])]
     with log.open("wb") as output:
         keeper = subprocess.Popen(
-            [sys.executable, "-P", "-m", "orchestrator.local.keeper", *arguments],
+            [sys.executable, "-P", "-m", "ganworks_launcher", "orchestrator.local.keeper", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    _wait_until_ready(keeper, log)
+    with signals.like_ctrl_c():
+        try:
+            _wait_until_ready(keeper, log)
+        except KeyboardInterrupt as interrupt:
+            with signals.deaf():
+                keeper.terminate()
+                keeper.wait()
+            raise typer.Exit(signals.exit_code(interrupt)) from None
     kept = record.read(home())
     assert kept
     _say_up(kept)
@@ -196,7 +207,7 @@ def down(
     else:
         _end(kept)
         left = processes.end(kept.stack)
-        ray_head.clean(kept.stack)
+        ray_head.clean(kept.folder)
         record.remove(home())
         note("down" if not left else f"down ({left} processes had to be ended)")
     if purge:

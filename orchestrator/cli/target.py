@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 
 def home() -> Path:
-    return Path(os.environ.get("GANWORKS_HOME") or "~/.ganworks").expanduser().absolute()
+    """Where everything of this user's is kept. Raises CliError for a user without a home folder."""
+    try:
+        return Path(os.environ.get("GANWORKS_HOME") or "~/.ganworks").expanduser().absolute()
+    except RuntimeError:
+        raise CliError("this user has no home folder; set GANWORKS_HOME to a folder that can be written") from None
 
 
 @dataclass(kw_only=True)
@@ -34,10 +38,14 @@ class Target:
         url = self.url or os.environ.get("GANWORKS_URL") or _login("url") or _stack_url()
         if not url:
             raise CliError("no server: start one with `ganworks up`, or set GANWORKS_URL (or --url)", Exit.UNREACHABLE)
-        token = self.token or os.environ.get("GANWORKS_TOKEN") or _login("token") or _kept_token()
+        token = (self.token or os.environ.get("GANWORKS_TOKEN") or _login("token") or _kept_token() or "").strip()
         if not token:
             raise CliError(f"no token for {url}: set GANWORKS_TOKEN (or --token)", Exit.REFUSED)
-        return url.rstrip("/"), token
+        if not (token.isascii() and token.isprintable()):
+            raise CliError(
+                f"the token for {url} has characters that no token has; look at GANWORKS_TOKEN", Exit.REFUSED
+            )
+        return url.strip().rstrip("/"), token
 
 
 def _login(field: str) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from jobs import direct
 from orchestrator.cluster.protocol import Refused, Unreachable
 from orchestrator.policies.liveness import Driver
 from orchestrator.scheduler import Node
@@ -21,8 +22,7 @@ class RayCluster:
         self.address = address.rstrip("/")
         self.runtime_env = dict(runtime_env or {})
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        # trust_env: a proxy of the environment must not come between us and Ray
-        self._http = httpx.Client(base_url=self.address, headers=headers, timeout=TIMEOUT, trust_env=False)
+        self._http = direct.client(base_url=self.address, headers=headers, timeout=TIMEOUT)
 
     def nodes(self) -> list[Node]:
         answer = self._get("/api/v0/nodes", params={"detail": "1", "limit": "10000"})
