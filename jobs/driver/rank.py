@@ -25,6 +25,7 @@ from jobs.storage.layout import CheckpointKey
 from jobs.store import Store
 from jobs.wire import Claim, Command, Preparing, Progress, TrainEnd, TrainTick
 from trainers import loop
+from trainers.compatible import DataChanged
 from trainers.data.packed import PackedData
 from trainers.hooks import Command as LoopCommand
 from trainers.hooks import NoHooks
@@ -103,7 +104,7 @@ def _train(spec: TrainJob, wanted: loop.Settings, data: PackedData, **options: A
     """Train; raises BadData where the source is another than that of the attempt before."""
     try:
         return loop.train(wanted, data, **options)
-    except loop.DataChanged as error:
+    except DataChanged as error:
         raise BadData(
             f"data.source: {spec.data.source} has changed since the checkpoint that this attempt goes on from; put back "
             f"what was there, or submit the job again to begin anew ({error})"

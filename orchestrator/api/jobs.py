@@ -9,8 +9,10 @@ from sqlalchemy.exc import IntegrityError
 
 from jobs.specs.spec import Plain
 from orchestrator import db, lifecycle
-from orchestrator.admission import admit, submission
-from orchestrator.admission.admit import Admission, Asker, Understood
+from orchestrator.admission import admit, submission, understand
+from orchestrator.admission.admit import Admission
+from orchestrator.admission.new_job import Asker
+from orchestrator.admission.understand import Understood
 from orchestrator.api import views
 from orchestrator.api.answers import (
     DryRunAnswer,
@@ -55,7 +57,7 @@ def submit(body: Submission, user: User, server: Server, response: Response) -> 
     if (before := _repeated(body, user, server)) is not None:
         response.status_code = 200
         return before
-    understood = admit.understand(body.documents, server.settings, server.supervisor.nodes)
+    understood = understand.understand(body.documents, server.settings, server.supervisor.nodes)
     if body.dry_run:
         return _dry_run(body, understood, user, server, response)
     try:
