@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
-import click
 import pytest
+import typer
 
 from orchestrator.cli import logs
 from orchestrator.cli.errors import CliError, Exit
@@ -34,7 +34,7 @@ def print_logs(server: Server, follow: bool = False, attempt: int | None = None)
     context: Any = SimpleNamespace(obj=SimpleNamespace(client=server))
     try:
         logs.logs(context, "1", follow, attempt)
-    except click.exceptions.Exit as end:
+    except typer.Exit as end:
         return end.exit_code
     return 0
 
