@@ -25,6 +25,7 @@ from jobs.storage.layout import CheckpointKey
 from jobs.store import Store
 from jobs.wire import Claim, Command, Preparing, Progress, TrainEnd, TrainTick
 from trainers import loop
+from trainers.compatible import DataChanged
 from trainers.data.packed import PackedData
 from trainers.hooks import Command as LoopCommand
 from trainers.hooks import NoHooks
@@ -103,7 +104,7 @@ def _train(spec: TrainJob, wanted: loop.Settings, data: PackedData, **options: A
     """Train; raises BadData where the source is another than that of the attempt before."""
     try:
         return loop.train(wanted, data, **options)
-    except loop.DataChanged as error:
+    except DataChanged as error:
         raise BadData(
             f"data.source: {spec.data.source} has changed since the checkpoint that this attempt goes on from; put back "
             f"what was there, or submit the job again to begin anew ({error})"
@@ -132,12 +133,13 @@ def settings(spec: TrainJob, cpus: float, device: str) -> loop.Settings:
 
 
 def _reporter(client: OrchestratorClient | None) -> Callable[[str, int, int | None], None]:
-    """Preparation as ticks."""
+    """Preparation as ticks. A report raises Interrupted once the job is to stop."""
 
     def report(label: str, done: int, total: int | None) -> None:
-        if client:
-            unit = "bytes" if label.startswith("fetching") else "pictures"
-            client.tick(Preparing(progress=Progress(label=label, done=done, total=total, unit=unit)))
+        unit = "bytes" if label.startswith("fetching") else "pictures"
+        tick = Preparing(progress=Progress(label=label, done=done, total=total, unit=unit))
+        if client and (command := client.tick(tick)) != Command.CONTINUE:
+            raise Interrupted(command.value)
 
     return _throttled(report)
 
@@ -153,6 +155,10 @@ def _throttled(report: Callable[..., None]) -> Callable[..., None]:
             report(*arguments)
 
     return sometimes
+
+
+class Interrupted(RuntimeError):
+    """A command to stop that came while the data was prepared: there is nothing yet to keep."""
 
 
 class RankZeroHooks:

@@ -52,6 +52,7 @@ class Database:
         self._writing = threading.RLock()
         self._writer: int | None = None  # thread
         self.unwritable: str | None = None  # why the last write failed; None: it did not
+        self.patience: float = BUSY_SECONDS
         self._watchers: list[Touched] = []
 
     def watch(self) -> Touched:
@@ -65,9 +66,9 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self, patience: float = BUSY_SECONDS) -> Iterator[Connection]:
+    def write(self, patience: float | None = None) -> Iterator[Connection]:
         """`patience`: seconds to wait for another process that holds SQLite's lock. Raises CannotWrite."""
-        with self._turn(), self._noted(), self._connected(patience) as connection:
+        with self._turn(), self._noted(), self._connected(patience or self.patience) as connection:
             touched: set[str] = set()
             connection.info["touched"] = touched
             try:
