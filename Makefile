@@ -38,6 +38,7 @@ soak: .venv/ready
 	GANWORKS_CASES=20000 $(BIN)/pytest -s tests/unit/orchestrator/test_any_input.py
 	GANWORKS_HISTORIES=500 $(BIN)/pytest -s tests/unit/orchestrator/test_scheduler_any_history.py
 	$(BIN)/pytest -s tests/soak
+	$(BIN)/python -m tests.field
 
 format: .venv/ready
 	$(BIN)/ruff check --fix ganworks_launcher.py jobs trainers orchestrator tests

@@ -175,7 +175,7 @@ def _link(half: Path, path: Path) -> None:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        with locks.held(half.parent / f"{path.name}.lock"):  # FAT, some network and container file systems have none
+        with locks.held(half.parent / "names.lock"):  # FAT, some network and container file systems have none
             if path.exists():
                 raise FileExistsError(path) from None
             os.replace(half, path)

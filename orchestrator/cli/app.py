@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from orchestrator import signals
 from orchestrator.cli import cluster, cron, data, info, jobs, logs, queues, stack
 from orchestrator.cli.errors import CliError, Exit
 from orchestrator.cli.output import close_streams, note, settle_streams
@@ -55,9 +54,8 @@ def _run() -> int:
         return app(standalone_mode=False) or Exit.DONE
     except CliError as error:
         return _say(str(error), error.code)
-    except (typer.Abort, KeyboardInterrupt) as error:
-        cause = error if isinstance(error, KeyboardInterrupt) else error.__cause__
-        return signals.exit_code(cause) if isinstance(cause, KeyboardInterrupt) else Exit.INTERRUPTED
+    except (typer.Abort, KeyboardInterrupt):
+        return Exit.INTERRUPTED
     except SystemExit as left:  # click's own answer to a reader that left is 1, which is a failed job's
         return READER_LEFT if isinstance(left.__context__, BrokenPipeError) else int(left.code or 0)
     except Exception as error:

@@ -1,9 +1,12 @@
 """run, up, down, serve, doctor: everything on this machine."""
 
+import os
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,7 +47,7 @@ def run(
     from orchestrator.local import record
 
     kept = record.read(home())
-    with signals.like_ctrl_c():
+    with _orderly():
         if kept and kept.keeper_is_alive:
             client, stop = Client(kept.url, _token()), _nothing
         else:
@@ -54,13 +57,23 @@ def run(
             ids = _begin(client, specs, fresh)
             jobs = follow.follow(client, ids)
             _await_archive(client, ids)
-        except KeyboardInterrupt as interrupt:
+        except KeyboardInterrupt:
             _suspend(client, ids or _unfinished(client, specs), file)
-            raise typer.Exit(signals.exit_code(interrupt)) from None
+            raise
         finally:
             stop()
     print_results(jobs)
     raise typer.Exit(follow.worst(jobs))
+
+
+@contextmanager
+def _orderly() -> Iterator[None]:
+    """Within it SIGTERM and SIGHUP interrupt as Ctrl-C does; the exit code says which it was."""
+    try:
+        with signals.like_ctrl_c():
+            yield
+    except KeyboardInterrupt as interrupt:
+        raise typer.Exit(signals.exit_code(interrupt)) from None
 
 
 def _nothing() -> None:
@@ -68,7 +81,7 @@ def _nothing() -> None:
 
 
 def _token() -> str:
-    return (home() / "token").read_text().strip()
+    return os.environ.get("GANWORKS_TOKEN", "").strip() or (home() / "token").read_text().strip()
 
 
 def _embedded(cpus: int | None) -> tuple[Any, Any]:
@@ -159,14 +172,14 @@ def up(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    with signals.like_ctrl_c():
+    with _orderly():
         try:
             _wait_until_ready(keeper, log)
-        except KeyboardInterrupt as interrupt:
+        except KeyboardInterrupt:
             with signals.deaf():
                 keeper.terminate()
                 keeper.wait()
-            raise typer.Exit(signals.exit_code(interrupt)) from None
+            raise
     kept = record.read(home())
     assert kept
     _say_up(kept)
@@ -215,7 +228,6 @@ def down(
 
 
 def _end(kept: Any) -> None:
-    import os
     import signal
 
     if not kept.keeper_is_alive:

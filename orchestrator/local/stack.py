@@ -1,8 +1,10 @@
 """The embedded stack: a Ray head and a server as children, watched, started again when they die, ended by pid."""
 
 import contextlib
+import errno
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 import threading
@@ -19,6 +21,7 @@ from orchestrator.local import limits, processes, ray_head, record
 from orchestrator.local.record import Record
 
 READY_WITHIN = 120.0  # seconds
+ROOM = 32 << 20  # bytes that a home must have free: with less, database and logs cannot even say so
 WATCH = 1.0
 DASHBOARD_MISSES = 15  # seconds a live head may leave its dashboard unanswered before it counts as dead
 
@@ -49,7 +52,7 @@ class Stack:
 
     @property
     def token(self) -> str:
-        return tokens.kept(self.home / "token")
+        return os.environ.get("GANWORKS_TOKEN", "").strip() or tokens.kept(self.home / "token")  # as the server does
 
     def start(self, say: Callable[[str], None] = lambda text: None) -> None:
         """Bring everything up; returns when jobs can be submitted. Raises StackError."""
@@ -61,6 +64,7 @@ class Stack:
                 f"GANWORKS_HOME: {error.filename or self.home}: {error.strerror}; set it to a folder that can be written"
             ) from None
         try:
+            self._check_room()
             self.record = self._adopt() or self._new_record()
             self._say_limits(say)
             record.write(self.home, self.record)
@@ -73,6 +77,14 @@ class Stack:
             raise
         self._watcher = threading.Thread(target=self._watch, name="watch", daemon=True)
         self._watcher.start()
+
+    def _check_room(self) -> None:
+        free = shutil.disk_usage(self.home).free
+        if free < ROOM:
+            raise StackError(
+                f"GANWORKS_HOME: {self.home}: {os.strerror(errno.ENOSPC)}: {free >> 20} MiB are free, {ROOM >> 20} are needed; "
+                "free some, or set it to another folder"
+            )
 
     def _say_limits(self, say: Callable[[str], None]) -> None:
         allowed = limits.find()
