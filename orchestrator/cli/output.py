@@ -59,6 +59,12 @@ def note(text: str) -> None:
 
 def settle_streams() -> None:
     """What a terminal of another encoding than UTF-8 cannot show, it shows as its code: no name ends a command."""
+    for number in range(3):  # one that is closed would be the number of the next file that is opened
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower().replace("-", "") != "utf8":
             stream.reconfigure(errors="backslashreplace")

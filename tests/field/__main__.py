@@ -6,6 +6,7 @@ one line that names the cause; and when nothing of it is left running.
 
 import contextlib
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -21,6 +22,7 @@ Row = tuple[str, str, str, str, str]
 
 def main(words: list[str]) -> int:
     scenes.adopt_orphans()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell's background job ignores it
     chosen = [each for each in everything() if not words or any(word in f"{each.kind} {each.name}" for word in words)]
     rows = []
     with tempfile.TemporaryDirectory(prefix="field-") as folder:

@@ -81,7 +81,11 @@ def test_a_limit_of_memory_is_shared_with_the_object_store(tmp_path: Path) -> No
     given = {name: int(value) for name, _, value in (each.partition("=") for each in said) if "memory" in name}
     assert given["--memory"] + given["--object-store-memory"] == 1 << 30
     assert given["--object-store-memory"] == pytest.approx(0.3 * (1 << 30), rel=1e-6)
-    assert not [each for each in ray_head.command({}, None, tmp_path, Limits(cpus=1)) if "-memory=" in each or "--memory=" in each]
+    assert not [
+        each
+        for each in ray_head.command({}, None, tmp_path, Limits(cpus=1))
+        if "-memory=" in each or "--memory=" in each
+    ]
 
 
 def test_cores_that_are_taken_away_do_not_count(tmp_path: Path) -> None:
