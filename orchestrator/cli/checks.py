@@ -136,7 +136,7 @@ def _home() -> Check:
     place = _existing(str(home()))
     return (
         (name, ok, text)
-        if os.access(place, os.W_OK)
+        if os.path.isdir(place) and os.access(place, os.W_OK)
         else (name, False, f"{place} cannot be written; set GANWORKS_HOME")
     )
 
