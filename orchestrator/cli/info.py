@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.errors import CliError
-from orchestrator.cli.jobs import Job
 from orchestrator.cli.output import Format, Output, dump, note, show
+from orchestrator.cli.select import Job
 
 
 def register(app: typer.Typer) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.cli.errors import CliError, Exit
-from orchestrator.cli.jobs import File, Parameters, documents
+from orchestrator.cli.files import File, Overrides, Parameters, documents
 from orchestrator.cli.output import note
 from orchestrator.cli.target import home
 
@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
 def run(
     file: File,
     parameter: Parameters = None,
+    override: Overrides = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="begin anew instead of going on")] = False,
     cpus: Cpus = None,
 ) -> None:
@@ -36,7 +37,7 @@ def run(
 
     Ctrl-C takes a checkpoint and ends; the same command goes on from there.
     """
-    specs = documents(file, parameter, data_is_here=True)
+    specs = documents(file, parameter, override, data_is_here=True)
     from orchestrator.cli import follow
     from orchestrator.cli.client import Client
     from orchestrator.cli.results import print_results

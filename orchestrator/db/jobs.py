@@ -1,6 +1,6 @@
 """Statements over jobs."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -34,6 +34,12 @@ def find(connection: Connection, project: str, id_or_name: str) -> Job | None:
     query = query.order_by(jobs.c.ended.is_(None).desc(), jobs.c.seq.desc())
     row = connection.execute(query.limit(1)).one_or_none()
     return Job(**row._mapping) if row else None
+
+
+def ids_from(connection: Connection, project: str, beginning: str, limit: int = 5) -> list[str]:
+    """Return the ids of a project that begin so, the oldest first. Ids are ASCII and sort by time."""
+    query = select(jobs.c.id).where(jobs.c.project == project, jobs.c.id >= beginning, jobs.c.id < beginning + "~")
+    return list(connection.execute(query.order_by(jobs.c.id).limit(limit)).scalars())
 
 
 def unfinished_of_name(connection: Connection, project: str, name: str) -> Job | None:
@@ -92,9 +98,14 @@ def to_archive(connection: Connection) -> list[Job]:
 _SUMMARY = [jobs.c[field.name] for field in fields(JobSummary)]
 
 
-def page(connection: Connection, project: str, limit: int, **equal: str | None) -> list[JobSummary]:
-    """Jobs, newest first, without their large columns; `equal` narrows by status, name, kind."""
+def page(
+    connection: Connection, project: str, limit: int, labels: Mapping[str, str] | None = None, **equal: str | None
+) -> list[JobSummary]:
+    """Return jobs, newest first, without their large columns; `equal` narrows by status, name, kind. labels: all of
+    these, each with this value."""
     query = select(*_SUMMARY).where(jobs.c.project == project)
+    for label, text in (labels or {}).items():
+        query = query.where(jobs.c.labels[label].as_string() == text)
     for column, value in equal.items():
         if value is not None:
             query = query.where(jobs.c[column].in_(value.split(",")))

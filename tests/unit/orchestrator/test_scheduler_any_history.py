@@ -323,7 +323,10 @@ def _has_guarantee(queue: str) -> bool:
 
 TestAnyHistory = AnyHistory.TestCase
 TestAnyHistory.settings = settings(
-    max_examples=int(os.environ.get("GANWORKS_HISTORIES", 10)), stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=int(os.environ.get("GANWORKS_HISTORIES", 10)),
+    stateful_step_count=20,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
 )
 
 
