@@ -44,7 +44,7 @@ class Submission(BaseModel):
 
 
 def find(connection: Connection, user: Token, id_or_name: str) -> Job:
-    """A job by id, or the newest of that name. 404 if the user's project has none."""
+    """Find a job by id, or the newest of that name. 404 if the user's project has none."""
     job = db.jobs.find(connection, user.project, id_or_name)
     if job is None:
         raise HTTPException(404, f"there is no job {id_or_name!r} in project {user.project}")
@@ -53,7 +53,7 @@ def find(connection: Connection, user: Token, id_or_name: str) -> Job:
 
 @router.post("", status_code=201)
 def submit(body: Submission, user: User, server: Server, response: Response) -> SubmissionAnswer | DryRunAnswer:
-    """All documents in one transaction. 201: something new; 200: all of it was there; 409: a name is taken."""
+    """Submit all documents in one transaction. 201: something new; 200: all of it was there; 409: a name is taken."""
     if (before := _repeated(body, user, server)) is not None:
         response.status_code = 200
         return before
@@ -73,7 +73,7 @@ def submit(body: Submission, user: User, server: Server, response: Response) -> 
 
 
 def _repeated(body: Submission, user: Token, server: ServerState) -> SubmissionAnswer | None:
-    """The answer that this key has had, whatever would be said of the documents now."""
+    """Return the answer that this key has had, whatever would be said of the documents now."""
     if body.key is None or body.dry_run:
         return None
     with server.database.read() as connection:
@@ -143,7 +143,7 @@ def list_jobs(
     kind: str | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> JobsAnswer:
-    """Newest first; `status`, `name` and `kind` take several values with commas."""
+    """List jobs, newest first; `status`, `name` and `kind` take several values with commas."""
     with server.database.read() as connection:
         found = db.jobs.page(connection, user.project, limit, status=status and status.upper(), name=name, kind=kind)
         ticks = db.ticks.newest_of(connection, [job.id for job in found if not job.has_ended])
@@ -165,13 +165,13 @@ def get_job(job: str, user: User, server: Server) -> WholeJobAnswer:
 
 @router.post("/{job}/cancel")
 def cancel(job: str, user: User, server: Server) -> JobAnswer:
-    """Its driver takes a last checkpoint; a job that does not run ends at once. Fine if it has ended."""
+    """Cancel a job: its driver takes a last checkpoint; one that does not run ends at once. Fine if it has ended."""
     return _want(job, user, server, Desired.CANCEL, f"cancelled by {user.owner}")
 
 
 @router.post("/{job}/suspend")
 def suspend(job: str, user: User, server: Server) -> JobAnswer:
-    """A checkpoint, then rest until `resume`."""
+    """Suspend a job: a checkpoint, then rest until `resume`."""
     return _want(job, user, server, Desired.SUSPEND, f"suspended by {user.owner}")
 
 
@@ -186,7 +186,7 @@ def _want(job: str, user: Token, server: ServerState, desired: Desired, reason: 
 
 
 def _with_its_jobs(connection: Connection, job: Job) -> list[Job]:
-    """A sweep's jobs, then the sweep; of any other the job alone."""
+    """Return a sweep's jobs, then the sweep; for any other job, that job alone."""
     needs = db.needs.of_job(connection, job.id) if job.is_sweep else []
     return [child for need in needs if (child := db.jobs.by_id(connection, need.upstream_id))] + [job]
 
@@ -207,7 +207,7 @@ def resume(job: str, user: User, server: Server) -> JobAnswer:
 
 @router.post("/{job}/retry")
 def retry(job: str, user: User, server: Server, key: Key = None) -> JobAnswer:
-    """A job that failed or was cancelled goes on from its newest checkpoint, with all its budgets anew; of a sweep
+    """Let a job that failed or was cancelled go on from its newest checkpoint, with all its budgets anew; of a sweep
     those of its jobs that did not succeed."""
     now = server.clock()
     with server.database.write() as connection:
@@ -238,7 +238,7 @@ def _retry(connection: Connection, found: Job, user: Token, now: float) -> None:
 
 @router.delete("/{job}")
 def delete(job: str, user: User, server: Server) -> JobAnswer:
-    """The record of a job that has ended. Its data, its events and its logs stay in the bucket."""
+    """Delete the record of a job that has ended. Its data, its events and its logs stay in the bucket."""
     with server.database.write() as connection:
         found = find(connection, user, job)
         if not found.has_ended:

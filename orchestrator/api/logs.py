@@ -25,7 +25,7 @@ def logs(
     offset: Annotated[int, Query(ge=0)] = 0,
     limit: Annotated[int, Query(ge=1, le=1 << 22)] = 1 << 18,
 ) -> LogAnswer:
-    """Characters [offset, offset + limit); `complete` once there is nothing more to come after them."""
+    """Return characters [offset, offset + limit); `complete` once there is nothing more to come after them."""
     with server.database.read() as connection:
         found = find(connection, user, job)
         number = found.attempt if attempt is None else attempt

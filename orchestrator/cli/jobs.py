@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 
 def documents(file: str, parameters: list[str] | None, *, data_is_here: bool = False) -> "list[Plain]":
-    """A spec file as plain documents. Raises CliError with every problem of the file.
+    """Read a spec file as plain documents. Raises CliError with every problem of the file.
 
     data_is_here: the jobs run on this machine, so that local data must be there.
     """
@@ -84,7 +84,7 @@ def _text(file: str) -> str:
 
 
 def _is_here(target: Target) -> bool:
-    """Whether the server is known, and on this machine."""
+    """Return whether the server is known, and on this machine."""
     from urllib.parse import urlparse
 
     try:
@@ -94,7 +94,7 @@ def _is_here(target: Target) -> bool:
 
 
 def _refuse_local_paths(specs: "list[Plain]", target: Target) -> None:
-    """A path on this machine means nothing to a server elsewhere."""
+    """Refuse a path on this machine for a server elsewhere: it means nothing there."""
     from jobs.specs.load import local_data
 
     paths = [data["source"] for spec in specs for data in local_data(spec).values()]
@@ -135,7 +135,7 @@ def list_jobs(
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
     output: Output = Format.TABLE,
 ) -> None:
-    """The newest jobs."""
+    """List the newest jobs."""
     answer = context.obj.client.get("/jobs", status=status, kind=kind, name=name, limit=limit)
     rows = [
         (
@@ -158,14 +158,14 @@ def progress_text(job: "JobAnswer") -> str | None:
 
 
 def get(context: typer.Context, job: Job, output: Output = Format.TABLE) -> None:
-    """One job in a line."""
+    """Show one job in a line."""
     found = context.obj.client.get(f"/jobs/{job}")
     row = (found["name"], found["kind"], found["status"], progress_text(found), found["id"], found.get("reason"))
     show(found, output, ("name", "kind", "status", "progress", "id", "reason"), [row])
 
 
 def describe(context: typer.Context, job: Job, output: Output = Format.TABLE) -> None:
-    """One job with its attempts, progress, outputs and newest events."""
+    """Show one job with its attempts, progress, outputs and newest events."""
     client = context.obj.client
     found = client.get(f"/jobs/{job}")
     if output is not Format.TABLE:
@@ -207,7 +207,7 @@ def _ran(attempt: "AttemptAnswer") -> float | None:
 
 
 def watch(context: typer.Context, job: Job) -> None:
-    """Progress bars until the job ends; Ctrl-C detaches."""
+    """Show progress bars until the job ends; Ctrl-C detaches."""
     target: Target = context.obj
     _follow(target, [target.client.get(f"/jobs/{job}")["id"]])
 
@@ -247,7 +247,7 @@ def delete(context: typer.Context, job: Job) -> None:
 
 
 def events(context: typer.Context, job: Job, output: Output = Format.TABLE) -> None:
-    """What happened to a job, and why."""
+    """Show what happened to a job, and why."""
     answer = context.obj.client.get(f"/jobs/{job}/events")
     rows = [(clock(event["time"]), event["type"], event.get("attempt"), event["message"]) for event in answer["events"]]
     show(answer, output, ("time", "type", "attempt", "message"), rows)

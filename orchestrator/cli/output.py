@@ -20,7 +20,7 @@ Output = Annotated[Format, typer.Option("-o", "--output", help="how to print")]
 
 
 def show(value: Any, output: Format, table: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A value as JSON or YAML, or its rows as a table with these headings."""
+    """Print a value as JSON or YAML, or its rows as a table with these headings."""
     if output is Format.TABLE:
         print_table(table, rows)
     else:
@@ -37,7 +37,7 @@ def dump(value: Any, output: Format) -> None:
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Plain columns, nothing cut: an address in a cell can be copied."""
+    """Print plain columns, nothing cut: an address in a cell can be copied."""
     cells = [[str(heading).upper() for heading in headings], *([_cell(cell) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
     for row in cells:
@@ -57,7 +57,7 @@ def ago(moment: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """`75` -> `1m15s`."""
+    """Return seconds for people: `75` -> `1m15s`."""
     if seconds is None:
         return "-"
     seconds = round(seconds)
@@ -71,7 +71,7 @@ def duration(seconds: float | None) -> str:
 
 
 def size(number: float | None) -> str:
-    """Bytes for people, in units of 1024."""
+    """Return bytes for people, in units of 1024."""
     if number is None:
         return "-"
     for unit in ("B", "KiB", "MiB", "GiB"):

@@ -30,7 +30,7 @@ class Target:
         return Client(url, token)
 
     def resolve(self) -> tuple[str, str]:
-        """URL and token. Raises CliError when no server is known."""
+        """Return URL and token. Raises CliError when no server is known."""
         url = self.url or os.environ.get("GANWORKS_URL") or _login("url") or _stack_url()
         if not url:
             raise CliError("no server: start one with `ganworks up`, or set GANWORKS_URL (or --url)", Exit.UNREACHABLE)

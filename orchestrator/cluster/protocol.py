@@ -17,13 +17,13 @@ class Refused(Exception):
 
 class Cluster(Protocol):
     def nodes(self) -> Sequence[Node]:
-        """The living nodes and what each has in all."""
+        """Return the living nodes and what each has in all."""
 
     def free(self) -> dict[str, float]:
-        """What Ray calls unused, by resource; a few seconds old."""
+        """Return what Ray calls unused, by resource; a few seconds old."""
 
     def drivers(self) -> dict[str, Driver]:
-        """Every driver that Ray knows, by submission id."""
+        """Return every driver that Ray knows, by submission id."""
 
     def driver(self, submission_id: str) -> Driver | None: ...
 
@@ -34,7 +34,7 @@ class Cluster(Protocol):
         """Ask Ray to stop a driver: SIGTERM, then SIGKILL. Fine if it is gone."""
 
     def logs(self, submission_id: str) -> str | None:
-        """All that the driver wrote so far; None if Ray has nothing."""
+        """Return all that the driver wrote so far; None if Ray has nothing."""
 
     def delete(self, submission_id: str) -> None:
         """Make Ray forget a driver that ended."""

@@ -98,7 +98,7 @@ class RayCluster:
 
 @contextmanager
 def _understood(answer: httpx.Response) -> Iterator[None]:
-    """A proxy's page, or a dashboard half started, is no answer of Ray's."""
+    """Refuse the page of a proxy, or of a dashboard half started: it is no answer of Ray's."""
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -31,7 +31,7 @@ class Redactor:
         return value
 
     def values(self, value: Any) -> Any:
-        """Known values alone: for what people wrote, where a harmless field may be called `token`."""
+        """Redact known values alone: for what people wrote, where a harmless field may be called `token`."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):
