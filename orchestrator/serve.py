@@ -72,16 +72,22 @@ def open_server(settings: Settings, cluster: Cluster | None = None) -> ServerSta
     database = _database(settings)
     try:
         store = open_store(settings.store_uri, env=settings.store_env)
+        hasty = open_store(settings.store_uri, env=settings.store_env, is_hasty=True)
         store.probe()
     except (StoreError, ValueError, OSError) as error:
         raise CannotStart(f"the store cannot be used: {error}") from None
     ray = cluster or RayCluster(settings.ray_address, settings.ray_token, settings.runtime_env)
     measured = ProcessMetrics()
-    timed = TimedStore(store, measured)
     with database.read() as connection:
         clock = SteadyClock(db.marks.get(connection, db.marks.CLOCK))
     return ServerState(
-        settings=settings, database=database, cluster=ray, store=timed, process_metrics=measured, clock=clock
+        settings=settings,
+        database=database,
+        cluster=ray,
+        store=TimedStore(store, measured),
+        hasty_store=TimedStore(hasty, measured),
+        process_metrics=measured,
+        clock=clock,
     )
 
 

@@ -59,6 +59,7 @@ class OptimizerConfig(Part):
 
     def build(self, parameters: Iterable[nn.Parameter], every: int | None = None) -> torch.optim.Optimizer:
         """Build the optimizer.
+
         every: interval of a lazy penalty with steps of its own, which then count in lr and betas.
         StyleGAN2's rule (1912.04958, appendix B): with c = k / (k + 1), lr is c · lr and each beta is beta^c.
         """

@@ -89,7 +89,8 @@ class OrchestratorClient:
         """Tell people what happened; best effort, since the log has it too."""
         print(f"{kind}: {message}", flush=True)
         body = wire.Event(type=kind, message=message[:4000], data=data or {}).plain()
-        until_answered(lambda: self._client.post(f"{self._base}/events", json=body), patience=5)
+        key = {"Idempotency-Key": secrets.token_hex(8)}  # its answer may get lost, and it is told again
+        until_answered(lambda: self._client.post(f"{self._base}/events", json=body, headers=key), patience=5)
 
     def commit(self, sha256: str) -> None:
         """Have the orchestrator accept the manifest's digest under this attempt's token. Raises Stale."""

@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,6 @@ from jobs.store.s3_errors import RAISED, NotS3, Place, code, explain
 
 ONE_PUT = 64 << 20  # bytes; a larger file goes up in parts
 PART = 32 << 20
-TRIES = 8  # of one request
 _PAUSE = wait_random_exponential(multiplier=0.2, max=10)
 
 _TAKEN = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
@@ -38,19 +38,30 @@ _MISSING = {"404", "NoSuchKey", "NotFound"}
 _MD5 = re.compile(r'"?([0-9a-f]{32})"?')
 
 
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    tries: int  # of one request
+    connect: float  # seconds
+    read: float  # seconds of silence within an answer
+
+
+PATIENT = Patience(tries=8, connect=5, read=60)
+HASTY = Patience(tries=2, connect=2, read=3)
+
+
 class _Conflict(Exception):
     """Somebody else's put or delete of the same key was under way: nothing is there."""
 
 
 class S3Store:
-    def __init__(self, uri: str, env: Mapping[str, str]) -> None:
+    def __init__(self, uri: str, env: Mapping[str, str], patience: Patience = PATIENT) -> None:
         self.uri = uri.rstrip("/")
         self.bucket, _, prefix = uri.removeprefix("s3://").strip("/").partition("/")
         if not self.bucket:
             raise StoreError(f"store {uri!r}: no bucket named; s3://BUCKET or s3://BUCKET/PREFIX is expected")
         self.prefix = f"{prefix}/" if prefix else ""
         self.endpoint = env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL")
-        self.client = _client(env, self.endpoint)
+        self.client = _client(env, self.endpoint, patience)
         self._transfer = TransferConfig(
             multipart_threshold=ONE_PUT,
             multipart_chunksize=PART,
@@ -244,7 +255,7 @@ def _from_s3(answer: Any) -> Any:
     return answer
 
 
-def _client(env: Mapping[str, str], endpoint: str | None) -> Any:
+def _client(env: Mapping[str, str], endpoint: str | None, patience: Patience) -> Any:
     session = boto3.session.Session(
         aws_access_key_id=env.get("AWS_ACCESS_KEY_ID"),
         aws_secret_access_key=env.get("AWS_SECRET_ACCESS_KEY"),
@@ -258,9 +269,9 @@ def _client(env: Mapping[str, str], endpoint: str | None) -> Any:
         else {}
     )
     config = Config(
-        retries={"mode": "standard", "total_max_attempts": TRIES},
-        connect_timeout=5,
-        read_timeout=60,
+        retries={"mode": "standard", "total_max_attempts": patience.tries},
+        connect_timeout=patience.connect,
+        read_timeout=patience.read,
         max_pool_connections=32,
         s3={"addressing_style": "path"} if endpoint else None,
         **checksums,

@@ -122,7 +122,7 @@ class LogAnswer(TypedDict):
     job_id: str
     attempt: int
     text: str
-    offset: int  # of the first character after it
+    offset: int  # of the first byte after it, in the log as it was written
     complete: bool  # nothing more will come
 
 

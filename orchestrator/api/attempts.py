@@ -10,9 +10,12 @@ from pydantic import JsonValue, ValidationError
 from sqlalchemy import Connection
 
 from jobs import kinds, wire
+from jobs.digest import of_json
 from jobs.kinds import Kind
 from jobs.wire import Command, Reply
 from orchestrator import db, lifecycle, tokens
+from orchestrator.admission.once import once
+from orchestrator.api.jobs import Key
 from orchestrator.api.strict_json import DriverRoute
 from orchestrator.crash_points import crash_point
 from orchestrator.lifecycle import Ending
@@ -161,14 +164,21 @@ def position(kind: Kind, tick: wire.Tick) -> str:
 
 
 @router.post("/events")
-def events(body: wire.Event, driver: Driver, server: Server) -> Reply:
+def events(body: wire.Event, driver: Driver, server: Server, key: Key = None) -> Reply:
+    """Take what people should know of; with a key, the same again is noted once."""
     now = server.clock()
     with server.database.write() as connection:
         job, attempt = _fresh(connection, driver)
-        if _is_current(job, attempt):
+
+        def note() -> list[str]:
             message, data = server.redactor.text(body.message), server.redactor.values(body.data)
             db.events.add(connection, job.id, body.type, message, now=now, attempt=attempt.number, data=data)
             db.attempts.change(connection, attempt.id, heartbeat=now, progressed=now)
+            return [job.id]
+
+        if _is_current(job, attempt):
+            mine = of_json([attempt.id, key]) if key else None
+            once(connection, job.project, mine, f"event {body.type} {body.message}", now, note)
     return Reply(command=command(job, attempt))
 
 

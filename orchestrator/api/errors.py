@@ -17,8 +17,10 @@ from jobs.wire import Mismatch
 from orchestrator.admission.admit import Conflict
 from orchestrator.cluster import Refused, Unreachable
 from orchestrator.db import CannotWrite
+from orchestrator.server.far import TooSlow
 
 log = structlog.get_logger(__name__)
+LATER = {"Retry-After": "5"}  # seconds
 
 
 def install(app: FastAPI) -> None:
@@ -30,6 +32,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(StoreError, _store)
     app.add_exception_handler(Unreachable, _ray)
     app.add_exception_handler(Refused, _ray)
+    app.add_exception_handler(TooSlow, _ray)
     app.add_exception_handler(CannotWrite, _database)
     app.add_exception_handler(OperationalError, _database)
     app.add_exception_handler(PoolTimeout, _database)
@@ -77,16 +80,20 @@ async def _conflict(request: Request, error: Exception) -> Response:
 
 
 async def _store(request: Request, error: Exception) -> Response:
-    return answer(503, f"the store fails: {error}")
+    return answer(503, f"the store fails: {_one_line(error)}", headers=LATER)
 
 
 async def _ray(request: Request, error: Exception) -> Response:
-    return answer(503, str(error))
+    return answer(503, _one_line(error), headers=LATER)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 async def _database(request: Request, error: Exception) -> Response:
     log.warning("the database cannot be used", path=request.url.path, error=str(error).partition("\n")[0])
-    return answer(503, "the database cannot be used now; try again", headers={"Retry-After": "5"})
+    return answer(503, "the database cannot be used now; try again", headers=LATER)
 
 
 async def _no_text(request: Request, error: Exception) -> Response:

@@ -1,5 +1,7 @@
 """Jobs: submit, list, look at, cancel, suspend, resume, retry, delete."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Query, Response
@@ -12,6 +14,7 @@ from orchestrator import db, lifecycle
 from orchestrator.admission import admit, submission, understand
 from orchestrator.admission.admit import Admission
 from orchestrator.admission.new_job import Asker
+from orchestrator.admission.once import once
 from orchestrator.admission.understand import Understood
 from orchestrator.api import views
 from orchestrator.api.answers import (
@@ -164,25 +167,39 @@ def get_job(job: str, user: User, server: Server) -> WholeJobAnswer:
 
 
 @router.post("/{job}/cancel")
-def cancel(job: str, user: User, server: Server) -> JobAnswer:
+def cancel(job: str, user: User, server: Server, key: Key = None) -> JobAnswer:
     """Cancel a job: its driver takes a last checkpoint; one that does not run ends at once. Fine if it has ended."""
-    return _want(job, user, server, Desired.CANCEL, f"cancelled by {user.owner}")
+    return _done_once(job, "cancel", user, server, key, partial(_want, Desired.CANCEL, f"cancelled by {user.owner}"))
 
 
 @router.post("/{job}/suspend")
-def suspend(job: str, user: User, server: Server) -> JobAnswer:
+def suspend(job: str, user: User, server: Server, key: Key = None) -> JobAnswer:
     """Suspend a job: a checkpoint, then rest until `resume`."""
-    return _want(job, user, server, Desired.SUSPEND, f"suspended by {user.owner}")
+    return _done_once(job, "suspend", user, server, key, partial(_want, Desired.SUSPEND, f"suspended by {user.owner}"))
 
 
-def _want(job: str, user: Token, server: ServerState, desired: Desired, reason: str) -> JobAnswer:
+Act = Callable[[Connection, Job, float], None]
+
+
+def _done_once(job: str, verb: str, user: Token, server: ServerState, key: str | None, act: Act) -> JobAnswer:
+    """Do it to the job that this id or name means now; with a key that came before, show the job that it meant then."""
+    now = server.clock()
     with server.database.write() as connection:
-        found = find(connection, user, job)
-        for each in _with_its_jobs(connection, found):
-            lifecycle.want(connection, each, desired, reason, None, server.clock())
-        found = find(connection, user, found.id)
+
+        def acted() -> list[str]:
+            found = find(connection, user, job)
+            act(connection, found, now)
+            return [found.id]
+
+        (job_id,) = once(connection, user.project, key, f"{verb} {job}", now, acted)
+        found = find(connection, user, job_id)
     server.wake()
     return views.job(server, found)
+
+
+def _want(desired: Desired, reason: str, connection: Connection, found: Job, now: float) -> None:
+    for each in _with_its_jobs(connection, found):
+        lifecycle.want(connection, each, desired, reason, None, now)
 
 
 def _with_its_jobs(connection: Connection, job: Job) -> list[Job]:
@@ -192,37 +209,26 @@ def _with_its_jobs(connection: Connection, job: Job) -> list[Job]:
 
 
 @router.post("/{job}/resume")
-def resume(job: str, user: User, server: Server) -> JobAnswer:
-    with server.database.write() as connection:
-        found = find(connection, user, job)
-        if found.status == Status.SUSPENDED:
-            for each in _with_its_jobs(connection, found):
-                lifecycle.resume(connection, each, server.clock())
-        elif found.has_ended or found.desired != Desired.RUN:
-            raise HTTPException(409, f"job {found.name} is {found.status}; only a suspended job can be resumed")
-        found = find(connection, user, found.id)
-    server.wake()
-    return views.job(server, found)
+def resume(job: str, user: User, server: Server, key: Key = None) -> JobAnswer:
+    return _done_once(job, "resume", user, server, key, _resume)
+
+
+def _resume(connection: Connection, found: Job, now: float) -> None:
+    if found.status == Status.SUSPENDED:
+        for each in _with_its_jobs(connection, found):
+            lifecycle.resume(connection, each, now)
+    elif found.has_ended or found.desired != Desired.RUN:
+        raise HTTPException(409, f"job {found.name} is {found.status}; only a suspended job can be resumed")
 
 
 @router.post("/{job}/retry")
 def retry(job: str, user: User, server: Server, key: Key = None) -> JobAnswer:
     """Let a job that failed or was cancelled go on from its newest checkpoint, with all its budgets anew; of a sweep
     those of its jobs that did not succeed."""
-    now = server.clock()
-    with server.database.write() as connection:
-        found = find(connection, user, job)
-        body = submission.digest([{"post": f"retry {found.id}"}])
-        if key is None or submission.earlier(connection, user.project, key, body) is None:
-            _retry(connection, found, user, now)
-            if key:
-                db.answers.keep(connection, user.project, key, body, {"jobs": [found.id]}, now)
-        found = find(connection, user, found.id)
-    server.wake()
-    return views.job(server, found)
+    return _done_once(job, "retry", user, server, key, partial(_retry, user))
 
 
-def _retry(connection: Connection, found: Job, user: Token, now: float) -> None:
+def _retry(user: Token, connection: Connection, found: Job, now: float) -> None:
     if found.status not in AGAIN:
         raise HTTPException(409, f"job {found.name} is {found.status}; only one that failed or was cancelled")
     for each in _with_its_jobs(connection, found):

@@ -1,5 +1,6 @@
 """Schedules: look at them, their coming and past firings; trigger, suspend, resume, delete. A submission makes them."""
 
+from functools import partial
 from typing import Annotated, cast
 
 from fastapi import APIRouter, HTTPException, Query
@@ -7,7 +8,8 @@ from sqlalchemy import Connection
 
 from jobs.specs.errors import did_you_mean
 from orchestrator import db
-from orchestrator.admission import fire, submission
+from orchestrator.admission import fire
+from orchestrator.admission.once import once
 from orchestrator.api import views
 from orchestrator.api.answers import (
     ComingAnswer,
@@ -103,46 +105,50 @@ def trigger(name: str, user: User, server: Server, key: Key = None) -> JobAnswer
     With a key, the same again is answered with the same job.
     """
     with server.database.write() as connection:
-        body = submission.digest([{"post": f"trigger {name}"}])
-        before = submission.earlier(connection, user.project, key, body) if key else None
-        job_id = before[0][0] if before else _trigger(connection, name, user, server)
-        if key and not before and job_id:
-            db.answers.keep(connection, user.project, key, body, {"jobs": [job_id]}, server.clock())
+        act = partial(_trigger, connection, name, user, server)
+        made = once(connection, user.project, key, f"trigger {name}", server.clock(), act)
     server.wake()
     with server.database.read() as connection:
-        if job_id is None:
+        if not made:
             raise HTTPException(409, db.schedules.events(connection, user.project, name)[-1].message)
-        return views.job(server, find(connection, user, job_id))
+        return views.job(server, find(connection, user, made[0]))
 
 
-def _trigger(connection: Connection, name: str, user: Token, server: ServerState) -> str | None:
+def _trigger(connection: Connection, name: str, user: Token, server: ServerState) -> list[str]:
+    """Return the id of the job that it makes; nothing, where the schedule's own trouble keeps it from one."""
     schedule = find_schedule(connection, user, name)
     running = db.schedules.unfinished_jobs(connection, user.project, name)
     decision = cron.concurrency_decision(schedule.timing, [job.id for job in running])
     if decision in ("skip", "wait"):
         raise HTTPException(409, f"{running[0].id} still runs, and the concurrency of schedule {name} is forbid")
     replaced = running if decision == "replace" else []
-    return fire.make(connection, schedule, server.wall(), replaced, server.clock(), 0.0)
+    made = fire.make(connection, schedule, server.wall(), replaced, server.clock(), 0.0)
+    return [made] if made else []
 
 
 @router.post("/{name}/suspend")
-def suspend(name: str, user: User, server: Server) -> ScheduleAnswer:
+def suspend(name: str, user: User, server: Server, key: Key = None) -> ScheduleAnswer:
     """Stop the firings until `resume`; jobs that run go on."""
-    return _set(name, user, server, True)
+    return _set(name, user, server, key, True)
 
 
 @router.post("/{name}/resume")
-def resume(name: str, user: User, server: Server) -> ScheduleAnswer:
+def resume(name: str, user: User, server: Server, key: Key = None) -> ScheduleAnswer:
     """Resume the firings from now on: those of the rest are not caught up."""
-    return _set(name, user, server, False)
+    return _set(name, user, server, key, False)
 
 
-def _set(name: str, user: Token, server: ServerState, suspended: bool) -> ScheduleAnswer:
+def _set(name: str, user: Token, server: ServerState, key: str | None, suspended: bool) -> ScheduleAnswer:
     now = server.clock()
     with server.database.write() as connection:
-        schedule = find_schedule(connection, user, name)
-        if schedule.suspended != suspended:
-            _switch(connection, schedule, suspended, user, now, server.wall())
+
+        def act() -> list[str]:
+            schedule = find_schedule(connection, user, name)
+            if schedule.suspended != suspended:
+                _switch(connection, schedule, suspended, user, now, server.wall())
+            return []
+
+        once(connection, user.project, key, f"{'suspend' if suspended else 'resume'} schedule {name}", now, act)
         schedule = find_schedule(connection, user, name)
     server.wake()
     return views.schedule(schedule)

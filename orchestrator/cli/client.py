@@ -8,7 +8,7 @@ import tenacity
 
 from orchestrator.cli.errors import CliError, Exit
 
-_CODES = {401: Exit.REFUSED, 403: Exit.REFUSED}
+_CODES = {401: Exit.REFUSED, 403: Exit.REFUSED, 503: Exit.UNREACHABLE}
 TRIES = 4  # for a POST, which carries a key and so is never done twice
 
 

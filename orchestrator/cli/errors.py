@@ -7,7 +7,7 @@ class Exit(IntEnum):
     DONE = 0
     FAILED = 1  # the job failed
     BAD_INPUT = 2  # or not found, or a conflict
-    UNREACHABLE = 3  # the server
+    UNREACHABLE = 3  # the server, or what it needs for an answer
     REFUSED = 4  # no, or a wrong token
     CANCELLED = 5
     GATE = 6  # the gate held the data back

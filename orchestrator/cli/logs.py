@@ -36,7 +36,12 @@ def logs(
             if attempt is None and found["attempt"] != shown:
                 offset, shown = 0, found["attempt"]
                 note(f"--- attempt {shown} ---")
-            offset = _print_new(client, found["id"], shown, offset)
+            try:
+                while shown and (after := _print_part(client, found["id"], shown, offset)) != offset:
+                    offset = after
+            except CliError:  # the store or Ray is away for a while; what they have is not lost
+                if not follow:
+                    raise
             if not follow:
                 return
             if found["status"] in ("SUCCEEDED", "FAILED", "CANCELLED"):
@@ -46,18 +51,9 @@ def logs(
         raise typer.Exit(Exit.INTERRUPTED) from None
 
 
-def _print_new(client: "Client", job_id: str, attempt: int, offset: int) -> int:
-    if not attempt:
-        return offset
-    try:
-        while True:
-            answer = client.get(f"/jobs/{job_id}/logs", attempt=attempt, offset=offset)
-            sys.stdout.write(answer["text"])
-            sys.stdout.flush()
-            if answer["offset"] == offset:
-                return offset
-            offset = answer["offset"]
-    except CliError as error:
-        if error.code == Exit.UNREACHABLE:
-            raise
-        return offset
+def _print_part(client: "Client", job_id: str, attempt: int, offset: int) -> int:
+    """Print what comes after `offset`, as much as one answer has; returns where it ends."""
+    answer = client.get(f"/jobs/{job_id}/logs", attempt=attempt, offset=offset)
+    sys.stdout.write(answer["text"])
+    sys.stdout.flush()
+    return int(answer["offset"])

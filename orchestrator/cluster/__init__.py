@@ -1,5 +1,5 @@
 """The gateway to Ray, and its in-memory twin for tests."""
 
-from orchestrator.cluster.protocol import Cluster, Refused, Unreachable
+from orchestrator.cluster.protocol import Cluster, LogPart, Refused, Unreachable
 
-__all__ = ["Cluster", "Refused", "Unreachable"]
+__all__ = ["Cluster", "LogPart", "Refused", "Unreachable"]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from orchestrator.cluster import Refused, Unreachable
+from orchestrator.cluster import LogPart, Refused, Unreachable
 from orchestrator.policies.liveness import Driver, DriverStatus
 from orchestrator.scheduler import Node
 
@@ -59,10 +59,13 @@ class MemoryCluster:
         if submission_id in self.entries and not self.stubborn:
             self.becomes(submission_id, DriverStatus.STOPPED)
 
-    def logs(self, submission_id: str) -> str | None:
+    def read_log(self, submission_id: str, start: int, stop: int) -> LogPart | None:
         self._reach()
         entry = self.entries.get(submission_id)
-        return entry.log if entry else None
+        if entry is None:
+            return None
+        data = entry.log.encode()
+        return LogPart(data=data[start:stop], size=len(data))
 
     def delete(self, submission_id: str) -> None:
         self._reach()

@@ -1,6 +1,7 @@
 """What the supervisor asks of a cluster: tests/contract/test_cluster.py holds Ray's gateway and its twin to it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from orchestrator.policies.liveness import Driver
@@ -13,6 +14,14 @@ class Unreachable(Exception):
 
 class Refused(Exception):
     """Ray answered no."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogPart:
+    """A range of a log, and how long the whole is by now: it may be of any size, and nobody holds all of it."""
+
+    data: bytes
+    size: int  # bytes
 
 
 class Cluster(Protocol):
@@ -33,8 +42,8 @@ class Cluster(Protocol):
     def stop(self, submission_id: str) -> None:
         """Ask Ray to stop a driver: SIGTERM, then SIGKILL. Fine if it is gone."""
 
-    def logs(self, submission_id: str) -> str | None:
-        """Return all that the driver wrote so far; None if Ray has nothing."""
+    def read_log(self, submission_id: str, start: int, stop: int) -> LogPart | None:
+        """Return the bytes [start, stop) of what the driver wrote so far; None if Ray does not know it."""
 
     def delete(self, submission_id: str) -> None:
         """Make Ray forget a driver that ended."""

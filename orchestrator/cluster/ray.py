@@ -3,17 +3,20 @@
 `protocol.py` is what the supervisor asks of it; `memory.py` has the twin for tests.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
 
-from orchestrator.cluster.protocol import Refused, Unreachable
+from orchestrator.cluster.protocol import LogPart, Refused, Unreachable
 from orchestrator.policies.liveness import Driver
 from orchestrator.scheduler import Node
 
 TIMEOUT = httpx.Timeout(5.0, connect=2.0)  # the loop waits for no answer longer than this
+REMEMBERED = 10_000  # drivers whose agent is known by heart
+_RANGE = re.compile(r"bytes (?:\d+-\d+|\*)/(\d+)")
 
 
 class RayCluster:
@@ -23,6 +26,7 @@ class RayCluster:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         # trust_env: a proxy of the environment must not come between us and Ray
         self._http = httpx.Client(base_url=self.address, headers=headers, timeout=TIMEOUT, trust_env=False)
+        self._agents: dict[str, str] = {}  # driver -> URL of the agent on its node; empty: not to be reached from here
 
     def nodes(self) -> list[Node]:
         answer = self._get("/api/v0/nodes", params={"detail": "1", "limit": "10000"})
@@ -66,9 +70,57 @@ class RayCluster:
         if answer.status_code != 404:
             _ok(answer)
 
-    def logs(self, submission_id: str) -> str | None:
-        answer = self._ask("GET", f"/api/jobs/{submission_id}/logs")
-        return None if answer.status_code == 404 else str(_ok(answer).json()["logs"])
+    def read_log(self, submission_id: str, start: int, stop: int) -> LogPart | None:
+        """Do as the protocol says. The agent of the driver's node serves ranges of it; where that cannot be reached
+        from here, the dashboard streams the whole, of which only the range is held."""
+        agent = self._agents.get(submission_id)
+        if agent is None:
+            answer = self._ask("GET", f"/api/jobs/{submission_id}")
+            if answer.status_code == 404:
+                return None
+            agent = _ok(answer).json().get("driver_agent_http_address")
+            if not agent:
+                return LogPart(data=b"", size=0)  # it has not begun
+            self._remember(submission_id, agent)
+        if agent:
+            try:
+                return self._range_from_agent(agent, submission_id, start, stop)
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                self._remember(submission_id, "")
+            except httpx.HTTPError as error:
+                raise Unreachable(f"Ray's agent at {agent} gives no answer: {error or type(error).__name__}") from None
+        return self._range_from_dashboard(submission_id, start, stop)
+
+    def _remember(self, submission_id: str, agent: str) -> None:
+        if len(self._agents) >= REMEMBERED:
+            self._agents.clear()
+        self._agents[submission_id] = agent
+
+    def _range_from_agent(self, agent: str, submission_id: str, start: int, stop: int) -> LogPart:
+        asked = {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
+        with self._http.stream("GET", f"{agent}/logs/job-driver-{submission_id}.log", headers=asked) as answer:
+            if answer.status_code == 404:
+                return LogPart(data=b"", size=0)
+            found = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+            if answer.status_code == 416 and found:
+                return LogPart(data=b"", size=int(found[1]))
+            if answer.status_code == 206 and found:
+                return LogPart(data=answer.read(), size=int(found[1]))
+            raise Refused(f"Ray's agent at {agent} answers {answer.status_code} to a range of a log")
+
+    def _range_from_dashboard(self, submission_id: str, start: int, stop: int) -> LogPart:
+        asked = {"submission_id": submission_id, "lines": "-1"}
+        parts, size = [], 0
+        try:
+            with self._http.stream("GET", "/api/v0/logs/file", params=asked) as answer:
+                if answer.is_error:
+                    answer.read()
+                for block in _ok(answer).iter_bytes():
+                    parts.append(block[max(start - size, 0) : max(stop - size, 0)])
+                    size += len(block)
+        except httpx.HTTPError as error:
+            raise Unreachable(f"Ray at {self.address} gives no answer: {error or type(error).__name__}") from None
+        return LogPart(data=b"".join(parts), size=size)
 
     def delete(self, submission_id: str) -> None:
         answer = self._ask("DELETE", f"/api/jobs/{submission_id}")

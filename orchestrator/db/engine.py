@@ -68,6 +68,7 @@ class Database:
     @contextmanager
     def write(self, patience: float | None = None) -> Iterator[Connection]:
         """Begin a transaction that writes. Raises CannotWrite.
+
         `patience`: seconds to wait for another process that holds SQLite's lock.
         """
         with self._turn(), self._noted(), self._connected(patience or self.patience) as connection:

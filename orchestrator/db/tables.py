@@ -66,6 +66,8 @@ jobs = Table(
     Index("jobs_by_status", "status"),
     Index("jobs_by_seq", "seq", unique=True),
     Index("jobs_by_project", "project", "seq"),
+    Index("jobs_by_project_and_status", "project", "status", "seq"),
+    Index("jobs_by_project_and_kind", "project", "kind", "seq"),
     Index("jobs_by_name", "project", "name", "seq"),
     Index("jobs_by_schedule", "project", "schedule"),
     Index("jobs_by_success", "schedule", "name", "status", "project", "ended"),
@@ -202,6 +204,7 @@ answers = Table(  # what a keyed POST was answered, so that its repetition is an
     Column("body_digest", String(64), nullable=False),
     Column("answer", JSON, nullable=False),
     Column("time", Float, nullable=False),
+    Index("answers_by_time", "time"),
 )
 
 schedules = Table(

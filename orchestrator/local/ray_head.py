@@ -62,7 +62,7 @@ def environment(home: Path, stack: str) -> dict[str, str]:
 
 
 def temporary(stack: str) -> Path:
-    """Name the place of Ray's sessions and logs, this stack's alone: in /tmp/ray another user's Ray would be in the way.
+    """Name the place of Ray's sessions and logs, this stack's own: in /tmp/ray another user's Ray would be in the way.
 
     The path is short, since it holds Unix sockets, whose names end at 107 characters.
     """

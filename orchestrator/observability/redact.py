@@ -19,6 +19,17 @@ class Redactor:
             text = text.replace(value, MASK)
         return text
 
+    @property
+    def longest(self) -> int:
+        """Return the bytes of the longest value, less one: what may belong to it on either side of a cut."""
+        return max((len(value.encode()) for value in self._values), default=1) - 1
+
+    def in_place(self, data: bytes) -> bytes:
+        """Mask known values with as many bytes as they had."""
+        for value in map(str.encode, self._values):
+            data = data.replace(value, MASK.encode().ljust(len(value), b"*")[: len(value)])
+        return data
+
     def any(self, value: Any) -> Any:
         if isinstance(value, str):
             return self.text(value)

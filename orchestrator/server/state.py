@@ -10,6 +10,7 @@ from orchestrator.clock import SteadyClock
 from orchestrator.cluster import Cluster
 from orchestrator.observability.process_metrics import ProcessMetrics
 from orchestrator.observability.redact import Redactor
+from orchestrator.server.far import FarReads
 from orchestrator.settings import Settings
 from orchestrator.supervision.archiver import Archiver
 from orchestrator.supervision.supervisor import Supervisor
@@ -21,6 +22,8 @@ class ServerState:
     database: db.Database
     cluster: Cluster
     store: Store
+    hasty_store: Store | None = None  # the same one with short time-outs, for those who only look; None: the same
+    far: FarReads = field(default_factory=FarReads)
     clock: Callable[[], float] = field(default_factory=SteadyClock)  # for durations and records
     wall: Callable[[], float] = time.time  # for calendars
     process_metrics: ProcessMetrics = field(default_factory=ProcessMetrics)
@@ -47,6 +50,10 @@ class ServerState:
             wake_supervisor=self.supervisor.loop.wake,
             clock=self.clock,
         )
+
+    @property
+    def reader_store(self) -> Store:
+        return self.hasty_store or self.store
 
     def start(self) -> None:
         self.supervisor.loop.start()

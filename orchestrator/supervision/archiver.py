@@ -6,10 +6,12 @@ a job its events. Each task is repeated until it is done.
 """
 
 import gzip
+import io
 import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -19,6 +21,7 @@ from jobs.store import BucketMissing, Store, StoreError, StoreFull, StoreUnreach
 from orchestrator import db
 from orchestrator.cluster import Cluster, Refused, Unreachable
 from orchestrator.crash_points import crash_point
+from orchestrator.observability import long_logs
 from orchestrator.observability.redact import Redactor
 from orchestrator.policies import dependencies
 from orchestrator.records import Attempt, Job
@@ -104,19 +107,29 @@ class Archiver:
             job = db.jobs.by_id(connection, attempt.job_id)
         assert job is not None
         try:
-            text = self.cluster.logs(attempt.id)
+            log_file = self._packed_log(attempt)
         except (Unreachable, Refused) as error:
             if self.clock() - (attempt.ended or 0) < LOG_PATIENCE:
                 return
             # Its head is gone, and the log with it: waiting longer would not bring it back.
             log.warning("log not kept", attempt=attempt.id, error=str(error))
-            text = None
-        if text is not None:
-            text = self.redactor.text(text)
-            self.store.put(job.layout.log(attempt.number), gzip.compress(text.encode(), mtime=0))
+            log_file = None
+        if log_file is not None:
+            self.store.put(job.layout.log(attempt.number), log_file)
         crash_point("archive: after the log")
         with self.database.write() as connection:
             db.attempts.change(connection, attempt.id, archived=True)
+
+    def _packed_log(self, attempt: Attempt) -> bytes | None:
+        """Return the log as it is kept, compressed block by block: however long it is, it is never held whole."""
+        read = partial(self.cluster.read_log, attempt.id)
+        if read(0, 1) is None:
+            return None
+        packed = io.BytesIO()
+        with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as file:
+            for block in long_logs.kept(read, self.redactor):
+                file.write(block)
+        return packed.getvalue()
 
     def _shorten_rays_list(self) -> None:
         """Delete what Ray's pages need not show any more: every step asks for its whole list, which would only grow.

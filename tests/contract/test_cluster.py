@@ -74,6 +74,33 @@ def submit(rig: Rig, id: str, entrypoint: str = 'echo "hello $GREETING"') -> Non
     rig.cluster.submit(id, entrypoint, {"GREETING": "works"}, {"job_name": "contract"})
 
 
+def log(rig: Rig, id: str) -> str:
+    part = rig.cluster.read_log(id, 0, 1 << 20)
+    assert part is not None
+    assert len(part.data) == part.size
+    return part.data.decode()
+
+
+def test_a_log_is_read_by_ranges(rig: Rig, id: str) -> None:
+    submit(rig, id)
+    rig.finish(id)
+    rig.ended(id)
+    check_ranges(rig, id)
+    if isinstance(rig.cluster, RayCluster):
+        assert rig.cluster._agents[id], "the agent of its node serves ranges"
+        rig.cluster._agents[id] = ""  # as where only the dashboard can be reached
+        check_ranges(rig, id)
+
+
+def check_ranges(rig: Rig, id: str) -> None:
+    whole = log(rig, id).encode()
+    assert whole
+    for start, stop in ((0, 5), (6, 11), (6, 10**9), (len(whole), len(whole) + 9), (10**9, 10**9 + 5)):
+        part = rig.cluster.read_log(id, start, stop)
+        assert part is not None
+        assert (part.data, part.size) == (whole[start:stop], len(whole))
+
+
 def test_the_nodes_and_what_they_have(rig: Rig) -> None:
     nodes = rig.cluster.nodes()
     assert nodes
@@ -86,7 +113,7 @@ def test_a_driver_from_submission_to_end(rig: Rig, id: str) -> None:
     assert id in rig.cluster.drivers()
     rig.finish(id)
     assert rig.ended(id).status == DriverStatus.SUCCEEDED
-    assert "hello works" in (rig.cluster.logs(id) or "")
+    assert "hello works" in log(rig, id)
     assert rig.cluster.drivers()[id].has_ended
 
 
@@ -95,7 +122,7 @@ def test_a_doubled_submission_is_one_driver(rig: Rig, id: str) -> None:
     submit(rig, id)
     rig.finish(id)
     rig.ended(id)
-    assert (rig.cluster.logs(id) or "").count("hello works\n") == 1
+    assert log(rig, id).count("hello works\n") == 1
 
 
 def test_stopping(rig: Rig, id: str) -> None:
@@ -107,7 +134,7 @@ def test_stopping(rig: Rig, id: str) -> None:
 
 def test_what_is_unknown(rig: Rig) -> None:
     assert rig.cluster.driver("nobody-1") is None
-    assert rig.cluster.logs("nobody-1") is None
+    assert rig.cluster.read_log("nobody-1", 0, 100) is None
     assert "nobody-1" not in rig.cluster.drivers()
     rig.cluster.stop("nobody-1")
     rig.cluster.delete("nobody-1")

@@ -13,6 +13,7 @@ from jobs.driver.orchestrator_client import OrchestratorClient, Stale
 from jobs.driver.rank import RankZeroHooks, Work
 from jobs.storage import checkpoints
 from jobs.store import StoreError
+from jobs.store.s3 import Patience
 from jobs.wire import Claim
 from tests.support import weed
 from tests.support.faults import FaultProxy
@@ -107,7 +108,7 @@ def test_a_stale_attempt_that_goes_back_takes_nothing_of_a_later_one(hooks: Rank
 def test_an_outage_is_told_once_and_waited_out(
     hooks: RankZeroHooks, proxy: FaultProxy, orchestrator: Orchestrator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.store.s3.TRIES", 1)
+    monkeypatch.setattr("jobs.store.s3.PATIENT", Patience(tries=1, connect=5, read=60))
     hooks.store = store_of(hooks.work.claim)
     failures = iter(["503"] * 4)
     proxy.fault = lambda method, path, number: next(failures, None)
@@ -123,7 +124,7 @@ def test_a_store_that_stays_away_fails_loudly_and_commits_nothing(
 ) -> None:
     hooks.checkpoint(local(tmp_path, 10), 10)
     monkeypatch.setattr(retrying, "STORE_PATIENCE", 0.1)
-    monkeypatch.setattr("jobs.store.s3.TRIES", 1)
+    monkeypatch.setattr("jobs.store.s3.PATIENT", Patience(tries=1, connect=5, read=60))
     hooks.store = store_of(hooks.work.claim)
     proxy.fault = lambda method, path, number: "503" if method == "PUT" and "COMMIT" in path else None
     with pytest.raises(StoreError):

@@ -22,6 +22,7 @@ from jobs.store import (
     StoreUnreachable,
     open_store,
 )
+from jobs.store.s3 import Patience
 from jobs.store.s3_errors import CLASSES, Place, explain
 from tests.support import weed
 from tests.support.faults import FaultProxy
@@ -79,7 +80,7 @@ def test_a_put_if_absent_whose_answer_was_lost_is_ours(
 def test_a_store_that_stays_away_is_named(
     proxy: FaultProxy, s3_server: weed.S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.store.s3.TRIES", 2)
+    monkeypatch.setattr("jobs.store.s3.PATIENT", Patience(tries=2, connect=5, read=60))
     proxy.fault = lambda method, path, number: "503"
     store = open_store(f"s3://{weed.BUCKET}", env={**s3_server.env, "AWS_ENDPOINT_URL_S3": proxy.url})
     with pytest.raises(StoreError, match="SlowDown"):
@@ -179,7 +180,7 @@ def test_a_page_only_at_the_end_of_a_large_upload_is_no_store(store: Store, prox
 
 
 def test_tls_where_there_is_none_is_said(s3_server: weed.S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobs.store.s3.TRIES", 1)
+    monkeypatch.setattr("jobs.store.s3.PATIENT", Patience(tries=1, connect=5, read=60))
     wrong = s3_server.endpoint.replace("http://", "https://")
     store = open_store(f"s3://{weed.BUCKET}", env={**s3_server.env, "AWS_ENDPOINT_URL_S3": wrong})
     with pytest.raises(StoreUnreachable, match=r"no trusted TLS connection to https://.* AWS_CA_BUNDLE"):

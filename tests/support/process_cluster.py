@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from orchestrator.cluster import LogPart
 from orchestrator.cluster.memory import MemoryCluster
 from orchestrator.policies.liveness import Driver, DriverStatus
 
@@ -34,8 +35,11 @@ class ProcessCluster(MemoryCluster):
         super().stop(submission_id)
         self.processes[submission_id].terminate()
 
-    def logs(self, submission_id: str) -> str | None:
-        return self._log(submission_id).read_text()
+    def read_log(self, submission_id: str, start: int, stop: int) -> LogPart | None:
+        path = self._log(submission_id)
+        with path.open("rb") as log:
+            log.seek(start)
+            return LogPart(data=log.read(max(stop - start, 0)), size=path.stat().st_size)
 
     def close(self) -> None:
         for process in self.processes.values():

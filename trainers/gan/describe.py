@@ -25,8 +25,9 @@ EXAMPLE_RESOLUTION = 64  # or the one nearest to it that the family makes
 
 
 def describe(*wanted: str) -> dict[str, dict[str, Any]]:
-    """Describe families, all built-in ones by default:
-    {family: {schema, defaults, summary, paper, resolutions, conditional, parameters, flops}}.
+    """Describe families, all built-in ones by default.
+
+    {family: {schema, defaults, summary, paper, resolutions, conditional, parameters, flops}}
     """
     return {name: described(get(name)) for name in wanted or built_in()}
 

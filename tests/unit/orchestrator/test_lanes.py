@@ -3,14 +3,21 @@
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from server_bench import TOKEN, Bench, train
 
+from jobs.store import StoreUnreachable, open_store
+from jobs.store.s3 import S3Store
 from orchestrator.api import middleware
 from orchestrator.api.middleware import LANES, Lane
-from orchestrator.serve import application
+from orchestrator.cluster import LogPart, Refused, Unreachable
+from orchestrator.cluster.memory import MemoryCluster
+from orchestrator.serve import application, open_server
+from orchestrator.server.far import FarReads
+from orchestrator.settings import Settings
 
 
 def asked(
@@ -89,12 +96,12 @@ def test_readers_that_hang_starve_no_driver(bench: Bench, monkeypatch: Any) -> N
     driver = bench.driver(f"{job}-1")
     hanging, stuck, release = LANES["far"].threads, threading.Semaphore(0), threading.Event()
 
-    def logs(_: str) -> str:
+    def read_log(*_: Any) -> LogPart:
         stuck.release()
         release.wait()
-        return "the log"
+        return LogPart(data=b"the log\n", size=8)
 
-    monkeypatch.setattr(bench.cluster, "logs", logs)
+    monkeypatch.setattr(bench.cluster, "read_log", read_log)
     monkeypatch.setitem(LANES, "far", Lane(threads=hanging, patience=0.2))
     with ThreadPoolExecutor(60) as pool:
         readers = [pool.submit(bench.get, f"/api/v1/jobs/{job}/logs") for _ in range(60)]
@@ -108,3 +115,64 @@ def test_readers_that_hang_starve_no_driver(bench: Bench, monkeypatch: Any) -> N
         answers = [reader.result() for reader in readers]
     assert sorted({answer.status_code for answer in answers}) == [200, 503]
     assert sum(answer.status_code == 200 for answer in answers) == hanging
+
+
+def test_a_reader_is_answered_though_its_store_never_is(bench: Bench, monkeypatch: Any) -> None:
+    (job,) = bench.submit(train())
+    bench.step()
+    driver, hang, release = bench.driver(f"{job}-1"), threading.Semaphore(0), threading.Event()
+
+    def never(prefix: str) -> Any:
+        hang.release()
+        release.wait()
+        return iter(())
+
+    monkeypatch.setattr(bench.server.store, "list", never)
+    monkeypatch.setattr(bench.server, "far", FarReads(threads=2, seconds=0.1))
+    for _ in range(4):
+        answer = bench.get(f"/api/v1/jobs/{job}/grids")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert "\n" not in answer.json()["error"]["message"]
+        assert driver.heartbeat() == "continue"
+    assert sum(hang.acquire(blocking=False) for _ in range(9)) == 2, "no more than two reads hang at once"
+    release.set()
+    bench.server.far.seconds = 60
+    assert bench.get(f"/api/v1/jobs/{job}/grids").json()["grids"] == []
+
+
+def test_a_far_read_gives_what_it_finds_and_raises_what_it_meets() -> None:
+    far = FarReads(threads=1, seconds=60)
+    assert far(lambda: 7) == 7
+
+    def fails() -> None:
+        raise TimeoutError("of the store itself")
+
+    for _ in range(3):  # its place is free again each time
+        with pytest.raises(TimeoutError, match="of the store itself"):
+            far(fails)
+    assert far(lambda: "there") == "there"
+
+
+@pytest.mark.parametrize("error", [StoreUnreachable("away\nfor now"), Unreachable("Ray is\naway"), Refused("no")])
+def test_what_is_away_is_told_in_one_line_with_when_to_ask_again(
+    bench: Bench, monkeypatch: Any, error: Exception
+) -> None:
+    (job,) = bench.submit(train())
+
+    def fails(*_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(bench.server.store, "list", fails)
+    answer = bench.get(f"/api/v1/jobs/{job}/grids")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert "\n" not in answer.json()["error"]["message"]
+
+
+def test_those_who_only_look_have_a_store_that_gives_up_soon(tmp_path: Path) -> None:
+    server = open_server(Settings(home=tmp_path), MemoryCluster())
+    assert server.reader_store is server.hasty_store is not server.store
+    env = {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    hasty, patient = (cast(S3Store, open_store("s3://b", env=env, is_hasty=is_hasty)) for is_hasty in (True, False))
+    limits = [(c.connect_timeout, c.read_timeout) for c in (store.client.meta.config for store in (hasty, patient))]
+    assert limits == [(2, 3), (5, 60)]
+    server.database.close()

@@ -49,6 +49,7 @@ def as_pictures(images: np.ndarray, what: str) -> np.ndarray:
 
 def _channels_come_first(shape: tuple[int, ...]) -> bool:
     """Return whether axis 1 is that of the channels.
+
     Where both axes could be channels, as in pictures of 4x4, the other two of a square picture are equal.
     """
     return shape[1] in CHANNELS and (shape[3] not in CHANNELS or shape[2] == shape[3])
