@@ -52,7 +52,7 @@ class Work:
 
     @property
     def lineage(self) -> list[CheckpointKey]:
-        """The checkpoint that is resumed from, and those before it."""
+        """Return the checkpoint that is resumed from, and those before it."""
         if self.resume is None:
             return []
         recorded = checkpoints.recorded(layout_of(self.claim), self.claim.lineage or ())
@@ -133,7 +133,7 @@ def settings(spec: TrainJob, cpus: float, device: str) -> loop.Settings:
 
 
 def _reporter(client: OrchestratorClient | None) -> Callable[[str, int, int | None], None]:
-    """Preparation as ticks."""
+    """Return what reports preparation as ticks."""
 
     def report(label: str, done: int, total: int | None) -> None:
         if client:
@@ -144,7 +144,7 @@ def _reporter(client: OrchestratorClient | None) -> Callable[[str, int, int | No
 
 
 def _throttled(report: Callable[..., None]) -> Callable[..., None]:
-    """At most one report a second, and always the last: `done` equals `total`, which are its last two arguments."""
+    """Let at most one report a second through, and always the last: `done` equals `total`, its last two arguments."""
     last = 0.0
 
     def sometimes(*arguments: Any) -> None:
@@ -201,7 +201,7 @@ class RankZeroHooks:
         return TrainTick.model_validate({**asdict(tick), "eta": left / rate if rate else None, **self._committed})
 
     def checkpoint(self, folder: Path, examples: int) -> None:
-        """Called on the loop's writer thread. The stats go first: a COMMIT promises them."""
+        """Commit a checkpoint; called on the loop's writer thread. The stats go first: a COMMIT promises them."""
         with self._lock:
             rows, self._pending = self._pending, []
         stats = "".join(f"{json.dumps(row)}\n" for row in rows).encode()
@@ -233,7 +233,7 @@ class RankZeroHooks:
             self._insist(lambda: checkpoints.remove(self.store, doomed))
 
     def grid(self, path: Path, examples: int) -> None:
-        """Off the loop's thread: a slow store must not stall a step."""
+        """Put the grid off the loop's thread: a slow store must not stall a step."""
         key = self.job.drawn_grid(examples, self.attempt, self._rollbacks)
         self._grids.append(self._pool.submit(self._insist, lambda: self.store.put(key, path.read_bytes())))
 
@@ -278,7 +278,7 @@ class RankZeroHooks:
             self.client.tick(self._newest.model_copy(update=changes))
 
     def _merge_stats(self, workspace: Path) -> None:
-        """One stats.jsonl and its curves, over every attempt."""
+        """Merge the stats of every attempt into one stats.jsonl and its curves."""
         from trainers.monitoring.plots import loss_curves
 
         stored = [self.store.get(info.key) for info in self.store.list(self.job.stats_prefix)]

@@ -125,7 +125,7 @@ def _explain(error: ValidationError, model: type[BaseModel], value: Plain) -> li
 
 
 def _real_path(loc: tuple[str | int, ...], value: Any, missing: bool) -> tuple[str | int, ...]:
-    """Pydantic's location without the tags it adds for unions."""
+    """Return Pydantic's location without the tags it adds for unions."""
     path: list[str | int] = []
     for i, step in enumerate(loc):
         inside = (isinstance(value, dict) and step in value) or (
@@ -184,7 +184,7 @@ def _is_model(annotation: Any) -> bool:
 
 
 def substitute(value: Plain, parameters: Mapping[str, str]) -> Plain:
-    """`${params.NAME}` replaced; `parameters` (from -p) replace whole scalars of `params`.
+    """Replace `${params.NAME}`; `parameters` (from -p) replace whole scalars of `params`.
 
     `${scheduled_time}` stays: it is known when the schedule fires.
     """
@@ -262,7 +262,7 @@ def _place(problem: Problem, document: Document, file: str, number: int) -> Prob
 
 
 def with_absolute_paths(job: Job, folder: Path) -> Job:
-    """Relative data paths start at the YAML file."""
+    """Start relative data paths at the YAML file."""
     document = spec.dump(job)
     for data in local_data(document).values():
         data["source"] = str((folder / Path(data["source"]).expanduser()).resolve())
@@ -281,7 +281,8 @@ def local_data(document: Plain, at: str = "") -> dict[str, Plain]:
 
 
 def _missing_data(job: Job) -> list[Problem]:
-    """Workers would start, look and fail half a minute later. What a schedule reads may come before it fires next."""
+    """Find missing data before workers start, look and fail half a minute later. What a schedule reads may come before
+    it fires next."""
     document = spec.dump(job)
     return [
         Problem(path=f"{place}.source", message=f"{data['source']}: no such file or folder")

@@ -68,7 +68,7 @@ def is_day(text: str) -> bool:
 
 @router.post("", status_code=201)
 def submit(body: Submission, user: User, server: Server, response: Response) -> SubmissionAnswer | DryRunAnswer:
-    """All documents in one transaction. 201: something new; 200: all of it was there; 409: a name is taken."""
+    """Submit all documents in one transaction. 201: something new; 200: all of it was there; 409: a name is taken."""
     if (before := _repeated(body, user, server)) is not None:
         response.status_code = 200
         return before
@@ -88,7 +88,7 @@ def submit(body: Submission, user: User, server: Server, response: Response) -> 
 
 
 def _repeated(body: Submission, user: Token, server: ServerState) -> SubmissionAnswer | None:
-    """The answer that this key has had, whatever would be said of the documents now."""
+    """Return the answer that this key has had, whatever would be said of the documents now."""
     if body.key is None or body.dry_run:
         return None
     with server.database.read() as connection:
@@ -197,13 +197,13 @@ def get_job(job: str, user: User, server: Server) -> WholeJobAnswer:
 
 @router.post("/{job}/cancel")
 def cancel(job: str, user: User, server: Server, key: Key = None) -> JobAnswer:
-    """Its driver takes a last checkpoint; a job that does not run ends at once. Fine if it has ended."""
+    """Cancel a job: its driver takes a last checkpoint; one that does not run ends at once. Fine if it has ended."""
     return _done_once(job, "cancel", user, server, key, partial(_want, Desired.CANCEL, f"cancelled by {user.owner}"))
 
 
 @router.post("/{job}/suspend")
 def suspend(job: str, user: User, server: Server, key: Key = None) -> JobAnswer:
-    """A checkpoint, then rest until `resume`."""
+    """Suspend a job: a checkpoint, then rest until `resume`."""
     return _done_once(job, "suspend", user, server, key, partial(_want, Desired.SUSPEND, f"suspended by {user.owner}"))
 
 
@@ -232,7 +232,7 @@ def _want(desired: Desired, reason: str, connection: Connection, found: Job, now
 
 
 def _with_its_jobs(connection: Connection, job: Job) -> list[Job]:
-    """A sweep's jobs, then the sweep; of any other the job alone."""
+    """Return a sweep's jobs, then the sweep; for any other job, that job alone."""
     needs = db.needs.of_job(connection, job.id) if job.is_sweep else []
     return [child for need in needs if (child := db.jobs.by_id(connection, need.upstream_id))] + [job]
 
@@ -252,7 +252,7 @@ def _resume(connection: Connection, found: Job, now: float) -> None:
 
 @router.post("/{job}/retry")
 def retry(job: str, user: User, server: Server, key: Key = None) -> JobAnswer:
-    """A job that failed or was cancelled goes on from its newest checkpoint, with all its budgets anew; of a sweep
+    """Let a job that failed or was cancelled go on from its newest checkpoint, with all its budgets anew; of a sweep
     those of its jobs that did not succeed."""
     return _done_once(job, "retry", user, server, key, partial(_retry, user))
 
@@ -273,7 +273,7 @@ def _retry(user: Token, connection: Connection, found: Job, now: float) -> None:
 
 @router.delete("/{job}")
 def delete(job: str, user: User, server: Server) -> JobAnswer:
-    """The record of a job that has ended. Its data, its events and its logs stay in the bucket."""
+    """Delete the record of a job that has ended. Its data, its events and its logs stay in the bucket."""
     with server.database.write() as connection:
         found = find(connection, user, job)
         if not found.has_ended:

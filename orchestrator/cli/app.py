@@ -75,7 +75,7 @@ def _say(message: str, code: int) -> int:
 
 
 def _usage_or_crash(error: Exception) -> int:
-    """click's own usage errors, and what we did not foresee: a line for people, the traceback on request."""
+    """Print click's own usage errors, and what we did not foresee: a line for people, the traceback on request."""
     show = getattr(error, "show", None)
     if show is not None:
         show()

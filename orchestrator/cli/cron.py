@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 @cron.command("list")
 def list_schedules(context: typer.Context, output: Output = Format.TABLE) -> None:
-    """All schedules."""
+    """List all schedules."""
     answer = context.obj.client.get("/schedules")
     rows = [
         (s["name"], s["cron"], s["time_zone"], s["concurrency"], "suspended" if s["suspended"] else _in(s["next_at"]),
@@ -85,7 +85,7 @@ def history(
     all: Annotated[bool, typer.Option("--all", help="beyond the schedule's history limits")] = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """Past firings and what became of them."""
+    """List past firings and what became of them."""
     answer = context.obj.client.get(f"/schedules/{name}/history", all=all)
     rows = [
         (clock(t["scheduled_time"]), t["outcome"], t["status"], t["job_id"], t["version"], t["reason"] or t["failure"])

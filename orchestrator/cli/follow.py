@@ -47,12 +47,12 @@ def _new_events(server: Patient, view: "Bars | Lines", job: "WholeJobAnswer", af
 
 
 def worst(jobs: "Sequence[WholeJobAnswer]") -> Exit:
-    """The exit code of several jobs: the first that did not succeed decides."""
+    """Return the exit code of several jobs: the first that did not succeed decides."""
     return next((code for job in jobs if (code := exit_of(job["status"], job["failure"]))), Exit.DONE)
 
 
 def position(job: "WholeJobAnswer") -> tuple[str, float, float | None]:
-    """(what it does, done, total) from the newest tick."""
+    """Return (what it does, done, total) from the newest tick."""
     told = progress.of(job)
     if job["status"] == "SUCCEEDED":
         total = told.total or 1
@@ -67,7 +67,7 @@ def position(job: "WholeJobAnswer") -> tuple[str, float, float | None]:
 
 
 def count(job: "WholeJobAnswer", done: float, total: float | None) -> str:
-    """`1,024/4,000`, or `12.0 MiB/80.0 MiB`."""
+    """Return `1,024/4,000`, or `12.0 MiB/80.0 MiB`."""
     if not total:
         return ""
     is_bytes = progress.of(job).step.get("unit") == "bytes" and job["status"] == "RUNNING"
@@ -75,7 +75,7 @@ def count(job: "WholeJobAnswer", done: float, total: float | None) -> str:
 
 
 def measures(job: "WholeJobAnswer") -> str:
-    """Rate and losses, as a short text."""
+    """Return rate and losses, as a short text."""
     told = progress.of(job)
     if job["status"] != "RUNNING" or not told.rate:
         return ""

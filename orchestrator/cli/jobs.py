@@ -168,7 +168,7 @@ def get(context: typer.Context, job: Job, output: Output = Format.TABLE) -> None
 
 
 def watch(context: typer.Context, job: Job) -> None:
-    """Progress bars until the job ends; Ctrl-C detaches."""
+    """Show progress bars until the job ends; Ctrl-C detaches."""
     target: Target = context.obj
     _follow(target, [target.client.get(f"/jobs/{job}")["id"]])
 
@@ -218,7 +218,7 @@ def _post_to_each(
 
 
 def events(context: typer.Context, job: Job, output: Output = Format.TABLE) -> None:
-    """What happened to a job, and why."""
+    """Show what happened to a job, and why."""
     answer = context.obj.client.get(f"/jobs/{job}/events")
     rows = [(clock(event["time"]), event["type"], event.get("attempt"), event["message"]) for event in answer["events"]]
     show(answer, output, ("time", "type", "attempt", "message"), rows)

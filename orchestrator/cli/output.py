@@ -92,7 +92,7 @@ def ago(moment: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """`75` -> `1m15s`."""
+    """Return seconds for people: `75` -> `1m15s`."""
     if seconds is None:
         return "-"
     seconds = round(seconds)
@@ -106,7 +106,7 @@ def duration(seconds: float | None) -> str:
 
 
 def size(number: float | None) -> str:
-    """Bytes for people, in units of 1024."""
+    """Return bytes for people, in units of 1024."""
     if number is None:
         return "-"
     for unit in ("B", "KiB", "MiB", "GiB"):

@@ -108,7 +108,7 @@ def _cancel_unfinished(client: Any, names: set[str]) -> None:
 
 
 def _await_archive(client: Any, ids: list[str], patience: float = 20.0) -> None:
-    """Events and logs reach the store a moment after a job's end, and Ray's copy dies with its head."""
+    """Wait for events and logs: they reach the store a moment after a job's end, and Ray's copy dies with its head."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         jobs = [client.get(f"/jobs/{job}") for job in ids]
@@ -118,7 +118,7 @@ def _await_archive(client: Any, ids: list[str], patience: float = 20.0) -> None:
 
 
 def _suspend(client: Any, ids: list[str], file: str) -> None:
-    """Ctrl-C: a checkpoint, then the end. A second Ctrl-C does not wait for it."""
+    """Answer Ctrl-C with a checkpoint, then the end. A second Ctrl-C does not wait for it."""
     note("stopping with a checkpoint; Ctrl-C again ends at once")
     try:
         settled = ("SUCCEEDED", "FAILED", "CANCELLED", "SUSPENDED")
@@ -232,7 +232,7 @@ def _purge() -> None:
 
 
 def serve() -> None:
-    """The server in the foreground, against the Ray cluster of GANWORKS_RAY_ADDRESS."""
+    """Run the server in the foreground, against the Ray cluster of GANWORKS_RAY_ADDRESS."""
     from orchestrator.serve import main
 
     raise typer.Exit(main())
