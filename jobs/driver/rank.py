@@ -52,7 +52,7 @@ class Work:
 
     @property
     def lineage(self) -> list[CheckpointKey]:
-        """The checkpoint that is resumed from, and those before it."""
+        """Return the checkpoint that is resumed from, and those before it."""
         if self.resume is None:
             return []
         recorded = checkpoints.recorded(layout_of(self.claim), self.claim.lineage or ())
@@ -133,7 +133,7 @@ def settings(spec: TrainJob, cpus: float, device: str) -> loop.Settings:
 
 
 def _reporter(client: OrchestratorClient | None) -> Callable[[str, int, int | None], None]:
-    """Preparation as ticks. A report raises Interrupted once the job is to stop."""
+    """Return what reports preparation as ticks, and raises Interrupted once the job is to stop."""
 
     def report(label: str, done: int, total: int | None) -> None:
         unit = "bytes" if label.startswith("fetching") else "pictures"
@@ -145,7 +145,7 @@ def _reporter(client: OrchestratorClient | None) -> Callable[[str, int, int | No
 
 
 def _throttled(report: Callable[..., None]) -> Callable[..., None]:
-    """At most one report a second, and always the last: `done` equals `total`, which are its last two arguments."""
+    """Let at most one report a second through, and always the last: `done` equals `total`, its last two arguments."""
     last = 0.0
 
     def sometimes(*arguments: Any) -> None:
@@ -206,7 +206,7 @@ class RankZeroHooks:
         return TrainTick.model_validate({**asdict(tick), "eta": left / rate if rate else None, **self._committed})
 
     def checkpoint(self, folder: Path, examples: int) -> None:
-        """Called on the loop's writer thread. The stats go first: a COMMIT promises them."""
+        """Commit a checkpoint; called on the loop's writer thread. The stats go first: a COMMIT promises them."""
         with self._lock:
             rows, self._pending = self._pending, []
         stats = "".join(f"{json.dumps(row)}\n" for row in rows).encode()
@@ -238,7 +238,7 @@ class RankZeroHooks:
             self._insist(lambda: checkpoints.remove(self.store, doomed))
 
     def grid(self, path: Path, examples: int) -> None:
-        """Off the loop's thread: a slow store must not stall a step."""
+        """Put the grid off the loop's thread: a slow store must not stall a step."""
         key = self.job.drawn_grid(examples, self.attempt, self._rollbacks)
         self._grids.append(self._pool.submit(self._insist, lambda: self.store.put(key, path.read_bytes())))
 
@@ -283,7 +283,7 @@ class RankZeroHooks:
             self.client.tick(self._newest.model_copy(update=changes))
 
     def _merge_stats(self, workspace: Path) -> None:
-        """One stats.jsonl and its curves, over every attempt."""
+        """Merge the stats of every attempt into one stats.jsonl and its curves."""
         from trainers.monitoring.plots import loss_curves
 
         stored = [self.store.get(info.key) for info in self.store.list(self.job.stats_prefix)]

@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from jobs.specs import check, plain, spec, strict_yaml
 from jobs.specs.errors import Problem, SpecError, did_you_mean
+from jobs.specs.override import override
 from jobs.specs.sources import is_local
 from jobs.specs.spec import Job, Plain
 from jobs.specs.strict_yaml import Document
@@ -19,29 +21,37 @@ _REFERENCE = re.compile(r"\$\{([a-z_]+(?:\.[A-Za-z0-9_-]+)?)\}")
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
+STDIN = Path("/dev/stdin")
+
+
 @dataclass(frozen=True, kw_only=True)
 class SpecText:
-    """What a user named as FILE, read once: a pipe can be read no second time."""
+    """A spec file as it was read."""
 
     text: str
     file: str  # as errors name it
     folder: Path  # where relative data paths start
 
 
-def read(name: str) -> SpecText:
-    """Return the text of a file, of an example, of standard input (`-`) or of a pipe. Raises SpecError."""
-    path = Path("/dev/stdin") if name == "-" else find(name)
-    folder = Path.cwd() if path.is_fifo() or name == "-" else path.resolve().parent
+def read(path: Path) -> SpecText:
+    """Return the text of a file or of a pipe. Raises SpecError."""
+    is_piped = path.is_fifo() or path == STDIN
     try:
-        content = sys.stdin.buffer.read() if str(path) == "/dev/stdin" else path.read_bytes()
-        return SpecText(text=content.decode("utf-8"), file=str(path), folder=folder)
+        text = (_piped(path) if is_piped else path.read_bytes()).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError([Problem(path="", message=f"cannot be read: {error}", file=str(path))]) from None
+    return SpecText(text=text, file=str(path), folder=Path.cwd() if is_piped else path.resolve().parent)
+
+
+@cache
+def _piped(path: Path) -> bytes:
+    """Return what came through a pipe, which can be read no second time."""
+    return sys.stdin.buffer.read() if path == STDIN else path.read_bytes()
 
 
 def find(name: str) -> Path:
-    """Return a spec file, or one of the shipped examples by its bare name (`quickstart`)."""
-    path = Path(name)
+    """Return a spec file, standard input (`-`), or one of the shipped examples by its bare name (`quickstart`)."""
+    path = STDIN if name == "-" else Path(name)
     shipped = EXAMPLES / f"{name}.yaml"
     if path.exists() and not path.is_dir():  # a file, a pipe of the shell's `<(…)`, /dev/stdin
         return path
@@ -55,13 +65,27 @@ def find(name: str) -> Path:
     )
 
 
-def load_file(path: Path, parameters: Mapping[str, str] | None = None, *, data_is_here: bool = False) -> list[Job]:
+def load_file(
+    path: Path,
+    parameters: Mapping[str, str] | None = None,
+    *,
+    overrides: Mapping[str, str] | None = None,
+    data_is_here: bool = False,
+) -> list[Job]:
     """Return the jobs of a file, relative data paths made absolute from the file's folder. Raises SpecError.
 
-    data_is_here: they run on this machine, so that local data must be there.
+    overrides: fields by path (`train.batch_size`) and what is to stand there. data_is_here: the jobs run on this
+    machine, so that local data must be there.
     """
-    found = read(str(path))
-    return load_text(found.text, file=found.file, parameters=parameters, folder=found.folder, data_is_here=data_is_here)
+    found = read(path)
+    return load_text(
+        found.text,
+        file=found.file,
+        parameters=parameters,
+        overrides=overrides,
+        folder=found.folder,
+        data_is_here=data_is_here,
+    )
 
 
 def load_text(
@@ -69,6 +93,7 @@ def load_text(
     *,
     file: str = "<spec>",
     parameters: Mapping[str, str] | None = None,
+    overrides: Mapping[str, str] | None = None,
     folder: Path | None = None,
     data_is_here: bool = False,
 ) -> list[Job]:
@@ -77,7 +102,7 @@ def load_text(
     if not documents:
         raise SpecError([Problem(path="", message="holds no job", file=file)])
     jobs: list[Job] = []
-    problems: list[Problem] = []
+    problems = [replace(problem, file=file) for problem in override(documents, overrides or {})]
     for number, document in enumerate(documents):
         try:
             job = _load_document(document, parameters or {}, folder)
@@ -131,7 +156,7 @@ def _explain(error: ValidationError, model: type[BaseModel], value: Plain) -> li
 
 
 def _real_path(loc: tuple[str | int, ...], value: Any, missing: bool) -> tuple[str | int, ...]:
-    """Pydantic's location without the tags it adds for unions."""
+    """Return Pydantic's location without the tags it adds for unions."""
     path: list[str | int] = []
     for i, step in enumerate(loc):
         inside = (isinstance(value, dict) and step in value) or (
@@ -190,7 +215,7 @@ def _is_model(annotation: Any) -> bool:
 
 
 def substitute(value: Plain, parameters: Mapping[str, str]) -> Plain:
-    """`${params.NAME}` replaced; `parameters` (from -p) replace whole scalars of `params`.
+    """Replace `${params.NAME}`; `parameters` (from -p) replace whole scalars of `params`.
 
     `${scheduled_time}` stays: it is known when the schedule fires.
     """
@@ -268,7 +293,7 @@ def _place(problem: Problem, document: Document, file: str, number: int) -> Prob
 
 
 def with_absolute_paths(job: Job, folder: Path) -> Job:
-    """Relative data paths start at the YAML file."""
+    """Start relative data paths at the YAML file."""
     document = spec.dump(job)
     for data in local_data(document).values():
         data["source"] = str((folder / Path(data["source"]).expanduser()).resolve())
@@ -287,7 +312,8 @@ def local_data(document: Plain, at: str = "") -> dict[str, Plain]:
 
 
 def _missing_data(job: Job) -> list[Problem]:
-    """Workers would start, look and fail half a minute later. What a schedule reads may come before it fires next."""
+    """Find missing data before workers start, look and fail half a minute later. What a schedule reads may come before
+    it fires next."""
     document = spec.dump(job)
     return [
         Problem(path=f"{place}.source", message=f"{data['source']}: no such file or folder")

@@ -44,7 +44,7 @@ class DirectoryStore:
                 self._place(key, partial(os.replace, half, self._path(key)))
 
     def _link(self, half: Path, key: str, data: bytes) -> None:
-        """Raises FileNotFoundError when what was there first has been deleted since: then it is our turn."""
+        """Link it. Raises FileNotFoundError when what was there first has been deleted since: then it is our turn."""
         try:
             _link(half, self._path(key))
         except FileExistsError:
@@ -194,7 +194,7 @@ def _copy(source: Path, target: Path, progress: Progress | None) -> None:
 
 
 def _make(folder: Path) -> None:
-    """Raises FileNotFoundError where a delete beside us took it away meanwhile."""
+    """Make a folder. Raises FileNotFoundError where a delete beside us took it away meanwhile."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:  # of a file in its place, and also when it was there and is no more

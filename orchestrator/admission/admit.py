@@ -118,7 +118,7 @@ def _gather(
     specs: dict[int, Spec],
     origins: dict[int, int],
 ) -> None:
-    """A sweep needs each of its jobs, however it ends, and nothing else: what it names, its jobs need."""
+    """Make a sweep need each of its jobs, however it ends, and nothing else: what it names, its jobs need."""
     for number, spec in specs.items():
         if spec.matrix:
             mine = [
@@ -130,7 +130,7 @@ def _gather(
 
 
 def _untimely(specs: dict[int, Spec]) -> list[Problem]:
-    """A job that no schedule makes has no scheduled time."""
+    """Refuse a scheduled time in a job that no schedule makes: it has none."""
     message = "${scheduled_time} is known in a schedule, and in what runs once for each of its firings"
     return [
         Problem(path=path, message=message, document=number)
@@ -142,7 +142,7 @@ def _untimely(specs: dict[int, Spec]) -> list[Problem]:
 def _jobs(
     connection: Connection, specs: dict[int, Spec], asker: Asker, now: float, wall: float, source: str | None
 ) -> dict[str, tuple[Job, bool]]:
-    """By name. A microsecond apart, so that the queue keeps the order of the file."""
+    """Return the jobs by name, a microsecond apart, so that the queue keeps the order of the file."""
     return {spec.name: _job(connection, spec, asker, now + n * 1e-6, wall, source) for n, spec in specs.items()}
 
 
@@ -182,7 +182,7 @@ def _needs(
 
 
 def _unmet(connection: Connection, specs: dict[int, Spec], others: set[str], project: str) -> list[Problem]:
-    """What a scheduled job needs must exist already, in this submission or before: its firings find the newest."""
+    """Demand that what a scheduled job needs exist already, here or from before: its firings find the newest."""
     return [
         Problem(path=_field(spec, need), message=upstream, document=number)
         for number, spec in specs.items()

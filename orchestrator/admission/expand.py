@@ -28,7 +28,7 @@ def expanded(documents: Sequence[Plain]) -> tuple[list[Plain], dict[int, int]]:
 
 
 def _too_much(document: Plain, before: int, room: int) -> Problem | None:
-    """What a matrix becomes is paid in rows of the database: bounded before it is made."""
+    """Refuse too large a matrix before it is made: what it becomes is paid in rows of the database."""
     if not document.get("matrix"):
         return None
     if before + sweeps.count(document) > MOST_JOBS:

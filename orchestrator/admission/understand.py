@@ -80,7 +80,7 @@ def _doubled(specs: dict[int, Spec]) -> list[Problem]:
 
 
 def _local_paths(spec: Spec, settings: Settings) -> list[Problem]:
-    """A server reads local files only below GANWORKS_DATA_ROOTS, where that is set."""
+    """Refuse local files that are not below GANWORKS_DATA_ROOTS, where that is set."""
     roots = [Path(root).resolve() for root in settings.data_roots]
     if not roots:
         return []
@@ -97,7 +97,7 @@ def _local_paths(spec: Spec, settings: Settings) -> list[Problem]:
 
 
 def _capacity(spec: Spec, nodes: Sequence[Node] | None, settings: Settings) -> list[Problem]:
-    """A gang that its queue, or this cluster even when empty, could not hold would wait for ever."""
+    """Refuse a gang that its queue, or this cluster even when empty, could not hold: it would wait for ever."""
     if spec.queue not in settings.policy.queues:
         hint = did_you_mean(spec.queue, settings.policy.queues)
         return [Problem(path="queue", message=f"there is no queue {spec.queue!r} on this server{hint}")]
@@ -119,14 +119,14 @@ def _timing(spec: Spec) -> list[Problem]:
 
 
 def _name(spec: Spec) -> list[Problem]:
-    """Jobs are found by id or by name: none may bear another's id."""
+    """Refuse a name that looks like an id: jobs are found by id or by name, and none may bear another's id."""
     if not is_like_an_id(spec.name):
         return []
     return [Problem(path="name", message=f"{spec.name!r} looks like the id of a job; choose another name")]
 
 
 def _rules(spec: Spec) -> list[Problem]:
-    """A rule for a failure that never comes would be silently useless."""
+    """Refuse a rule for a failure that never comes: it would be silently useless."""
     return [
         Problem(
             path=f"retry.rules.{n}.failure", message=f"unknown {rule.failure!r}{did_you_mean(rule.failure, ACTIONS)}"

@@ -18,7 +18,7 @@ def families(user: User) -> dict[str, dict[str, JsonObject]]:
 
 @router.get("/schema")
 def schema(user: User) -> JsonObject:
-    """JSON Schema (draft 7) of one document, for editors."""
+    """Return the JSON Schema (draft 7) of one document, for editors."""
     return job_spec.json_schema()
 
 

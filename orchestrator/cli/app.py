@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli import cluster, cron, data, info, jobs, logs, queues, stack
+from orchestrator.cli import cluster, cron, data, describe, info, jobs, login, logs, queues, stack
 from orchestrator.cli.errors import CliError, Exit
 from orchestrator.cli.output import close_streams, note, settle_streams
 from orchestrator.cli.target import Target
@@ -15,31 +15,52 @@ from orchestrator.cli.target import Target
 app = typer.Typer(
     name="ganworks",
     help="A works for GANs: train, generate, keep. `ganworks run quickstart` shows it all.",
-    no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (stack, jobs, data, cron, queues, logs, cluster, info):
+for module in (stack, jobs, describe, data, cron, queues, logs, cluster, login, info):
     module.register(app)
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def server(
     context: typer.Context,
     url: Annotated[str | None, typer.Option(help="the orchestrator's address [GANWORKS_URL]")] = None,
     token: Annotated[str | None, typer.Option(help="its token [GANWORKS_TOKEN]")] = None,
+    known: Annotated[str | None, typer.Option("--context", help="a server that `login` has made known")] = None,
 ) -> None:
-    context.obj = Target(url=url, token=token)
+    """Train GANs and make data sets of them, as jobs on a Ray cluster."""
+    context.obj = Target(url=url, token=token, context=known)
+    context.call_on_close(context.obj.close)
+    if context.invoked_subcommand is None:
+        _say_what_is_next(context.obj)
 
 
 READER_LEFT = 128 + signal.SIGPIPE  # as a shell calls the end of a program whose output nobody reads, `… | head`
 
 
-def run() -> None:
+def _say_what_is_next(target: Target) -> None:
+    """Answer a bare `ganworks`: what there is, and what a user would do now."""
+    try:
+        url, _ = target.resolve()
+        version = target.client.get("/version")["version"]
+        print(f"server  {url}, version {version}")
+        print("next    ganworks submit quickstart --follow   train and generate, and see it happen")
+        print("        ganworks list                         what runs and what ran")
+    except CliError as error:
+        print(f"server  {error}")
+        print("next    ganworks run quickstart               everything on this machine, and nothing left running")
+        print("        ganworks up                           a server here, to which jobs are submitted")
+    print("        ganworks validate FILE                is a spec right?")
+    print("        ganworks --help                       every command")
+
+
+def run(arguments: list[str] | None = None) -> None:
+    """Run a command line, that of the process where none is given, and exit."""
     settle_streams()
-    code = int(_run())
+    code = int(_run(arguments))
     unwritten = close_streams()
     if unwritten:
         code = code or _say(unwritten, Exit.FAILED)
@@ -48,10 +69,10 @@ def run() -> None:
     sys.exit(code)
 
 
-def _run() -> int:
+def _run(arguments: list[str] | None) -> int:
     try:
         # click hands the code of a typer.Exit back as the result; a command's own result is None.
-        return app(standalone_mode=False) or Exit.DONE
+        return app(arguments, standalone_mode=False) or Exit.DONE
     except CliError as error:
         return _say(str(error), error.code)
     except (typer.Abort, KeyboardInterrupt):
@@ -68,8 +89,8 @@ def _say(message: str, code: int) -> int:
 
 
 def _usage_or_crash(error: Exception) -> int:
-    """click's own usage errors, what the machine refuses, and what we did not foresee: a line for people, the traceback on
-    request."""
+    """Print click's own usage errors, what the machine refuses, and what we did not foresee: a line for people, the
+    traceback on request."""
     import os
 
     show = getattr(error, "show", None)

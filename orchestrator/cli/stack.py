@@ -14,7 +14,7 @@ import typer
 
 from orchestrator import signals
 from orchestrator.cli.errors import CliError, Exit
-from orchestrator.cli.jobs import File, Parameters, documents, text_of
+from orchestrator.cli.files import File, Overrides, Parameters, documents
 from orchestrator.cli.output import note
 from orchestrator.cli.target import home
 
@@ -33,6 +33,7 @@ def register(app: typer.Typer) -> None:
 def run(
     file: File,
     parameter: Parameters = None,
+    override: Overrides = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="begin anew instead of going on")] = False,
     cpus: Cpus = None,
 ) -> None:
@@ -40,7 +41,7 @@ def run(
 
     Ctrl-C, SIGTERM and a closed terminal take a checkpoint and end; the same command goes on from there.
     """
-    specs = documents(text_of(file), parameter, data_is_here=True)
+    specs = documents(file, parameter, override, data_is_here=True)
     from orchestrator.cli import follow
     from orchestrator.cli.client import Client
     from orchestrator.cli.results import print_results
@@ -124,7 +125,7 @@ def _cancel_unfinished(client: Any, specs: "list[Plain]") -> None:
 
 
 def _await_archive(client: Any, ids: list[str], patience: float = 20.0) -> None:
-    """Events and logs reach the store a moment after a job's end, and Ray's copy dies with its head."""
+    """Wait for events and logs: they reach the store a moment after a job's end, and Ray's copy dies with its head."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         jobs = [client.get(f"/jobs/{job}") for job in ids]
@@ -134,7 +135,7 @@ def _await_archive(client: Any, ids: list[str], patience: float = 20.0) -> None:
 
 
 def _suspend(client: Any, ids: list[str], file: str) -> None:
-    """Ctrl-C: a checkpoint, then the end. A second Ctrl-C does not wait for it."""
+    """Answer Ctrl-C with a checkpoint, then the end. A second Ctrl-C does not wait for it."""
     note("stopping with a checkpoint; Ctrl-C again ends at once")
     try:
         settled = ("SUCCEEDED", "FAILED", "CANCELLED", "SUSPENDED")
@@ -254,7 +255,7 @@ def _purge() -> None:
 
 
 def serve() -> None:
-    """The server in the foreground, against the Ray cluster of GANWORKS_RAY_ADDRESS."""
+    """Run the server in the foreground, against the Ray cluster of GANWORKS_RAY_ADDRESS."""
     from orchestrator.serve import main
 
     raise typer.Exit(main())

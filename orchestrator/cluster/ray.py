@@ -71,8 +71,8 @@ class RayCluster:
             _ok(answer)
 
     def read_log(self, submission_id: str, start: int, stop: int) -> LogPart | None:
-        """As the protocol says. The agent of the driver's node serves ranges of it; where that cannot be reached from
-        here, the dashboard streams the whole, of which only the range is held."""
+        """Do as the protocol says. The agent of the driver's node serves ranges of it; where that cannot be reached
+        from here, the dashboard streams the whole, of which only the range is held."""
         agent = self._agents.get(submission_id)
         if agent is None:
             answer = self._ask("GET", f"/api/jobs/{submission_id}")
@@ -150,7 +150,7 @@ class RayCluster:
 
 @contextmanager
 def _understood(answer: httpx.Response) -> Iterator[None]:
-    """A proxy's page, or a dashboard half started, is no answer of Ray's."""
+    """Refuse the page of a proxy, or of a dashboard half started: it is no answer of Ray's."""
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError) as error:

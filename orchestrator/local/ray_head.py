@@ -64,7 +64,7 @@ FOREIGN = ("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_JOB_CONFIG_JSON_ENV_VAR", "RAY_
 
 
 def environment(home: Path, stack: str, folder: Path) -> dict[str, str]:
-    """What Ray, its jobs and the server run with; `jobs.environment` has settled the rest."""
+    """Return what Ray, its jobs and the server run with; `jobs.environment` has settled the rest."""
     tokens.kept(token_path(home))
     env = {name: value for name, value in os.environ.items() if name not in FOREIGN}
     return env | {
@@ -104,12 +104,12 @@ def temporary(stack: str, home: Path) -> Path:
 
 
 def is_fit(place: Path) -> bool:
-    """Whether Ray's sockets can lie there; at spaces Ray splits its own commands."""
+    """Return whether Ray's sockets can lie there; at spaces Ray splits its own commands."""
     return len(str(place)) <= LONGEST and not any(map(str.isspace, str(place))) and _is_writable(place)
 
 
 def _is_writable(place: Path) -> bool:
-    """Tried, since a file system that is mounted read-only refuses what its modes allow."""
+    """Return whether a file can be made there; tried, since a file system that is mounted read-only refuses what its modes allow."""
     try:
         with tempfile.TemporaryFile(dir=place) as file:
             file.write(b"x" * 4096)
@@ -154,7 +154,7 @@ def start(home: Path, stack: str, ports: Mapping[str, int], cpus: int | None, fo
 
 
 def answers(home: Path, ports: Mapping[str, int]) -> bool:
-    """Whether jobs can be submitted: the Jobs API answers, which it does once the head's agent is up."""
+    """Return whether jobs can be submitted: the Jobs API answers, which it does once the head's agent is up."""
     headers = {"Authorization": f"Bearer {tokens.kept(token_path(home))}"}
     try:
         with direct.client(headers=headers, timeout=2) as http:

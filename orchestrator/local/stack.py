@@ -92,7 +92,7 @@ class Stack:
             say(f"this machine gives {allowed.cpus:g} of a CPU; it is taken for one, and jobs run slowly")
 
     def _adopt(self) -> Record | None:
-        """A stack whose keeper was killed: its Ray and its jobs may run on, and are kept if they do."""
+        """Adopt a stack whose keeper was killed: its Ray and its jobs may run on, and are kept if they do."""
         old = record.read(self.home)
         if old is None:
             return None
@@ -173,7 +173,7 @@ class Stack:
             return False
 
     def _cluster_is_seen(self) -> bool:
-        """The head's node has registered, and the server has looked since: before that no gang fits."""
+        """Return whether the head's node has registered, and the server has looked since: before that no gang fits."""
         try:
             answer = self._get("/api/v1/cluster", timeout=5)
             return answer.status_code == 200 and answer.json()["cpus"]["total"] > 0
@@ -213,7 +213,7 @@ class Stack:
                 time.sleep(3)
 
     def _restart_ray(self) -> None:
-        """A new head cannot bind while a raylet of the old one lives: those go first; the server stays."""
+        """Start a new head once the old one's raylets are gone: it cannot bind while one lives. The server stays."""
         assert self.record
         server = self._server.pid if self._server else None
         for process in processes.marked(self.record.stack):
@@ -263,7 +263,7 @@ def _tail(path: Path, lines: int = 12) -> str:
 
 @contextlib.contextmanager
 def _only_keeper(home: Path) -> Iterator[None]:
-    """One keeper a home; the lock goes with its process."""
+    """Allow one keeper a home; the lock goes with its process."""
     try:
         file = locks.take(home / "keeper.lock", wait=False)
     except locks.Held:
