@@ -50,13 +50,13 @@ def run(
     kept = record.read(home())
     with _orderly():
         if kept and kept.keeper_is_alive:
-            client, stop = Client(kept.url, _token()), _nothing
+            client, stop, alive = Client(kept.url, _token()), _nothing, _nothing
         else:
-            client, stop = _embedded(cpus)
+            client, stop, alive = _embedded(cpus)
         ids: list[str] = []
         try:
             ids = _begin(client, specs, fresh)
-            jobs = follow.follow(client, ids)
+            jobs = follow.follow(client, ids, alive=alive)
             _await_archive(client, ids)
         except KeyboardInterrupt:
             _suspend(client, ids or _unfinished(client, specs), file)
@@ -85,7 +85,8 @@ def _token() -> str:
     return os.environ.get("GANWORKS_TOKEN", "").strip() or (home() / "token").read_text().strip()
 
 
-def _embedded(cpus: int | None) -> tuple[Any, Any]:
+def _embedded(cpus: int | None) -> tuple[Any, Any, Any]:
+    """Return the client of a stack that was started, what ends it, and what raises CliError once it cannot go on."""
     from orchestrator.cli.client import Client
     from orchestrator.local import Stack, StackError
 
@@ -94,7 +95,14 @@ def _embedded(cpus: int | None) -> tuple[Any, Any]:
         stack.start(note)
     except StackError as error:
         raise CliError(str(error)) from None
-    return Client(stack.url, stack.token), stack.stop
+
+    def alive() -> None:
+        try:
+            stack.check()
+        except StackError as error:
+            raise CliError(str(error)) from None
+
+    return Client(stack.url, stack.token), stack.stop, alive
 
 
 def _begin(client: Any, specs: "list[Plain]", fresh: bool) -> list[str]:

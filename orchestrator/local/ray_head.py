@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -82,6 +83,7 @@ def environment(home: Path, stack: str, folder: Path) -> dict[str, str]:
     }
 
 
+_PLAIN_PATH = re.compile(r"[\w./+@:=-]+")
 # Ray's Unix sockets lie some 65 characters below its folder, and their names end at 107.
 LONGEST = 31
 
@@ -119,6 +121,19 @@ def _is_writable(place: Path) -> bool:
     return True
 
 
+def interpreter(folder: Path) -> str:
+    """Return this interpreter under a name that Ray's own commands take whole: they split and unquote what a shell would.
+
+    The environment that it belongs to is linked from Ray's folder where its path has spaces, quotes or the like.
+    """
+    if _PLAIN_PATH.fullmatch(sys.executable):
+        return sys.executable
+    link = folder / "env"
+    if not link.is_symlink():
+        link.symlink_to(sys.prefix)
+    return str(link / Path(sys.executable).relative_to(sys.prefix))
+
+
 def clean(folder: str) -> None:
     """Remove what a head that has ended left behind; empty: it is not known where."""
     if folder:
@@ -131,7 +146,7 @@ def command(ports: Mapping[str, int], cpus: int | None, folder: Path, allowed: L
     store = allowed.object_store
     memory = [f"--memory={(allowed.memory or 0) - store}", f"--object-store-memory={store}"] if store else []
     return [
-        sys.executable, "-P", "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats",
+        interpreter(folder), "-P", "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats",
         f"--temp-dir={folder}", f"--node-ip-address={HOST}", f"--dashboard-host={HOST}", "--include-dashboard=true",
         f"--num-cpus={cpus or allowed.whole_cpus}", *memory,
         *(f"--{name}={port}" for name, port in ports.items()),

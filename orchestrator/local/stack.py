@@ -6,7 +6,6 @@ import os
 import secrets
 import shutil
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from orchestrator.local.record import Record
 READY_WITHIN = 120.0  # seconds
 ROOM = 32 << 20  # bytes that a home must have free: with less, database and logs cannot even say so
 WATCH = 1.0
+SOON, MOST_DEATHS = 90.0, 5  # seconds between two deaths of Ray that count as a row; how many are given up on
 DASHBOARD_MISSES = 15  # seconds a live head may leave its dashboard unanswered before it counts as dead
 
 
@@ -42,6 +42,7 @@ class Stack:
         self._ray: subprocess.Popen[bytes] | None = None
         self._server: subprocess.Popen[bytes] | None = None
         self._stopping = threading.Event()
+        self._deaths, self._died = 0, -SOON  # of Ray, each soon after the one before; when it died last
         self._watcher: threading.Thread | None = None
         self._lock: contextlib.ExitStack = contextlib.ExitStack()
 
@@ -157,7 +158,7 @@ class Stack:
         env.setdefault("GANWORKS_ADVERTISE_URL", self.record.url)  # drivers run on this machine
         with (self.home / "server.log").open("ab") as log:
             self._server = subprocess.Popen(
-                [sys.executable, "-P", "-m", "ganworks_launcher", "orchestrator.serve"],
+                [ray_head.interpreter(self._folder), "-P", "-m", "ganworks_launcher", "orchestrator.serve"],
                 env=env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -205,12 +206,25 @@ class Stack:
             misses = 0.0 if ray_head.answers(self.home, self.record.ray_ports) else misses + WATCH
             gone = self._ray is not None and self._ray.poll() is not None
             if gone or misses >= DASHBOARD_MISSES:
+                self._count_death()
                 self._restart_ray()
                 misses = -30.0  # a head needs its time to come up
             server_gone = self._server.poll() is not None if self._server else not self._server_answers()
             if server_gone and not self._stopping.is_set():
                 self._start_server()
                 time.sleep(3)
+
+    def check(self) -> None:
+        """Raise StackError once Ray has died again and again: what it dies of does not go away by itself."""
+        if self._deaths >= MOST_DEATHS:
+            raise StackError(
+                f"Ray ended {self._deaths} times in a row; {self.home / 'ray.log'} ends with:\n{_tail(self.home / 'ray.log')}"
+            )
+
+    def _count_death(self) -> None:
+        now = time.monotonic()
+        self._deaths = self._deaths + 1 if now - self._died < SOON else 1
+        self._died = now
 
     def _restart_ray(self) -> None:
         """Start a new head once the old one's raylets are gone: it cannot bind while one lives. The server stays."""
