@@ -19,7 +19,7 @@ from orchestrator import addresses, signals, tokens
 from orchestrator.local import limits, processes, ray_head, record
 from orchestrator.local.record import Record
 
-READY_WITHIN = 120.0  # seconds
+READY_WITHIN = 600.0  # seconds; on a machine that is ten times busier Ray takes minutes
 ROOM = 32 << 20  # bytes that a home must have free: with less, database and logs cannot even say so
 WATCH = 1.0
 SOON, MOST_DEATHS = 90.0, 5  # seconds between two deaths of Ray that count as a row; how many are given up on

@@ -23,7 +23,9 @@ Row = tuple[str, str, str, str, str]
 def main(words: list[str]) -> int:
     scenes.adopt_orphans()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell's background job ignores it
-    chosen = [each for each in everything() if not words or any(word in f"{each.kind} {each.name}" for word in words)]
+    chosen = [
+        each for each in everything() if not words or any(word == each.kind or word in each.name for word in words)
+    ]
     rows = []
     with tempfile.TemporaryDirectory(prefix="field-") as folder:
         Path(folder).chmod(0o755)

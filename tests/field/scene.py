@@ -24,7 +24,7 @@ train: {examples: 640, batch_size: 64, checkpoint: {every: 640}}
 resources: {workers: 1}
 retry: {limit: 0}
 """
-PATIENCE = 300.0  # seconds that one may take before it counts as stuck
+PATIENCE = 900.0  # seconds that one may take before it counts as stuck
 _SUBREAPER = 36  # prctl: orphans of ours become our children, so that none that is left running is missed
 
 

@@ -1,6 +1,8 @@
 """Where Ray's sockets lie, and a home without room or rights: chosen, or told in a line."""
 
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 
 from orchestrator.local import Stack, StackError, ray_head
 from orchestrator.local import stack as stacks
+from orchestrator.local.limits import Limits
 
 
 @pytest.fixture
@@ -89,3 +92,49 @@ def test_a_token_of_the_environment_is_the_stack_s(tmp_path: Path, monkeypatch: 
     kept = Stack(tmp_path).token
     monkeypatch.setenv("GANWORKS_TOKEN", "one-of-the-environment\n")
     assert Stack(tmp_path).token == "one-of-the-environment" != kept
+
+
+@pytest.mark.parametrize("name", ["my env", "it's an env", "a&b", 'quo"ted', "$HOME"])
+def test_ray_is_given_an_interpreter_whose_name_it_takes_whole(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / name
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(place)], check=True)
+    monkeypatch.setattr(sys, "executable", str(place / "bin" / "python"))
+    monkeypatch.setattr(sys, "prefix", str(place))
+    folder = tmp_path / "ray"
+    folder.mkdir()
+    given = ray_head.interpreter(folder)
+    assert given == ray_head.interpreter(folder) == str(folder / "env" / "bin" / "python")
+    # As Ray starts its workers: by a shell, without quotes.
+    said = subprocess.run(
+        ["bash", "-c", f"exec {given} -c 'import sys; print(sys.prefix)'"], capture_output=True, text=True, check=True
+    )
+    assert Path(said.stdout.strip()).resolve() == place.resolve()
+    assert ray_head.command({}, 1, folder, Limits(cpus=1))[0] == given
+
+
+def test_an_interpreter_with_a_plain_name_is_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/opt/venv-3.11/bin/python3.11")
+    assert ray_head.interpreter(tmp_path) == "/opt/venv-3.11/bin/python3.11"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_ray_that_dies_again_and_again_is_given_up_with_its_last_words(tmp_path: Path) -> None:
+    stack = Stack(tmp_path)
+    (tmp_path / "ray.log").write_text("it cannot live here\n")
+    for _ in range(stacks.MOST_DEATHS - 1):
+        stack._count_death()
+        stack.check()
+    stack._count_death()
+    with pytest.raises(StackError, match=f"Ray ended {stacks.MOST_DEATHS} times in a row; .*\nit cannot live here"):
+        stack.check()
+
+
+def test_deaths_that_lie_apart_are_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack, now = Stack(tmp_path), 1000.0
+    for _ in range(3 * stacks.MOST_DEATHS):
+        now += stacks.SOON + 1
+        monkeypatch.setattr(stacks.time, "monotonic", lambda: now)  # noqa: B023
+        stack._count_death()
+        stack.check()
