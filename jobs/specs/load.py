@@ -1,7 +1,7 @@
 """YAML text -> specs; errors as `file:line: field: why`."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -254,6 +254,12 @@ def _doubled(documents: list[Document], file: str) -> list[Problem]:
             )
         seen.setdefault(name, number)
     return problems
+
+
+def located(problems: Sequence[Problem], path: Path) -> list[Problem]:
+    """Return problems of a file's documents with its name, and the lines on which the fields stand."""
+    documents = strict_yaml.read(path.read_text(encoding="utf-8"), str(path))
+    return [_place(problem, documents[problem.document], str(path), problem.document) for problem in problems]
 
 
 def _place(problem: Problem, document: Document, file: str, number: int) -> Problem:

@@ -31,7 +31,7 @@ def test_what_up_has_started_is_found(empty_home: Path) -> None:
 
 
 def test_without_any_server_the_ways_to_one_are_named(empty_home: Path) -> None:
-    with pytest.raises(CliError, match="ganworks up.*ganworks login URL.*GANWORKS_URL.*--url") as error:
+    with pytest.raises(CliError, match=r"ganworks up.*ganworks login URL.*GANWORKS_URL.*--url") as error:
         Target().resolve()
     assert error.value.code == Exit.UNREACHABLE
 
