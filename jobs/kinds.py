@@ -69,7 +69,7 @@ class Kind:
 
     @property
     def all_series(self) -> tuple[Series, ...]:
-        """Those that every kind has, and its own."""
+        """Return those that every kind has, and its own."""
         return (Series("job_progress_ratio", PROGRESS, series.share_done(self.unit)), *COMMON, *self.series)
 
     def read_tick(self, tick: Any) -> wire.Tick:
@@ -105,7 +105,7 @@ def _model(job: GenerateJob) -> Mapping[str, ModelRef]:
 
 
 def _classes(job: GenerateJob, pinned: Pinned) -> Pinned:
-    """Raises UnknownClass."""
+    """Pin the classes that are asked for. Raises UnknownClass."""
     return {name: with_classes(job.sampling, model) for name, model in pinned.items()}
 
 

@@ -113,7 +113,7 @@ def _worker(work: Work, device: str) -> TrainEnd:
 
 
 def _cause(failures: dict[int, Exception]) -> Failed:
-    """Which of several workers' errors is the cause: a lost one, then a named one, then the first."""
+    """Decide which of several workers' errors is the cause: a lost one, then a named one, then the first."""
     errors = [_unwrap(failures[rank]) for rank in sorted(failures)]
     for rank, error in zip(sorted(failures), errors, strict=True):
         if type(error).__name__ in _GONE:
@@ -125,7 +125,7 @@ def _cause(failures: dict[int, Exception]) -> Failed:
 
 
 def _unwrap(error: BaseException) -> BaseException:
-    """Ray wraps what user code raises, once or twice."""
+    """Unwrap what user code raised: Ray wraps it once or twice."""
     for attribute in ("_base_exc", "cause", "__cause__"):
         inner = getattr(error, attribute, None)
         if isinstance(inner, BaseException) and not isinstance(error, Failed):

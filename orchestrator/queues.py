@@ -65,7 +65,7 @@ class File(Part):
 
 
 def read(path: str) -> Policy:
-    """Raises ValueError that names the file, the field and the way out."""
+    """Read the policy. Raises ValueError that names the file, the field and the way out."""
     try:
         document = yaml.safe_load(Path(path).read_text())
     except (OSError, yaml.YAMLError) as error:

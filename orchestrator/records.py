@@ -90,7 +90,7 @@ class Job(JobSummary):
 
     @property
     def recorded(self) -> tuple[Recorded, ...] | None:
-        """The checkpoints to resume from, newest first; None: from before they were recorded."""
+        """Return the checkpoints to resume from, newest first; None: from before they were recorded."""
         return None if self.lineage is None else tuple(map(Recorded.model_validate, self.lineage))
 
     def evolve(self, **changes: Any) -> "Job":
@@ -98,7 +98,7 @@ class Job(JobSummary):
 
     @property
     def parsed(self) -> job_spec.Job:
-        """The spec. Raises Unreadable when it is not one for this version any more."""
+        """Return the spec. Raises Unreadable when it is not one for this version any more."""
         key = self.id, self.spec_digest
         if key not in _parsed:
             if len(_parsed) >= _PARSED_KEPT:
@@ -108,7 +108,7 @@ class Job(JobSummary):
 
     @property
     def is_sweep(self) -> bool:
-        """It runs nothing itself: its jobs do."""
+        """Return whether it is one: it runs nothing itself, its jobs do."""
         return bool(self.spec.get("matrix"))
 
 
@@ -159,7 +159,7 @@ class Attempt:
         return self.status in ATTEMPT_LIVE
 
     def seconds(self, now: float) -> float:
-        """How long its driver has run."""
+        """Return how long its driver has run."""
         return (self.ended or now) - self.started if self.started else 0.0
 
 
@@ -211,7 +211,7 @@ class Schedule:
 
     @property
     def timing(self) -> job_spec.Schedule:
-        """When it ticks, and what a tick does about those before it."""
+        """Return when it ticks, and what a tick does about those before it."""
         return job_spec.Schedule.model_validate(self.documents[0]["schedule"])
 
 

@@ -67,7 +67,7 @@ class Running:
 
 
 def open_server(settings: Settings, cluster: Cluster | None = None) -> ServerState:
-    """Database, store and Ray's gateway, each tried for real. Raises CannotStart; Taken is one of its causes."""
+    """Open database, store and Ray's gateway, each tried for real. Raises CannotStart; Taken is one of its causes."""
     settings = with_tokens(settings)
     database = _database(settings)
     try:
@@ -104,7 +104,7 @@ def _database(settings: Settings) -> db.Database:
 
 @contextmanager
 def _explained(settings: Settings) -> Iterator[None]:
-    """What is wrong with the database, in one line and without its password."""
+    """Explain what is wrong with the database, in one line and without its password."""
     try:
         yield
     except (SQLAlchemyError, db.CannotWrite, db.NewerDatabase, OSError, ImportError) as error:
@@ -124,7 +124,7 @@ def _redacted(reason: str, settings: Settings) -> str:
 
 
 def application(state: ServerState) -> FastAPI:
-    """The routes over opened state; the loops run while the application does."""
+    """Build the routes over opened state; the loops run while the application does."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -63,7 +63,7 @@ class Settings:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must never be printed."""
+        """Return what must never be printed."""
         named = [value for name, value in self.store_env.items() if "SECRET" in name or "TOKEN" in name]
         return tuple(value for value in (self.token, self.scrape_token, self.ray_token, *named) if value)
 
@@ -77,7 +77,7 @@ SECONDS = ("step_seconds", "heartbeat_seconds", "stalled_after", "progress_stall
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
-    """The settings of GANWORKS_*, AWS_* and Ray's own token variables. Raises ValueError for a bad value."""
+    """Read the settings of GANWORKS_*, AWS_* and Ray's own token variables. Raises ValueError for a bad value."""
     values: dict[str, Any] = {name: environ[variable] for variable, name in PLAIN.items() if environ.get(variable)}
     values |= {name: _seconds(environ, name) for name in SECONDS if environ.get(f"GANWORKS_{name.upper()}")}
     if environ.get("GANWORKS_HOME"):
@@ -111,7 +111,7 @@ def _seconds(environ: Mapping[str, str], name: str) -> float:
 
 
 def _runtime_env(text: str) -> dict[str, Any]:
-    """JSON, or the path of a JSON file."""
+    """Accept JSON, or the path of a JSON file."""
     try:
         value = json.loads(text if text.lstrip().startswith("{") else Path(text).read_text())
     except (OSError, ValueError) as error:
@@ -122,7 +122,7 @@ def _runtime_env(text: str) -> dict[str, Any]:
 
 
 def _ray_token(environ: Mapping[str, str]) -> str | None:
-    """Ray's own lookup: RAY_AUTH_TOKEN, then RAY_AUTH_TOKEN_PATH, then ~/.ray/auth_token; only in token mode."""
+    """Follow Ray's own lookup: RAY_AUTH_TOKEN, then RAY_AUTH_TOKEN_PATH, then ~/.ray/auth_token; only in token mode."""
     if environ.get("RAY_AUTH_MODE", "disabled") != "token":
         return None
     if environ.get("RAY_AUTH_TOKEN"):
@@ -135,7 +135,7 @@ def _ray_token(environ: Mapping[str, str]) -> str | None:
 
 
 def with_tokens(settings: Settings) -> Settings:
-    """The same settings with both tokens filled in: those of `home`, made there if there are none."""
+    """Return the same settings with both tokens filled in: those of `home`, made there if there are none."""
     return replace(
         settings,
         token=settings.token or tokens.kept(settings.home / "token"),

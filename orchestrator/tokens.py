@@ -12,7 +12,7 @@ def fresh() -> str:
 
 
 def kept(path: Path) -> str:
-    """The secret of this file, drawn on first use and readable by its owner alone."""
+    """Return the secret of this file, drawn on first use and readable by its owner alone."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         draft = path.with_name(f"{path.name}.{os.getpid()}")
@@ -23,12 +23,12 @@ def kept(path: Path) -> str:
 
 
 def derived(key: str, *parts: str) -> str:
-    """The same secret again for the same parts, so that a repeated request can be answered alike though none is kept."""
+    """Derive a secret, the same for the same parts: a repeated request can be answered alike though none is kept."""
     return hmac.new(key.encode(), "\0".join(parts).encode(), hashlib.sha256).hexdigest()
 
 
 def digest(secret: str) -> str:
-    """What the database keeps of a secret; they are long and random, so no salt is needed."""
+    """Return what the database keeps of a secret; they are long and random, so no salt is needed."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 

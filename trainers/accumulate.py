@@ -43,7 +43,7 @@ def _one_of(
 
 
 def _averaging(networks: Sequence[nn.Module], count: int) -> Iterator[int]:
-    """0, 1, … count - 1; each begins with the running statistics of the first, and at last their mean is left."""
+    """Yield 0, 1, … count - 1; each begins with the running statistics of the first, and at last their mean is left."""
     buffers = [buffer for network in networks for _, buffer in running_statistics(network)]
     before = [buffer.clone() for buffer in buffers]
     sums = [torch.zeros_like(buffer) for buffer in buffers]

@@ -15,7 +15,7 @@ class Background:
         self._pending.append(self._pool.submit(work))
 
     def wait(self) -> None:
-        """Until all is done; raises what the work raised."""
+        """Wait until all is done; raise what the work raised."""
         while self._pending:
             self._pending.pop(0).result()
 

@@ -55,7 +55,7 @@ def write(folder: Path, snapshot: Snapshot, *, world_size: int, threads: int, pr
 
 
 def load(folder: Path) -> Snapshot:
-    """Everything that `write` was given; DamagedCheckpoint before any file is decoded that is not what was written."""
+    """Read all that `write` was given; DamagedCheckpoint before any file is decoded that is not what was written."""
     files = read_commit(folder)["files"]
     for name, expected in files.items():
         _check_file(folder / name, expected)
@@ -74,7 +74,7 @@ def load(folder: Path) -> Snapshot:
 
 
 def read_commit(folder: Path) -> dict[str, Any]:
-    """COMMIT.json; without it there is no checkpoint."""
+    """Read COMMIT.json; without it there is no checkpoint."""
     path = Path(folder) / COMMIT
     try:
         commit = json.loads(path.read_text("utf-8"))
@@ -88,20 +88,20 @@ def read_commit(folder: Path) -> dict[str, Any]:
 
 
 def prune(checkpoints: Path, keep: int = KEPT) -> None:
-    """Removes all but the newest; names sort by examples."""
+    """Remove all but the newest; names sort by examples."""
     for old in sorted(path for path in checkpoints.iterdir() if not path.name.startswith("."))[:-keep]:
         shutil.rmtree(old)
 
 
 def forget(checkpoints: Path, *, after: int) -> None:
-    """Removes those with more examples: a training that went back left them."""
+    """Remove those with more examples: a training that went back left them."""
     for path in checkpoints.glob("[0-9]*"):
         if int(path.name) > after:
             shutil.rmtree(path)
 
 
 def processor_kind(device: torch.device) -> str:
-    """Results repeat on the same kind only."""
+    """Name the kind of processor: results repeat on the same kind only."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"

@@ -58,8 +58,9 @@ class OptimizerConfig(Part):
     clip: float | None = Field(default=None, gt=0, description="weights are cut to ±clip after every turn; null: never")
 
     def build(self, parameters: Iterable[nn.Parameter], every: int | None = None) -> torch.optim.Optimizer:
-        """every: interval of a lazy penalty with steps of its own, which then count in lr and betas.
+        """Build the optimizer.
 
+        every: interval of a lazy penalty with steps of its own, which then count in lr and betas.
         StyleGAN2's rule (1912.04958, appendix B): with c = k / (k + 1), lr is c · lr and each beta is beta^c.
         """
         c = lazy_share(every)
@@ -82,7 +83,7 @@ class OptimizerConfig(Part):
         return rising
 
     def betas_at(self, progress: float, every: int | None = None) -> tuple[float, float] | None:
-        """Adam's at this share of the training; None where they stay."""
+        """Return Adam's betas at this share of the training; None where they stay."""
         if self.final_betas is None:
             return None
         left = falling(progress)

@@ -10,7 +10,7 @@ PRECISIONS = get_args(Precision)
 
 
 def prepare(device: str, threads: int) -> torch.device:
-    """Sets the process up; ValueError if there is no such device."""
+    """Set the process up; ValueError if there is no such device."""
     torch.set_num_threads(threads)
     if device == "cpu":
         return torch.device("cpu")
@@ -22,7 +22,7 @@ def prepare(device: str, threads: int) -> torch.device:
 
 
 def uses_bf16(precision: str, device: torch.device) -> bool:
-    """auto is bf16 on a GPU that has it. On a CPU it must be asked for: without native bf16 it is 20 times slower."""
+    """Take auto as bf16 on a GPU that has it. A CPU must be asked to: without native bf16 it is 20 times slower."""
     if precision == "auto":
         return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return precision == "bf16"

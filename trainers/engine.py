@@ -95,7 +95,7 @@ class Engine:
 
     @property
     def seed(self) -> int:
-        """Of data order and draws."""
+        """Return the seed of data order and draws."""
         return key(self._settings.seed, "rollback", self.rollbacks)[0] if self.rollbacks else self._settings.seed
 
     def examples_in(self, step: int, examples: int) -> int:
@@ -132,7 +132,7 @@ class Engine:
     def _optimizer_step(
         self, phase: Phase, number: int, step: int, progress: float, batch: Batch, meter: Meter, measure: bool
     ) -> None:
-        """number: of the phase's optimizer steps within the training step."""
+        """Take a step of an optimizer. number: of the phase's optimizer steps within the training step."""
         seed_own_generators(self._device, self.seed, step, phase.name, number, self._share.rank)
         if self._family.config.execution.cuda_graphs:
             torch.compiler.cudagraph_mark_step_begin()  # what graphs of earlier steps left may be overwritten

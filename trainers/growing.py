@@ -29,7 +29,7 @@ class Growth:
     config: Growing
 
     def at(self, progress: float) -> Stage:
-        """progress: share of the training that is done (0..1)."""
+        """Return the stage at `progress`, the share of the training that is done (0..1)."""
         length = self.config.until / (len(self.sizes) - 1 + self.config.fade)
         number = min(int(progress / length), len(self.sizes) - 1)
         if number == 0 or self.config.fade == 0:
@@ -44,5 +44,5 @@ class Growth:
 
 
 def doublings(start: int, end: int) -> tuple[int, ...]:
-    """start, 2 start, … end"""
+    """Return start, 2 start, … end."""
     return (start,) if start >= end else (start, *doublings(2 * start, end))

@@ -1,67 +1,40 @@
 """The one training loop: steps until the next tick, the tick, then what is due."""
 
-import json
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from math import isfinite
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-
-from torch import nn
 
 from trainers import checkpoint
 from trainers.background import Background
 from trainers.cadence import next_multiple, next_steps_per_tick, passed_multiple
+from trainers.compatible import check_compatible
 from trainers.data.inputs import Data, by_input
-from trainers.data.packed import PackedData
 from trainers.data.stream import Stream
 from trainers.devices import dtype_of, prepare
 from trainers.engine import Engine
-from trainers.gan.family import Helper
-from trainers.generation.sampling import (
-    Sampler,
-    complete,
-    inputs_config,
-    sampled_names,
-    sampled_networks,
-    save_model,
-    weights_file,
-)
+from trainers.generation.sampling import complete, inputs_config
+from trainers.helpers import FindHelper, load_helpers
 from trainers.hooks import Command, Hooks, NoHooks, Outcome, Tick
-from trainers.monitoring.grids import save_grid
 from trainers.monitoring.health import Collapsed, Diverged, Finding, Watches, not_finite, prefix_of
 from trainers.monitoring.health import reaction as react
 from trainers.monitoring.meter import Clock, Meter
-from trainers.monitoring.plots import loss_curves
 from trainers.monitoring.sample_stats import SampleMonitor
 from trainers.parallel import from_first, world
 from trainers.randomness.groups import Share
+from trainers.results import Results
 from trainers.settings import Settings
 from trainers.snapshot import Snapshot, State
 
 __all__ = ["Collapsed", "Diverged", "Hooks", "NoHooks", "Outcome", "Settings", "Tick", "train"]
 
 Stats = dict[str, float]
-FindHelper = Callable[[Helper], Path]
 
 MAX_ROLLBACKS = 3
 KEPT_HEALTHY = 2  # snapshots to go back to: the newest may have been ill already
 STATUS = {"continue": "finished", "checkpoint_and_stop": "stopped", "cancel": "cancelled"}
-MUST_AGREE = ("family", "params", "data", "inputs", "batch_size", "group", "seed", "precision")
-
-
-class WrongCheckpoint(ValueError):
-    """A checkpoint belongs to another training; the message names what differs."""
-
-
-class DataChanged(WrongCheckpoint):
-    """A checkpoint was trained on other examples than those that are there now."""
-
-
-class HelperMissing(ValueError):
-    """A family needs a pretrained network, and nothing finds it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +107,9 @@ class _Run:
         )
         self._engine = Engine(self._family, settings, share, self._device, helpers)
         self._share = share
+        self._results = Results(
+            self._family, self._data, settings, self._engine.averages, workspace=workspace, device=self._device
+        )
         self._stream = self._fresh_stream()
         self._monitor = SampleMonitor(self._family, self._data, seed=settings.seed, device=self._device)
         self._watches = Watches(self._family.roles())
@@ -155,7 +131,7 @@ class _Run:
 
     def resume(self, folder: Path) -> None:
         snapshot = checkpoint.load(folder)
-        _check_agreement(folder, dict(snapshot.progress), self._progress())
+        check_compatible(folder, dict(snapshot.progress), self._progress())
         self._engine.rollbacks = int(snapshot.progress.get("rollbacks", 0))
         self._go_to(snapshot)
         self._last_examples = self.examples
@@ -293,6 +269,13 @@ class _Run:
         with self.clock("grid"):
             return self._draw(self._engine.sampled_weights())
 
+    def _draw(self, weights: Mapping[str, State]) -> Path | None:
+        if not self._world.is_first:
+            return None
+        path, examples = self._results.draw_grid(weights, self.examples), self.examples
+        self._background.submit(lambda: self._hooks.grid(path, examples))
+        return path
+
     def end(self, command: Command) -> Outcome:
         """Take the last checkpoint, and write what a finished training leaves."""
         if not self.save() and self._settings.health.get("on_divergence") != "warn":
@@ -302,9 +285,9 @@ class _Run:
         model = grid = None
         if self._world.is_first:
             if finished:
-                grid, model = self._draw(weights), self._save_model(weights)
+                grid, model = self._draw(weights), self._results.save_model(weights, self.examples)
             self._background.wait()
-            self._draw_curves()
+            self._results.draw_curves()
         return Outcome(
             status=STATUS[command],  # type: ignore[arg-type]
             examples=self.examples,
@@ -347,8 +330,7 @@ class _Run:
             checkpoint_stall_seconds=self._stalled,
         )
         self._last_tick, self._last_examples, self._stalled = now, self.examples, 0.0
-        with open(self._workspace / "stats.jsonl", "a", encoding="utf-8") as file:
-            file.write(_as_line(tick))
+        self._results.append(tick)
         return self._hooks.tick(tick)
 
     def _rollback_count(self) -> Stats:
@@ -367,7 +349,9 @@ class _Run:
             "group": self._settings.group,
             "seed": self._settings.seed,
             "precision": self._settings.precision,
-            "model": complete(self._model_config()),  # with its averages, any checkpoint can be sampled from
+            "model": complete(
+                self._results.model_config(self.examples)
+            ),  # with its averages, any checkpoint can be sampled from
         }
 
     def _write(self, folder: Path, snapshot: Snapshot, examples: int) -> None:
@@ -380,76 +364,3 @@ class _Run:
         )
         self._hooks.checkpoint(folder, examples)
         checkpoint.prune(folder.parent)
-
-    def _draw(self, weights: Mapping[str, State]) -> Path | None:
-        """Draw the same latents, or inputs, at every time, so that grids show one thing becoming another."""
-        if not self._world.is_first:
-            return None
-        networks = sampled_networks(self._family)
-        for name, network in networks.items():
-            network.load_state_dict(weights[name])
-        sampler = Sampler(self._family, networks, device=self._device)
-        start = sampler.spec().start
-        inputs = self._data[start] if start else None
-        samples, _ = sampler.samples(0, self._settings.grid_count, seed=self._settings.seed, inputs=inputs)
-        path, examples = self._workspace / "grids" / f"{self.examples:012d}.png", self.examples
-        save_grid(samples, path)
-        self._background.submit(lambda: self._hooks.grid(path, examples))
-        return path
-
-    def _model_config(self) -> dict[str, Any]:
-        return {
-            "family": self._settings.family,
-            "params": self._family.config.model_dump(mode="json"),
-            "inputs": inputs_config(self._family.examples),
-            "class_names": self._first.class_names if self._family.classes else None,
-            "class_labels": self._first.class_labels if self._family.classes else None,
-            "networks": {name: self._checkpoint_file(name) for name in sampled_names(self._family)},
-            "latent": self._family.config.latent.model_dump(mode="json"),
-            "examples": self.examples,
-        }
-
-    def _checkpoint_file(self, network: str) -> str:
-        """Return which file of a checkpoint holds the weights that samples are drawn with."""
-        return f"{checkpoint.AVERAGE if network in self._engine.averages else ''}{weights_file(network)}"
-
-    @property
-    def _first(self) -> PackedData:
-        return self._data[self._family.inputs()[0].name]
-
-    def _save_model(self, weights: Mapping[str, State]) -> Path:
-        save_model(self._workspace / "model", weights, self._model_config())
-        return self._workspace / "model"
-
-    def _draw_curves(self) -> None:
-        stats = self._workspace / "stats.jsonl"
-        if stats.exists():
-            loss_curves(stats, self._workspace / "losses.png")
-
-
-def _as_line(tick: Tick) -> str:
-    """Return it as JSON, which has no NaN: what is not finite becomes null."""
-    row = asdict(tick)
-    findings = [{**finding, "evidence": _finite(finding["evidence"])} for finding in row["findings"]]
-    return json.dumps({**row, "stats": _finite(row["stats"]), "findings": findings}) + "\n"
-
-
-def _finite(values: Stats) -> dict[str, float | None]:
-    return {name: value if isfinite(value) else None for name, value in values.items()}
-
-
-def _check_agreement(folder: Path, saved: dict[str, Any], own: dict[str, Any]) -> None:
-    for name in MUST_AGREE:
-        if saved.get(name) != own[name]:
-            kind = DataChanged if name == "data" else WrongCheckpoint
-            raise kind(f"{folder} was trained with {name} {saved.get(name)!r}, not {own[name]!r}")
-
-
-def load_helpers(wanted: Mapping[str, Helper], find: FindHelper | None) -> dict[str, nn.Module]:
-    """Return the pretrained networks that a family needs, by the names it has for them; HelperMissing."""
-    found = {}
-    for name, helper in wanted.items():
-        if find is None:
-            raise HelperMissing(f"the family needs {helper.file} ({name}), and nothing finds it; {helper.where}")
-        found[name] = helper.build(find(helper))
-    return found

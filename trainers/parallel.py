@@ -44,7 +44,7 @@ def shared(module: nn.Module, device: torch.device) -> nn.Module:
 
 
 def unsynchronised(module: nn.Module) -> contextlib.AbstractContextManager[None]:
-    """Around a backward whose gradients ranks do not average yet."""
+    """Surround a backward whose gradients ranks do not average yet."""
     return module.no_sync() if isinstance(module, DistributedDataParallel) else contextlib.nullcontext()
 
 
@@ -70,7 +70,7 @@ class _DifferentiableMean(torch.autograd.Function):
 
 
 def differentiable_mean(tensor: Tensor) -> Tensor:
-    """mean_over_ranks for terms of a loss that need the mean over the whole batch."""
+    """Do as mean_over_ranks for terms of a loss that need the mean over the whole batch."""
     return tensor if world().size == 1 else _DifferentiableMean.apply(tensor)
 
 

@@ -25,7 +25,7 @@ class Snapshot:
 
     @property
     def is_finite(self) -> bool:
-        """All weights are finite: a step may ruin them after its loss was still sound."""
+        """Return whether all weights are finite: a step may ruin them after its loss was still sound."""
         # A sum is finite only if all that it is made of are, and is had much sooner.
         return all(bool(t.sum().isfinite()) for state in self.networks.values() for t in state.values())
 

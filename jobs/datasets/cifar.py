@@ -16,7 +16,7 @@ BATCHES = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_bat
 
 
 def read(data: Builtin, split: str, cache: Path, report: Report) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures (N, 32, 32, 3) uint8 and labels (N,), held to the known digest."""
+    """Return pictures (N, 32, 32, 3) uint8 and labels (N,), held to the known digest."""
     (file,) = data.splits[split]
     tried = []
     for place in [*candidates(data, file.name), cache / data.name / file.name]:
@@ -42,7 +42,7 @@ def _digest(pictures: np.ndarray) -> str:
 
 
 def _from_pngs(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """One picture a row: PNGs of 10,000 × 1,024, labels as JSON beside them (`lables` in the package)."""
+    """Read one picture a row: PNGs of 10,000 × 1,024, labels as JSON beside them (`lables` in the package)."""
     from PIL import Image
 
     labels = folder / f"{split}_lables.json"

@@ -53,7 +53,7 @@ def nowhere(data: Builtin, name: str, tried: list[str]) -> str:
 
 
 def candidates(data: Builtin, name: str) -> Iterator[Path]:
-    """Local places of a file, gzipped or plain."""
+    """Yield local places of a file, gzipped or plain."""
     mirror = os.environ.get("GANWORKS_DATA_MIRROR")
     folders = [Path(mirror) / data.name, Path(mirror)] if mirror else []
     for folder in [*folders, *map(Path, data.installed)]:

@@ -77,7 +77,7 @@ def _pack_source(
 
 
 def _pack(data: Data, where: Path | ProceduralSource | None, out: Path, cache: Path, report: Report) -> PackedData:
-    """where: None for a built-in set, or a local path."""
+    """Pack what `where` names: None for a built-in set, else a procedural source or a local path."""
     source = str(data.source)
     split = data.split or "train"
 
@@ -154,7 +154,7 @@ def _key(data: Data, objects: Sequence[ObjectInfo]) -> str:
 
 
 def _fingerprint(source: str, objects: Sequence[ObjectInfo]) -> list[list[str | int]] | None:
-    """Names, sizes and what tells of the content (ETags, or ages of files): a changed source is packed again."""
+    """Return names, sizes and what tells of the content (ETags, or ages of files): a changed source is packed again."""
     if objects:
         return [[each.key, each.size, each.etag or str(each.modified)] for each in objects]
     if not is_local(source):
@@ -172,7 +172,7 @@ def _state(found: Found) -> tuple[int, int]:
 
 @contextmanager
 def _only_one(folder: Path) -> Iterator[None]:
-    """Held by one process of the machine; the lock goes with the process, however it ends."""
+    """Let one process of the machine hold it; the lock goes with the process, however it ends."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_name(f"{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -57,7 +57,7 @@ def fetch(
 
 @contextmanager
 def held(uri: str, cache: Path) -> Iterator[None]:
-    """Nobody else changes or removes the local copy; the lock goes with the process, however it ends."""
+    """Let nobody else change or remove the local copy; the lock goes with the process, however it ends."""
     folder = _copy_of(uri, cache)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _lock(folder).open("w") as lock:
@@ -75,7 +75,7 @@ def _get(store: Store, uri: str, key: str, folder: Path, name: str) -> None:
 
 
 def _remove_gone(folder: Path, wanted: Listing, there: Listing) -> None:
-    """Also what a killed fetch left: whatever no object stands for."""
+    """Remove also what a killed fetch left: whatever no object stands for."""
     for path in [path for path in folder.rglob("*") if path.is_file()]:
         name = path.relative_to(folder).as_posix()
         if name not in wanted:
@@ -85,7 +85,7 @@ def _remove_gone(folder: Path, wanted: Listing, there: Listing) -> None:
 
 @contextmanager
 def _recorded(folder: Path) -> Iterator[Listing]:
-    """What the copy holds, kept beside it, also when a fetch breaks off."""
+    """Yield what the copy holds, kept beside it, also when a fetch breaks off."""
     folder.mkdir(parents=True, exist_ok=True)
     record = _record(folder)
     there = _read(record)
@@ -151,7 +151,7 @@ def _split(uri: str) -> tuple[str, str]:
 
 
 def _relative(object_key: str, key: str) -> str:
-    """Where an object goes below the cache's folder; `..` in a key stays inside."""
+    """Return where an object goes below the cache's folder; `..` in a key stays inside."""
     head = len(key.rstrip("/")) + 1 if key else 0
     tail = object_key.rpartition("/")[2] if object_key == key else object_key[head:]
     return "/".join(part for part in tail.split("/") if part not in ("", ".", ".."))

@@ -25,6 +25,7 @@ from jobs.storage.layout import CheckpointKey
 from jobs.store import Store
 from jobs.wire import Claim, Command, Preparing, Progress, TrainEnd, TrainTick
 from trainers import loop
+from trainers.compatible import DataChanged
 from trainers.data.packed import PackedData
 from trainers.hooks import Command as LoopCommand
 from trainers.hooks import NoHooks
@@ -51,7 +52,7 @@ class Work:
 
     @property
     def lineage(self) -> list[CheckpointKey]:
-        """The checkpoint that is resumed from, and those before it."""
+        """Return the checkpoint that is resumed from, and those before it."""
         if self.resume is None:
             return []
         recorded = checkpoints.recorded(layout_of(self.claim), self.claim.lineage or ())
@@ -103,7 +104,7 @@ def _train(spec: TrainJob, wanted: loop.Settings, data: PackedData, **options: A
     """Train; raises BadData where the source is another than that of the attempt before."""
     try:
         return loop.train(wanted, data, **options)
-    except loop.DataChanged as error:
+    except DataChanged as error:
         raise BadData(
             f"data.source: {spec.data.source} has changed since the checkpoint that this attempt goes on from; put back "
             f"what was there, or submit the job again to begin anew ({error})"
@@ -132,7 +133,7 @@ def settings(spec: TrainJob, cpus: float, device: str) -> loop.Settings:
 
 
 def _reporter(client: OrchestratorClient | None) -> Callable[[str, int, int | None], None]:
-    """Preparation as ticks."""
+    """Return what reports preparation as ticks."""
 
     def report(label: str, done: int, total: int | None) -> None:
         if client:
@@ -143,7 +144,7 @@ def _reporter(client: OrchestratorClient | None) -> Callable[[str, int, int | No
 
 
 def _throttled(report: Callable[..., None]) -> Callable[..., None]:
-    """At most one report a second, and always the last: `done` equals `total`, which are its last two arguments."""
+    """Let at most one report a second through, and always the last: `done` equals `total`, its last two arguments."""
     last = 0.0
 
     def sometimes(*arguments: Any) -> None:
@@ -200,7 +201,7 @@ class RankZeroHooks:
         return TrainTick.model_validate({**asdict(tick), "eta": left / rate if rate else None, **self._committed})
 
     def checkpoint(self, folder: Path, examples: int) -> None:
-        """Called on the loop's writer thread. The stats go first: a COMMIT promises them."""
+        """Commit a checkpoint; called on the loop's writer thread. The stats go first: a COMMIT promises them."""
         with self._lock:
             rows, self._pending = self._pending, []
         stats = "".join(f"{json.dumps(row)}\n" for row in rows).encode()
@@ -232,7 +233,7 @@ class RankZeroHooks:
             self._insist(lambda: checkpoints.remove(self.store, doomed))
 
     def grid(self, path: Path, examples: int) -> None:
-        """Off the loop's thread: a slow store must not stall a step."""
+        """Put the grid off the loop's thread: a slow store must not stall a step."""
         key = self.job.drawn_grid(examples, self.attempt, self._rollbacks)
         self._grids.append(self._pool.submit(self._insist, lambda: self.store.put(key, path.read_bytes())))
 
@@ -277,7 +278,7 @@ class RankZeroHooks:
             self.client.tick(self._newest.model_copy(update=changes))
 
     def _merge_stats(self, workspace: Path) -> None:
-        """One stats.jsonl and its curves, over every attempt."""
+        """Merge the stats of every attempt into one stats.jsonl and its curves."""
         from trainers.monitoring.plots import loss_curves
 
         stored = [self.store.get(info.key) for info in self.store.list(self.job.stats_prefix)]

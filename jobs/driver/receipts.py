@@ -69,7 +69,7 @@ def read_all(
 
 
 def _read(store: Store, key: str, shards: Sequence[Shard]) -> Receipt | str | None:
-    """The receipt, or why the object is none; None when it has gone meanwhile."""
+    """Return the receipt, or why the object is none; None when it has gone meanwhile."""
     named = parse_receipt_key(key)
     if named is None or named[0] >= len(shards):
         return "not the name of a receipt of this data set"
@@ -85,7 +85,7 @@ def _read(store: Store, key: str, shards: Sequence[Shard]) -> Receipt | str | No
 
 
 def _quarantine(store: Store, job: Layout, key: str, why: str, report: Callable[[str, str], None]) -> None:
-    """Kept for whoever wants to know, where nobody reads it."""
+    """Keep it for whoever wants to know, where nobody reads it."""
     aside = job.quarantine_prefix + key.removeprefix(job.prefix)
     with suppress(NotFound):  # another attempt moved it
         store.copy(key, aside)

@@ -38,7 +38,7 @@ class Sink(Protocol):
     data_files: str  # glob below the job's prefix, for the data card
 
     def encode(self, index: int, picture: np.ndarray, label: Class | None) -> Record:
-        """One sample, (C, H, W) uint8. Called from several threads."""
+        """Encode one sample, (C, H, W) uint8. Called from several threads."""
 
     def assemble(self, shard: Shard, records: Sequence[Record]) -> list[Written]:
         """Return the objects of a whole shard. Equal records give equal bytes."""

@@ -95,7 +95,7 @@ def _size(spec: TrainJob) -> list[Problem]:
 
 
 def _source(spec: TrainJob) -> list[Problem]:
-    """A name is that of a built-in data set; a path begins with ./ or /."""
+    """Refuse an unknown source: a name is that of a built-in data set; a path begins with ./ or /."""
     source = spec.data.source
     if source is None or source in DATA_NAMES or is_local(source) or source.startswith("s3://"):
         return []

@@ -29,7 +29,7 @@ class SpecError(ValueError):
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """`; did you mean 'dcgan'?`, or the choices when nothing is near."""
+    """Return `; did you mean 'dcgan'?`, or the choices when nothing is near."""
     known = sorted(choices)
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     if near:

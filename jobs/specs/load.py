@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from jobs.specs import check, plain, spec, strict_yaml
 from jobs.specs.errors import Problem, SpecError, did_you_mean
+from jobs.specs.override import override
 from jobs.specs.sources import is_local
 from jobs.specs.spec import Job, Plain
 from jobs.specs.strict_yaml import Document
@@ -34,17 +35,26 @@ def find(name: str) -> Path:
     )
 
 
-def load_file(path: Path, parameters: Mapping[str, str] | None = None, *, data_is_here: bool = False) -> list[Job]:
+def load_file(
+    path: Path,
+    parameters: Mapping[str, str] | None = None,
+    *,
+    overrides: Mapping[str, str] | None = None,
+    data_is_here: bool = False,
+) -> list[Job]:
     """Return the jobs of a file, relative data paths made absolute from the file's folder. Raises SpecError.
 
-    data_is_here: they run on this machine, so that local data must be there.
+    overrides: fields by path (`train.batch_size`) and what is to stand there. data_is_here: the jobs run on this
+    machine, so that local data must be there.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError([Problem(path="", message=f"cannot be read: {error}", file=str(path))]) from None
     folder = path.resolve().parent
-    return load_text(text, file=str(path), parameters=parameters, folder=folder, data_is_here=data_is_here)
+    return load_text(
+        text, file=str(path), parameters=parameters, overrides=overrides, folder=folder, data_is_here=data_is_here
+    )
 
 
 def load_text(
@@ -52,6 +62,7 @@ def load_text(
     *,
     file: str = "<spec>",
     parameters: Mapping[str, str] | None = None,
+    overrides: Mapping[str, str] | None = None,
     folder: Path | None = None,
     data_is_here: bool = False,
 ) -> list[Job]:
@@ -60,7 +71,7 @@ def load_text(
     if not documents:
         raise SpecError([Problem(path="", message="holds no job", file=file)])
     jobs: list[Job] = []
-    problems: list[Problem] = []
+    problems = [replace(problem, file=file) for problem in override(documents, overrides or {})]
     for number, document in enumerate(documents):
         try:
             job = _load_document(document, parameters or {}, folder)
@@ -114,7 +125,7 @@ def _explain(error: ValidationError, model: type[BaseModel], value: Plain) -> li
 
 
 def _real_path(loc: tuple[str | int, ...], value: Any, missing: bool) -> tuple[str | int, ...]:
-    """Pydantic's location without the tags it adds for unions."""
+    """Return Pydantic's location without the tags it adds for unions."""
     path: list[str | int] = []
     for i, step in enumerate(loc):
         inside = (isinstance(value, dict) and step in value) or (
@@ -173,7 +184,7 @@ def _is_model(annotation: Any) -> bool:
 
 
 def substitute(value: Plain, parameters: Mapping[str, str]) -> Plain:
-    """`${params.NAME}` replaced; `parameters` (from -p) replace whole scalars of `params`.
+    """Replace `${params.NAME}`; `parameters` (from -p) replace whole scalars of `params`.
 
     `${scheduled_time}` stays: it is known when the schedule fires.
     """
@@ -251,7 +262,7 @@ def _place(problem: Problem, document: Document, file: str, number: int) -> Prob
 
 
 def with_absolute_paths(job: Job, folder: Path) -> Job:
-    """Relative data paths start at the YAML file."""
+    """Start relative data paths at the YAML file."""
     document = spec.dump(job)
     for data in local_data(document).values():
         data["source"] = str((folder / Path(data["source"]).expanduser()).resolve())
@@ -270,7 +281,8 @@ def local_data(document: Plain, at: str = "") -> dict[str, Plain]:
 
 
 def _missing_data(job: Job) -> list[Problem]:
-    """Workers would start, look and fail half a minute later. What a schedule reads may come before it fires next."""
+    """Find missing data before workers start, look and fail half a minute later. What a schedule reads may come before
+    it fires next."""
     document = spec.dump(job)
     return [
         Problem(path=f"{place}.source", message=f"{data['source']}: no such file or folder")

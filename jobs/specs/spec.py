@@ -136,7 +136,7 @@ class Training(Part):
 
     @property
     def groups(self) -> int:
-        """How many a batch has; a worker owns whole ones."""
+        """Return how many a batch has; a worker owns whole ones."""
         return self.batch_size // self.group_size
 
     @model_validator(mode="after")
@@ -237,7 +237,7 @@ class Job(Part):
 
     @property
     def from_jobs(self) -> tuple[str, ...]:
-        """Names of the jobs that this one is made from."""
+        """Return the names of the jobs that this one is made from."""
         return ()
 
 

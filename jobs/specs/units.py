@@ -37,7 +37,7 @@ def _parse(value: object, units: dict[str, int] | dict[str, float], what: str, e
 
 
 def parse_count(value: object) -> int:
-    """`50k` -> 50000. A count must come out whole."""
+    """Parse a count: `50k` -> 50000. It must come out whole."""
     number = _parse(value, COUNTS, "a count", "50000, 50k or 2M")
     if number != int(number):
         raise ValueError("a whole number is expected, such as 50000, 50k or 2M")
@@ -45,7 +45,7 @@ def parse_count(value: object) -> int:
 
 
 def parse_duration(value: object) -> float:
-    """`90s` -> 90.0 seconds; a bare number is seconds."""
+    """Parse a duration: `90s` -> 90.0 seconds; a bare number is seconds."""
     return _parse(value, {"": 1, **SECONDS}, "a duration", "90s, 10m, 2h or 7d")
 
 

@@ -31,7 +31,7 @@ def with_classes(sampling: Sampling, model: PinnedModel) -> PinnedModel:
 
 
 def _number(wanted: int | str, model: PinnedModel) -> int:
-    """A word is a class's name, a number its label as the source wrote it."""
+    """Take a word for a class's name, a number for its label as the source wrote it."""
     names, labels = model.class_names or (), model.class_labels
     if isinstance(wanted, int) and labels and wanted in labels:
         return labels.index(wanted)

@@ -59,15 +59,15 @@ class Layout:
         return f"{self.prefix}attempts/"
 
     def attempt_prefix(self, attempt: int) -> str:
-        """What one attempt alone writes, each key once: nobody can change it under a manifest that names it."""
+        """Name what one attempt alone writes, each key once: nobody can change it under a manifest that names it."""
         return f"{self.attempts_prefix}a{attempt}/"
 
     def draft(self, attempt: int, key: str) -> str:
-        """Where an attempt puts what is published at a fixed key, until the database has accepted it."""
+        """Say where an attempt puts what is published at a fixed key, until the database has accepted it."""
         return self.attempt_prefix(attempt) + key.removeprefix(self.prefix)
 
     def drawn_grid(self, examples: int, attempt: int, rollbacks: int = 0) -> str:
-        """A grid as an attempt drew it; `grid` is where the one that counts is published."""
+        """Name a grid as an attempt drew it; `grid` is where the one that counts is published."""
         return f"{self.attempt_prefix(attempt)}grids/{examples:012d}{_turn(rollbacks)}.png"
 
     @property
@@ -123,7 +123,7 @@ class Layout:
         return f"{self.prefix}receipts/"
 
     def receipt(self, shard: int, writer: str | None = None) -> str:
-        """With a writer's name: on a store without put-if-absent, where a key of one's own is the only safe one."""
+        """Add a writer's name on a store without put-if-absent, where a key of one's own is the only safe one."""
         return f"{self.receipts_prefix}{shard:05d}{f'-{writer}' if writer else ''}.json"
 
     @property
@@ -135,7 +135,7 @@ class Layout:
         return f"{self.prefix}manifests/"
 
     def manifest_body(self, sha256: str) -> str:
-        """Where a manifest's bytes wait for the database's word: whoever comes next finds them by their digest."""
+        """Say where a manifest's bytes wait for the database's word: whoever comes next finds them by their digest."""
         return f"{self.manifests_prefix}{sha256}.json"
 
     @property
@@ -174,7 +174,7 @@ _MOMENT = re.compile(r"(\d+)-a(\d+)(?:-r(\d+))?")
 
 
 def _moment(examples: int, attempt: int, rollbacks: int) -> str:
-    """After a rollback an attempt comes by the same number of examples again: no key is written twice."""
+    """Name a moment so that no key is written twice: after a rollback the same number of examples comes again."""
     return f"{examples:012d}-a{attempt}{_turn(rollbacks)}"
 
 
@@ -183,7 +183,7 @@ def _turn(rollbacks: int) -> str:
 
 
 def parse_checkpoint_prefix(prefix: str, sha256: str | None = None) -> CheckpointKey | None:
-    """The checkpoint of a folder's prefix; None for any other prefix."""
+    """Return the checkpoint of a folder's prefix; None for any other prefix."""
     found = _MOMENT.fullmatch(prefix.rstrip("/").rpartition("/")[2])
     if found is None:
         return None
@@ -192,7 +192,7 @@ def parse_checkpoint_prefix(prefix: str, sha256: str | None = None) -> Checkpoin
 
 
 def parse_commit_key(key: str) -> CheckpointKey | None:
-    """The checkpoint that a COMMIT.json key stands for; None for any other key."""
+    """Return the checkpoint that a COMMIT.json key stands for; None for any other key."""
     folder, _, name = key.rpartition("/")
     return parse_checkpoint_prefix(f"{folder}/") if name == COMMIT else None
 
@@ -211,7 +211,7 @@ class DrawnGrid:
 
 
 def parse_drawn_grid(job: Layout, key: str) -> DrawnGrid | None:
-    """The grid that an attempt drew under this key; None for any other key."""
+    """Return the grid that an attempt drew under this key; None for any other key."""
     found = _DRAWN.fullmatch(key.removeprefix(job.prefix))
     if found is None:
         return None
@@ -223,6 +223,6 @@ _RECEIPT = re.compile(r"(\d{5,})(?:-a(\d+)-[0-9a-f]+)?\.json")
 
 
 def parse_receipt_key(key: str) -> tuple[int, int] | None:
-    """(shard, attempt) of a receipt's key, attempt 0 where it does not say; None for any other key."""
+    """Return (shard, attempt) of a receipt's key, attempt 0 where it does not say; None for any other key."""
     found = _RECEIPT.fullmatch(key.rpartition("/")[2])
     return (int(found[1]), int(found[2] or 0)) if found else None

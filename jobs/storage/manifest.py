@@ -93,7 +93,7 @@ def published(store: Store, job: Layout, client: Committer, kind: type[M], accep
 
 
 def _from_before(store: Store, job: Layout, client: Committer, kind: type[M]) -> M | None:
-    """A manifest that was put before jobs kept the accepted digest: it is the job's."""
+    """Commit a manifest that was put before jobs kept the accepted digest: it is the job's."""
     body = _found(store, job.manifest)
     if body is None:
         return None
@@ -102,7 +102,7 @@ def _from_before(store: Store, job: Layout, client: Committer, kind: type[M]) ->
 
 
 def _finish(store: Store, job: Layout, accepted: str, kind: type[M]) -> M:
-    """Everything to its fixed key, MANIFEST last. What is there from another finisher has the same bytes."""
+    """Bring everything to its fixed key, MANIFEST last. What is there from another finisher has the same bytes."""
     there = _found(store, job.manifest)
     if there is not None and digest.of_bytes(there) != accepted:
         raise StoreError(
@@ -119,7 +119,7 @@ def _finish(store: Store, job: Layout, accepted: str, kind: type[M]) -> M:
 
 
 def _waiting(store: Store, job: Layout, accepted: str) -> bytes:
-    """The accepted manifest's bytes, which were put before the database was asked."""
+    """Return the accepted manifest's bytes, which were put before the database was asked."""
     body = store.get(job.manifest_body(accepted))
     if digest.of_bytes(body) != accepted:
         raise StoreError(f"{store.locate(job.manifest_body(accepted))}: damaged; its sha256 is not its name")
@@ -135,8 +135,8 @@ def _put_in_place(store: Store, job: Layout, manifest: Manifest, accepted: str) 
 
 
 def _remove_orphans(store: Store, job: Layout, files: Iterable[File], accepted: str) -> None:
-    """What the accepted manifest does not name, of attempts that died: nobody needs it any more, and a reader of the
-    data set's folder would count it."""
+    """Remove what the accepted manifest does not name, of attempts that died: nobody needs it any more, and a reader of
+    the data set's folder would count it."""
     named = {job.prefix + key for file in files for key in (file.key, file.source) if key}
     named.add(job.manifest_body(accepted))
     for prefix in (job.data_prefix, job.attempts_prefix, job.manifests_prefix):
@@ -153,7 +153,7 @@ def _found(store: Store, key: str) -> bytes | None:
 
 
 def _hint(store: Store, job: Layout, accepted: str) -> None:
-    """LATEST names the newest job of the name; one that finishes late does not take it back."""
+    """Let LATEST name the newest job of the name; one that finishes late does not take it back."""
     key = layout.latest(job.project, job.job_name)
     if _hinted(_found(store, key)) <= job.job_id:
         store.put(key, json.dumps({"job_id": job.job_id, "manifest": accepted}).encode())

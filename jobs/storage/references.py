@@ -42,7 +42,10 @@ def pin(store: Store, project: str, reference: ModelRef, upstream: UpstreamJob |
 
 
 def _model_folder(store: Store, job: Layout) -> str:
-    """Where the attempt that succeeded put its model: nobody else writes there. At the fixed key if no manifest says."""
+    """Say where the attempt that succeeded put its model: nobody else writes there.
+
+    At the fixed key if no manifest says.
+    """
     published = f"{job.model_prefix}{CONFIG}".removeprefix(job.prefix)
     try:
         files = json.loads(store.get(job.manifest))["files"]

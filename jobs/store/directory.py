@@ -43,7 +43,7 @@ class DirectoryStore:
                 self._place(key, partial(os.replace, half, self._path(key)))
 
     def _link(self, half: Path, key: str, data: bytes) -> None:
-        """Raises FileNotFoundError when what was there first has been deleted since: then it is our turn."""
+        """Link it. Raises FileNotFoundError when what was there first has been deleted since: then it is our turn."""
         try:
             os.link(half, self._path(key))  # atomic, and fails if the name is taken
         except FileExistsError:
@@ -180,7 +180,7 @@ def _copy(source: Path, target: Path, progress: Progress | None) -> None:
 
 
 def _make(folder: Path) -> None:
-    """Raises FileNotFoundError where a delete beside us took it away meanwhile."""
+    """Make a folder. Raises FileNotFoundError where a delete beside us took it away meanwhile."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:  # of a file in its place, and also when it was there and is no more

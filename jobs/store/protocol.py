@@ -76,10 +76,10 @@ class Store(Protocol):
         """Download an object; the file appears whole or not at all. Raises NotFound."""
 
     def copy(self, source: str, target: str) -> None:
-        """The same content under another key, whole or not at all, without its coming here. Raises NotFound."""
+        """Put the same content under another key, whole or not at all, without its coming here. Raises NotFound."""
 
     def head(self, key: str) -> ObjectInfo | None:
-        """Size and age, or None."""
+        """Return size and age, or None."""
 
     def sha256(self, key: str) -> str:
         """Return the hex digest of an object as it was put. Raises NotFound."""
@@ -94,4 +94,4 @@ class Store(Protocol):
         """Try the store for real: write, read, list, delete. Raises a StoreError that says what is wrong."""
 
     def locate(self, key: str) -> str:
-        """Where people find it: a path or an s3:// URI."""
+        """Return where people find it: a path or an s3:// URI."""

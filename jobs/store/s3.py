@@ -93,7 +93,7 @@ class S3Store:
             self._check_stored(key, len(data), sha256)
 
     def _adopt(self, key: str, sha256: str) -> None:
-        """Someone was first: fine if it is the same content, which may be our own timed-out try."""
+        """Accept that someone was first: fine if it is the same content, which may be our own timed-out try."""
         try:
             stored = self.sha256(key)
         except NotFound:
@@ -102,7 +102,7 @@ class S3Store:
             raise AlreadyExists(f"{self.locate(key)}: already there with another content")
 
     def _check_stored(self, key: str, size: int, sha256: str) -> None:
-        """Where an answer proves nothing (encrypted, in parts, or from a stranger): what was put must be there."""
+        """Check that what was put is there, where an answer proves nothing (encrypted, in parts, from a stranger)."""
         found = self._head(key) or {}
         stored = (found.get("ContentLength"), found.get("Metadata", {}).get("sha256", sha256))  # not all stores keep it
         if stored != (size, sha256):
@@ -236,7 +236,7 @@ class S3Store:
 
     @contextmanager
     def _explained(self, key: str) -> Iterator[None]:
-        """boto3's errors in our words: what, where, and the way out."""
+        """Explain boto3's errors in our words: what, where, and the way out."""
         try:
             yield
         except RAISED as error:
@@ -249,7 +249,7 @@ class S3Store:
 
 
 def _from_s3(answer: Any) -> Any:
-    """Every object has an ETag; the page of a proxy or of a network that wants a login has none."""
+    """Refuse what has no ETag: every object has one, the page of a proxy or of a network that wants a login none."""
     if not answer.get("ETag"):
         raise NotS3("an object without an ETag")
     return answer

@@ -96,7 +96,7 @@ RAISED = (aws.ClientError, *(kind for kinds, _ in CLASSES for kind in kinds))
 
 
 def explain(error: BaseException, place: Place) -> StoreError:
-    """The failure that one of RAISED means: what, where, and the way out."""
+    """Return the failure that one of RAISED means: what, where, and the way out."""
     refused = _answer(error)
     if refused is not None:
         kind, message = CODES.get(code(refused), (StoreError, "{object}: {why}"))
@@ -106,7 +106,7 @@ def explain(error: BaseException, place: Place) -> StoreError:
 
 
 def _answer(error: BaseException) -> aws.ClientError | None:
-    """The server's refusal: the error itself, or what a transfer's own error hides."""
+    """Return the server's refusal: the error itself, or what a transfer's own error hides."""
     seen: BaseException | None = error
     while isinstance(seen, boto.Boto3Error):
         seen = seen.__cause__ or seen.__context__ or getattr(seen, "last_exception", None)
@@ -118,5 +118,5 @@ def _said(message: str, place: Place, code: str, why: str) -> str:
 
 
 def code(error: aws.ClientError) -> str:
-    """The word or status with which the server refused."""
+    """Return the word or status with which the server refused."""
     return str(error.response.get("Error", {}).get("Code", ""))

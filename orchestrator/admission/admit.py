@@ -1,31 +1,21 @@
-"""Is what was submitted runnable at all? Every error at once; nothing is written here."""
+"""Which jobs and schedules a submission makes of what the database knows. Every error at once; nothing is written here."""
 
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from pathlib import Path
 
 from sqlalchemy import Connection
 
 from jobs import kinds
-from jobs.digest import of_json
-from jobs.specs import check, load
+from jobs.specs import load
 from jobs.specs import spec as job_spec
-from jobs.specs.errors import Problem, SpecError, did_you_mean
+from jobs.specs.errors import Problem, SpecError
 from jobs.specs.spec import Job as Spec
-from jobs.specs.spec import Need, Plain
-from jobs.storage.layout import is_like_an_id, new_job_id
-from orchestrator import db, scheduler
-from orchestrator.policies import cron, dependencies, requests, schedule_documents, sweeps
-from orchestrator.policies.retry import ACTIONS
+from jobs.specs.spec import Need
+from orchestrator import db
+from orchestrator.admission.new_job import Asker, digest, new_job
+from orchestrator.admission.understand import Understood
+from orchestrator.policies import dependencies, schedule_documents
 from orchestrator.records import Job, Schedule
-from orchestrator.scheduler import Node
-from orchestrator.settings import Settings
-from orchestrator.states import ENDED, Desired, Status
-
-MOST_JOBS = 2000  # of one submission: they are entered in one transaction
-MOST_BYTES = 16 << 20  # of all combinations of its matrices, as JSON
+from orchestrator.states import ENDED
 
 
 class Conflict(ValueError):
@@ -43,49 +33,6 @@ class Admitted:
 class Admission:
     jobs: list[Admitted]
     schedules: list[Schedule]  # as they shall be: new, changed, or as they are
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asker:
-    project: str
-    owner: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Understood:
-    """What a submission says, by itself: every spec in it, and each combination of a matrix."""
-
-    specs: dict[int, Spec]  # by number; after a sweep's those of its combinations
-    origins: dict[int, int]  # number -> document that it comes from
-
-    def without(self, numbers: set[int]) -> "Understood":
-        return Understood(specs={n: spec for n, spec in self.specs.items() if n not in numbers}, origins=self.origins)
-
-
-def understand(documents: Sequence[Plain], settings: Settings, nodes: Sequence[Node] | None) -> Understood:
-    """Read and check all that can be told without the database, so that no transaction waits for it.
-
-    Raises SpecError with every problem.
-    """
-    expanded, origins = _expanded(documents)
-    specs, problems = _parse(expanded)
-    problems += _doubled(specs)
-    for number, spec in specs.items():
-        found = (
-            check.problems(spec)
-            + _local_paths(spec, settings)
-            + _capacity(spec, nodes, settings)
-            + _timing(spec)
-            + _rules(spec)
-            + _name(spec)
-        )
-        problems += [replace(problem, document=number) for problem in found]
-    circle = dependencies.cycle({spec.name: [need.name for need in job_spec.upstream(spec)] for spec in specs.values()})
-    if circle:
-        problems.append(Problem(path="needs", message=f"jobs need each other in a circle: {' -> '.join(circle)}"))
-    if problems:
-        raise SpecError([replace(problem, document=origins.get(problem.document, 0)) for problem in problems])
-    return Understood(specs=specs, origins=origins)
 
 
 def admit(
@@ -147,43 +94,12 @@ def firing_jobs(connection: Connection, schedule: Schedule, scheduled: float, no
     for n, document in enumerate(schedule.documents):
         spec = load.parse(schedule_documents.at(document, schedule.timing, scheduled))
         template = digest(job_spec.parse(schedule_documents.without_schedule(document)))
-        job = _new(spec, asker, now + n * 1e-6, None, template, scheduled)
+        job = new_job(spec, asker, now + n * 1e-6, None, template, scheduled)
         specs[n], jobs[spec.name] = spec, (replace(job, schedule=schedule.name), True)
     needs, problems = _needs(connection, specs, jobs, schedule.project)
     if problems:
         raise SpecError(problems)
     return [Admitted(job=job, needs=tuple(needs[name]), is_new=True) for name, (job, _) in jobs.items()]
-
-
-def _expanded(documents: Sequence[Plain]) -> tuple[list[Plain], dict[int, int]]:
-    """Return each document, after a sweep's the jobs of its combinations; and the document that each comes from."""
-    found: list[tuple[int, Plain]] = []
-    room = MOST_BYTES
-    for number, document in enumerate(documents):
-        found.append((number, document))
-        wrong = sweeps.problem(document) or _too_much(document, len(found), room)
-        if wrong:
-            raise SpecError([replace(wrong, document=number)])
-        if document.get("matrix") and isinstance(document.get("name"), str):
-            room -= _size(document) * sweeps.count(document)
-            found += [(number, child) for child in sweeps.children(document)]
-    return [document for _, document in found], {n: number for n, (number, _) in enumerate(found)}
-
-
-def _too_much(document: Plain, before: int, room: int) -> Problem | None:
-    """What a matrix becomes is paid in rows of the database: bounded before it is made."""
-    if not document.get("matrix"):
-        return None
-    if before + sweeps.count(document) > MOST_JOBS:
-        return Problem(path="matrix", message=f"{MOST_JOBS} jobs are the most of one submission; submit in parts")
-    if _size(document) * sweeps.count(document) > room:
-        message = f"all combinations together are more than {MOST_BYTES >> 20} MiB; make the document smaller"
-        return Problem(path="matrix", message=message)
-    return None
-
-
-def _size(document: Plain) -> int:
-    return len(json.dumps(document))
 
 
 def _of_known_sweeps(connection: Connection, understood: Understood, project: str) -> set[int]:
@@ -202,7 +118,7 @@ def _gather(
     specs: dict[int, Spec],
     origins: dict[int, int],
 ) -> None:
-    """A sweep needs each of its jobs, however it ends, and nothing else: what it names, its jobs need."""
+    """Make a sweep need each of its jobs, however it ends, and nothing else: what it names, its jobs need."""
     for number, spec in specs.items():
         if spec.matrix:
             mine = [
@@ -213,92 +129,8 @@ def _gather(
             needs[spec.name] = [(jobs[name][0].id, "finished") for name in mine]
 
 
-def _parse(documents: Sequence[Plain]) -> tuple[dict[int, Spec], list[Problem]]:
-    specs: dict[int, Spec] = {}
-    problems: list[Problem] = []
-    if not documents:
-        problems.append(Problem(path="", message="no document was submitted"))
-    for number, document in enumerate(documents):
-        try:
-            specs[number] = load.parse(document)
-        except SpecError as error:
-            problems += [replace(problem, document=number) for problem in error.problems]
-    return specs, problems
-
-
-def _doubled(specs: dict[int, Spec]) -> list[Problem]:
-    first: dict[str, int] = {}
-    problems = []
-    for number, spec in specs.items():
-        if first.setdefault(spec.name, number) != number:
-            message = f"{spec.name!r} is the name of document {first[spec.name] + 1} too"
-            problems.append(Problem(path="name", message=message, document=number))
-    return problems
-
-
-def _local_paths(spec: Spec, settings: Settings) -> list[Problem]:
-    """A server reads local files only below GANWORKS_DATA_ROOTS, where that is set."""
-    roots = [Path(root).resolve() for root in settings.data_roots]
-    if not roots:
-        return []
-    outside = [
-        entry["source"]
-        for entry in load.local_data(job_spec.dump(spec)).values()
-        if not any(Path(entry["source"]).resolve().is_relative_to(root) for root in roots)
-    ]
-    allowed = ", ".join(settings.data_roots)
-    return [
-        Problem(path="data.source", message=f"{source!r} is not below what this server may read: {allowed}")
-        for source in outside
-    ]
-
-
-def _capacity(spec: Spec, nodes: Sequence[Node] | None, settings: Settings) -> list[Problem]:
-    """A gang that its queue, or this cluster even when empty, could not hold would wait for ever."""
-    if spec.queue not in settings.policy.queues:
-        hint = did_you_mean(spec.queue, settings.policy.queues)
-        return [Problem(path="queue", message=f"there is no queue {spec.queue!r} on this server{hint}")]
-    if nodes is None or not requests.sizes(spec):
-        return []
-    job = requests.queued(_new(spec, Asker(project="", owner="you"), 0.0, None, ""), (), 0.0, 0.0)
-    missing = scheduler.shortage(job, nodes)
-    if missing:
-        return [Problem(path="resources", message=missing)]
-    workers = job.sizes[-1]
-    least = scheduler.each_of(job, workers, scheduler.whole_gpus(nodes)).times(workers)
-    never = scheduler.Ledger(settings.policy, (), {}, scheduler.total(nodes)).never(job, least)
-    return [Problem(path="resources", message=never)] if never else []
-
-
-def digest(spec: Spec) -> str:
-    return of_json(job_spec.dump(spec))
-
-
-def _timing(spec: Spec) -> list[Problem]:
-    wrong = cron.problem(spec.schedule) if spec.schedule else None
-    return [Problem(path=f"schedule.{wrong.partition(':')[0]}", message=wrong.partition(": ")[2])] if wrong else []
-
-
-def _name(spec: Spec) -> list[Problem]:
-    """Jobs are found by id or by name: none may bear another's id."""
-    if not is_like_an_id(spec.name):
-        return []
-    return [Problem(path="name", message=f"{spec.name!r} looks like the id of a job; choose another name")]
-
-
-def _rules(spec: Spec) -> list[Problem]:
-    """A rule for a failure that never comes would be silently useless."""
-    return [
-        Problem(
-            path=f"retry.rules.{n}.failure", message=f"unknown {rule.failure!r}{did_you_mean(rule.failure, ACTIONS)}"
-        )
-        for n, rule in enumerate(spec.retry.rules)
-        if rule.failure is not None and rule.failure not in ACTIONS
-    ]
-
-
 def _untimely(specs: dict[int, Spec]) -> list[Problem]:
-    """A job that no schedule makes has no scheduled time."""
+    """Refuse a scheduled time in a job that no schedule makes: it has none."""
     message = "${scheduled_time} is known in a schedule, and in what runs once for each of its firings"
     return [
         Problem(path=path, message=message, document=number)
@@ -310,7 +142,7 @@ def _untimely(specs: dict[int, Spec]) -> list[Problem]:
 def _jobs(
     connection: Connection, specs: dict[int, Spec], asker: Asker, now: float, wall: float, source: str | None
 ) -> dict[str, tuple[Job, bool]]:
-    """By name. A microsecond apart, so that the queue keeps the order of the file."""
+    """Return the jobs by name, a microsecond apart, so that the queue keeps the order of the file."""
     return {spec.name: _job(connection, spec, asker, now + n * 1e-6, wall, source) for n, spec in specs.items()}
 
 
@@ -324,40 +156,13 @@ def _job(
     if unfinished is None:
         is_timed = spec.schedule is not None or bool(schedule_documents.timed_fields(document))
         spec = load.parse(schedule_documents.at(document, spec.schedule, wall)) if is_timed else spec
-        return _new(spec, asker, now, source, template, wall if is_timed else None), True
+        return new_job(spec, asker, now, source, template, wall if is_timed else None), True
     if unfinished.spec_digest != template:
         raise Conflict(
             f"job {spec.name} ({unfinished.id}) is {unfinished.status} with another spec; "
             f"wait for its end, cancel it, or choose another name"
         )
     return unfinished, False
-
-
-def _new(
-    spec: Spec, asker: Asker, now: float, source: str | None, spec_digest: str, scheduled: float | None = None
-) -> Job:
-    waits = bool(
-        job_spec.upstream(spec) or kinds.of(spec).references(spec) or spec.matrix
-    )  # references are pinned first
-    return Job(
-        id=new_job_id(datetime.fromtimestamp(now, UTC)),
-        project=asker.project,
-        name=spec.name,
-        kind=spec.kind,
-        queue=spec.queue,
-        priority=spec.priority,
-        owner=asker.owner,
-        spec=job_spec.dump(spec),
-        spec_digest=spec_digest,
-        labels=dict(spec.labels),
-        source_digest=source,
-        pinned=None if waits else {},
-        status=Status.WAITING if waits else Status.QUEUED,
-        desired=Desired.RUN,
-        submitted=now,
-        scheduled_time=scheduled,
-        queued=None if waits else now,
-    )
 
 
 def _needs(
@@ -377,7 +182,7 @@ def _needs(
 
 
 def _unmet(connection: Connection, specs: dict[int, Spec], others: set[str], project: str) -> list[Problem]:
-    """What a scheduled job needs must exist already, in this submission or before: its firings find the newest."""
+    """Demand that what a scheduled job needs exist already, here or from before: its firings find the newest."""
     return [
         Problem(path=_field(spec, need), message=upstream, document=number)
         for number, spec in specs.items()

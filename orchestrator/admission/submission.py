@@ -13,7 +13,7 @@ from orchestrator.states import Status
 
 
 def enter(connection: Connection, admitted: Sequence[Admitted], now: float) -> None:
-    """Rows and events of the new jobs, those that are needed first."""
+    """Add the rows and events of the new jobs, those that are needed first."""
     for each in admitted:
         if each.is_new:
             db.jobs.add(connection, each.job)
@@ -27,7 +27,7 @@ def enter(connection: Connection, admitted: Sequence[Admitted], now: float) -> N
 
 
 def enter_all(connection: Connection, admission: Admission, now: float) -> bool:
-    """Everything that a submission asked for; whether any of it is new."""
+    """Enter everything that a submission asked for; return whether any of it is new."""
     enter(connection, admission.jobs, now)
     changed = [_enter_schedule(connection, schedule, now) for schedule in admission.schedules]
     return any(changed) or any(each.is_new for each in admission.jobs)
@@ -54,7 +54,7 @@ def digest(documents: Sequence[Plain]) -> str:
 
 
 def earlier(connection: Connection, project: str, key: str, body_digest: str) -> tuple[list[str], list[str]] | None:
-    """The ids and schedules that this key was answered with before. Raises Conflict when it came with another body."""
+    """Return the ids and schedules that answered this key before. Raises Conflict when it came with another body."""
     found = db.answers.get(connection, project, key)
     if found is None:
         return None

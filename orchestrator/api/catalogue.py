@@ -21,7 +21,7 @@ def families(user: User) -> dict[str, dict[str, JsonObject]]:
 
 @router.get("/schema", response_model=JsonObject)
 def schema(user: User) -> Response:
-    """JSON Schema (draft 7) of one document, for editors."""
+    """Return the JSON Schema (draft 7) of one document, for editors."""
     return Response(_schema(), media_type="application/json")
 
 

@@ -63,7 +63,7 @@ async def _bad_request(request: Request, error: Exception) -> Response:
 
 
 async def _not_understood(request: Request, error: Exception) -> Response:
-    """A driver's message: its version is ours, or it would not have come so far."""
+    """Refuse a driver's message that is not understood: its version is ours, or it would not have come so far."""
     return answer(422, wire.mismatch("server", "driver", wire.VERSION, [str(error)]))
 
 
@@ -97,7 +97,7 @@ async def _database(request: Request, error: Exception) -> Response:
 
 
 async def _no_text(request: Request, error: Exception) -> Response:
-    """A lone surrogate or a NUL: JSON has it, no database does."""
+    """Refuse a lone surrogate or a NUL: JSON has it, no database does."""
     return answer(422, "the request holds text that cannot be stored")
 
 

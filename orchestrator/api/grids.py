@@ -52,7 +52,7 @@ def _picture(server: ServerState, job: Job, file: str) -> bytes:
 
 
 def _known(server: ServerState, job: Job) -> dict[str, ObjectInfo]:
-    """Grids by file name: those of a running job where its attempts drew them, then the published ones."""
+    """Return the grids by file name: those of a running job where its attempts drew them, then the published ones."""
     layout, infos = job.layout, list(server.reader_store.list(job.layout.attempts_prefix))
     drawn = sorted((grid, info) for info in infos if (grid := parse_drawn_grid(layout, info.key)))
     known = {layout.grid(grid.examples).removeprefix(layout.grids_prefix): info for grid, info in drawn}

@@ -1,6 +1,7 @@
 """Jobs: submit, list, look at, cancel, suspend, resume, retry, delete."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Annotated
 
@@ -9,11 +10,15 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
+from jobs import kinds
+from jobs.specs.errors import did_you_mean
 from jobs.specs.spec import Plain
 from orchestrator import db, lifecycle
-from orchestrator.admission import admit, submission
-from orchestrator.admission.admit import Admission, Asker, Understood
+from orchestrator.admission import admit, submission, understand
+from orchestrator.admission.admit import Admission
+from orchestrator.admission.new_job import Asker
 from orchestrator.admission.once import once
+from orchestrator.admission.understand import Understood
 from orchestrator.api import views
 from orchestrator.api.answers import (
     DryRunAnswer,
@@ -45,20 +50,29 @@ class Submission(BaseModel):
 
 
 def find(connection: Connection, user: Token, id_or_name: str) -> Job:
-    """A job by id, or the newest of that name. 404 if the user's project has none."""
+    """Return a job by id, the newest of that name, or the one whose id begins so. 404 if the user's project has none."""
     job = db.jobs.find(connection, user.project, id_or_name)
+    ids = db.jobs.ids_from(connection, user.project, id_or_name) if job is None and is_day(id_or_name) else []
+    if len(ids) > 1:
+        raise HTTPException(404, f"{id_or_name!r} is the beginning of several ids: {', '.join(ids)}; say more of one")
+    job = db.jobs.by_id(connection, ids[0]) if ids else job
     if job is None:
         raise HTTPException(404, f"there is no job {id_or_name!r} in project {user.project}")
     return job
 
 
+def is_day(text: str) -> bool:
+    """Decide whether a text may be the beginning of an id: the day, at least."""
+    return re.match(r"\d{8}(t|$)", text) is not None
+
+
 @router.post("", status_code=201)
 def submit(body: Submission, user: User, server: Server, response: Response) -> SubmissionAnswer | DryRunAnswer:
-    """All documents in one transaction. 201: something new; 200: all of it was there; 409: a name is taken."""
+    """Submit all documents in one transaction. 201: something new; 200: all of it was there; 409: a name is taken."""
     if (before := _repeated(body, user, server)) is not None:
         response.status_code = 200
         return before
-    understood = admit.understand(body.documents, server.settings, server.supervisor.nodes)
+    understood = understand.understand(body.documents, server.settings, server.supervisor.nodes)
     if body.dry_run:
         return _dry_run(body, understood, user, server, response)
     try:
@@ -74,7 +88,7 @@ def submit(body: Submission, user: User, server: Server, response: Response) -> 
 
 
 def _repeated(body: Submission, user: Token, server: ServerState) -> SubmissionAnswer | None:
-    """The answer that this key has had, whatever would be said of the documents now."""
+    """Return the answer that this key has had, whatever would be said of the documents now."""
     if body.key is None or body.dry_run:
         return None
     with server.database.read() as connection:
@@ -142,13 +156,30 @@ def list_jobs(
     status: str | None = None,
     name: str | None = None,
     kind: str | None = None,
+    label: Annotated[list[str] | None, Query(max_length=20)] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> JobsAnswer:
-    """Newest first; `status`, `name` and `kind` take several values with commas."""
+    """List jobs, newest first; `status`, `name` and `kind` take several values with commas, `label` is NAME=VALUE."""
+    status = status and status.upper()
+    _refuse_unknown("status", status, [each.value for each in Status])
+    _refuse_unknown("kind", kind, kinds.KINDS)
     with server.database.read() as connection:
-        found = db.jobs.page(connection, user.project, limit, status=status and status.upper(), name=name, kind=kind)
+        wanted = {"status": status, "name": name, "kind": kind}
+        found = db.jobs.page(connection, user.project, limit, _pairs(label or []), **wanted)
         ticks = db.ticks.newest_of(connection, [job.id for job in found if not job.has_ended])
     return {"jobs": [views.job(server, job, ticks.get(job.id)) for job in found]}
+
+
+def _refuse_unknown(field: str, value: str | None, choices: Collection[str]) -> None:
+    for each in value.split(",") if value else ():
+        if each not in choices:
+            raise HTTPException(400, f"{field}: unknown {each!r}{did_you_mean(each, choices)}")
+
+
+def _pairs(labels: list[str]) -> dict[str, str]:
+    if wrong := [text for text in labels if not re.match(r"[A-Za-z0-9][\w./-]*=", text, re.ASCII)]:
+        raise HTTPException(400, f"label: {wrong[0]!r}; NAME=VALUE is expected")
+    return dict(text.split("=", 1) for text in labels)
 
 
 @router.get("/{job}")
@@ -166,13 +197,13 @@ def get_job(job: str, user: User, server: Server) -> WholeJobAnswer:
 
 @router.post("/{job}/cancel")
 def cancel(job: str, user: User, server: Server, key: Key = None) -> JobAnswer:
-    """Its driver takes a last checkpoint; a job that does not run ends at once. Fine if it has ended."""
+    """Cancel a job: its driver takes a last checkpoint; one that does not run ends at once. Fine if it has ended."""
     return _done_once(job, "cancel", user, server, key, partial(_want, Desired.CANCEL, f"cancelled by {user.owner}"))
 
 
 @router.post("/{job}/suspend")
 def suspend(job: str, user: User, server: Server, key: Key = None) -> JobAnswer:
-    """A checkpoint, then rest until `resume`."""
+    """Suspend a job: a checkpoint, then rest until `resume`."""
     return _done_once(job, "suspend", user, server, key, partial(_want, Desired.SUSPEND, f"suspended by {user.owner}"))
 
 
@@ -201,7 +232,7 @@ def _want(desired: Desired, reason: str, connection: Connection, found: Job, now
 
 
 def _with_its_jobs(connection: Connection, job: Job) -> list[Job]:
-    """A sweep's jobs, then the sweep; of any other the job alone."""
+    """Return a sweep's jobs, then the sweep; for any other job, that job alone."""
     needs = db.needs.of_job(connection, job.id) if job.is_sweep else []
     return [child for need in needs if (child := db.jobs.by_id(connection, need.upstream_id))] + [job]
 
@@ -221,7 +252,7 @@ def _resume(connection: Connection, found: Job, now: float) -> None:
 
 @router.post("/{job}/retry")
 def retry(job: str, user: User, server: Server, key: Key = None) -> JobAnswer:
-    """A job that failed or was cancelled goes on from its newest checkpoint, with all its budgets anew; of a sweep
+    """Let a job that failed or was cancelled go on from its newest checkpoint, with all its budgets anew; of a sweep
     those of its jobs that did not succeed."""
     return _done_once(job, "retry", user, server, key, partial(_retry, user))
 
@@ -242,7 +273,7 @@ def _retry(user: Token, connection: Connection, found: Job, now: float) -> None:
 
 @router.delete("/{job}")
 def delete(job: str, user: User, server: Server) -> JobAnswer:
-    """The record of a job that has ended. Its data, its events and its logs stay in the bucket."""
+    """Delete the record of a job that has ended. Its data, its events and its logs stay in the bucket."""
     with server.database.write() as connection:
         found = find(connection, user, job)
         if not found.has_ended:

@@ -27,7 +27,7 @@ def logs(
     offset: Annotated[int, Query(ge=0, le=2**63 - 1)] = 0,
     limit: Annotated[int, Query(ge=1, le=1 << 22)] = 1 << 18,
 ) -> LogAnswer:
-    """Bytes [offset, offset + limit); `complete` once there is nothing more to come after them.
+    """Return bytes [offset, offset + limit); `complete` once there is nothing more to come after them.
 
     Of a very long log its beginning and its end, with a line that says which bytes are left out; 503 while the store or
     Ray does not answer.

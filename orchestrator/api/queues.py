@@ -16,7 +16,7 @@ router = APIRouter(prefix="/api/v1", tags=["queues"])
 
 @router.get("/queues")
 def queues(user: User, server: Server) -> QueuesAnswer:
-    """Every queue with its policy and what its jobs hold, and the jobs that wait, in the order of submission."""
+    """List every queue with its policy and what its jobs hold, and the jobs that wait, in the order of submission."""
     with server.database.read() as connection:
         held = db.attempts.unreleased(connection)
         jobs = db.jobs.with_attempts(connection, held)
@@ -48,7 +48,7 @@ def used(
     by: usage.By = "user",
     days: Annotated[float, Query(gt=0, le=3660)] = 30,
 ) -> UsageAnswer:
-    """GPU-seconds and CPU-seconds of the last days, useful and wasted: what was lost with its attempt.
+    """Return GPU-seconds and CPU-seconds of the last days, useful and wasted: what was lost with its attempt.
 
     Of ended attempts by whole UTC days, the first one included; of running ones so far.
     """

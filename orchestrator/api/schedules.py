@@ -58,7 +58,7 @@ def get_schedule(name: str, user: User, server: Server) -> WholeScheduleAnswer:
 
 @router.get("/{name}/next")
 def coming(name: str, user: User, server: Server, count: Annotated[int, Query(ge=1, le=1000)] = 5) -> ComingAnswer:
-    """The coming firings, each with its jitter. A suspended schedule shows those it would have."""
+    """List the coming firings, each with its jitter. A suspended schedule shows those it would have."""
     with server.database.read() as connection:
         schedule = find_schedule(connection, user, name)
     after = max(schedule.considered, server.wall())
@@ -72,7 +72,7 @@ def coming(name: str, user: User, server: Server, count: Annotated[int, Query(ge
 
 @router.get("/{name}/history")
 def history(name: str, user: User, server: Server, all: bool = False) -> HistoryAnswer:
-    """Past firings, newest first: as many of each end as the schedule's `history` says, or all."""
+    """List past firings, newest first: as many of each end as the schedule's `history` says, or all."""
     with server.database.read() as connection:
         schedule = find_schedule(connection, user, name)
         firings = db.schedules.history(connection, user.project, name)
@@ -84,7 +84,7 @@ def history(name: str, user: User, server: Server, all: bool = False) -> History
 def _within(
     firings: list[tuple[ScheduleFiring, JobEnd | None]], succeeded: int, failed: int
 ) -> list[tuple[ScheduleFiring, JobEnd | None]]:
-    """Whatever has not ended, then the newest successes, and of the rest the newest."""
+    """Return whatever has not ended, then the newest successes, and of the rest the newest."""
     left = {True: succeeded, False: failed}
     shown: list[tuple[ScheduleFiring, JobEnd | None]] = []
     for firing, job in firings:
@@ -128,13 +128,13 @@ def _trigger(connection: Connection, name: str, user: Token, server: ServerState
 
 @router.post("/{name}/suspend")
 def suspend(name: str, user: User, server: Server, key: Key = None) -> ScheduleAnswer:
-    """No firings until `resume`; jobs that run go on."""
+    """Stop the firings until `resume`; jobs that run go on."""
     return _set(name, user, server, key, True)
 
 
 @router.post("/{name}/resume")
 def resume(name: str, user: User, server: Server, key: Key = None) -> ScheduleAnswer:
-    """Firings from now on: those of the rest are not caught up."""
+    """Resume the firings from now on: those of the rest are not caught up."""
     return _set(name, user, server, key, False)
 
 
@@ -166,7 +166,7 @@ def _switch(connection: Connection, schedule: Schedule, suspended: bool, user: T
 
 @router.delete("/{name}")
 def delete(name: str, user: User, server: Server) -> ScheduleAnswer:
-    """No more firings; its jobs and their data stay."""
+    """Delete a schedule: no more firings; its jobs and their data stay."""
     with server.database.write() as connection:
         schedule = find_schedule(connection, user, name)
         db.schedules.remove(connection, user.project, name)

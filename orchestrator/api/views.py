@@ -72,7 +72,7 @@ def event(event: Event) -> EventAnswer:
 
 
 def shown_tick(tick: Tick) -> JsonObject:
-    """A tick as it was posted, with its number, attempt and time."""
+    """Return a tick as it was posted, with its number, attempt and time."""
     return {**tick.data, "seq": tick.seq, "attempt": tick.attempt, "time": tick.time}
 
 

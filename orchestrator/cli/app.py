@@ -5,36 +5,57 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli import cluster, cron, data, info, jobs, logs, queues, stack
+from orchestrator.cli import cluster, cron, data, describe, info, jobs, login, logs, queues, stack
 from orchestrator.cli.errors import CliError, Exit
 from orchestrator.cli.target import Target
 
 app = typer.Typer(
     name="ganworks",
     help="A works for GANs: train, generate, keep. `ganworks run quickstart` shows it all.",
-    no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (stack, jobs, data, cron, queues, logs, cluster, info):
+for module in (stack, jobs, describe, data, cron, queues, logs, cluster, login, info):
     module.register(app)
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def server(
     context: typer.Context,
     url: Annotated[str | None, typer.Option(help="the orchestrator's address [GANWORKS_URL]")] = None,
     token: Annotated[str | None, typer.Option(help="its token [GANWORKS_TOKEN]")] = None,
+    known: Annotated[str | None, typer.Option("--context", help="a server that `login` has made known")] = None,
 ) -> None:
-    context.obj = Target(url=url, token=token)
+    """Train GANs and make data sets of them, as jobs on a Ray cluster."""
+    context.obj = Target(url=url, token=token, context=known)
+    context.call_on_close(context.obj.close)
+    if context.invoked_subcommand is None:
+        _say_what_is_next(context.obj)
 
 
-def run() -> None:
+def _say_what_is_next(target: Target) -> None:
+    """Answer a bare `ganworks`: what there is, and what a user would do now."""
+    try:
+        url, _ = target.resolve()
+        version = target.client.get("/version")["version"]
+        print(f"server  {url}, version {version}")
+        print("next    ganworks submit quickstart --follow   train and generate, and see it happen")
+        print("        ganworks list                         what runs and what ran")
+    except CliError as error:
+        print(f"server  {error}")
+        print("next    ganworks run quickstart               everything on this machine, and nothing left running")
+        print("        ganworks up                           a server here, to which jobs are submitted")
+    print("        ganworks validate FILE                is a spec right?")
+    print("        ganworks --help                       every command")
+
+
+def run(arguments: list[str] | None = None) -> None:
+    """Run a command line, that of the process where none is given, and exit."""
     try:
         # click hands the code of a typer.Exit back as the result; a command's own result is None.
-        code = app(standalone_mode=False) or Exit.DONE
+        code = app(arguments, standalone_mode=False) or Exit.DONE
     except CliError as error:
         code = _say(str(error), error.code)
     except typer.Abort:
@@ -54,7 +75,7 @@ def _say(message: str, code: int) -> int:
 
 
 def _usage_or_crash(error: Exception) -> int:
-    """click's own usage errors, and what we did not foresee: a line for people, the traceback on request."""
+    """Print click's own usage errors, and what we did not foresee: a line for people, the traceback on request."""
     show = getattr(error, "show", None)
     if show is not None:
         show()

@@ -44,7 +44,7 @@ class Client:
         source: str | None = None,
         once: bool = False,
     ) -> dict[str, Any]:
-        """Every document in one transaction. The key makes our own repeated request harmless."""
+        """Submit every document in one transaction. The key makes our own repeated request harmless."""
         body = {"documents": documents, "key": key or secrets.token_hex(16), "dry_run": dry_run, "source": source}
         body |= {"once": once}
         return self.post("/jobs", body)

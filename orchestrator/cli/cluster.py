@@ -10,7 +10,7 @@ def register(app: typer.Typer) -> None:
 
 
 def cluster(context: typer.Context, output: Output = Format.TABLE) -> None:
-    """The nodes, and what is free."""
+    """Show the nodes, and what is free."""
     answer = context.obj.client.get("/cluster")
     rows = [(node["id"][:12], node["cpus"], node["gpus"]) for node in answer["nodes"]]
     show(answer, output, ("node", "cpus", "gpus"), rows)

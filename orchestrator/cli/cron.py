@@ -1,10 +1,13 @@
 """cron: schedules, their coming and past firings."""
 
 import time
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
+from orchestrator.cli.errors import CliError
+from orchestrator.cli.files import documents
 from orchestrator.cli.output import Format, Output, clock, duration, note, show
 
 Name = Annotated[str, typer.Argument(metavar="SCHEDULE", help="a schedule's name: that of its job")]
@@ -19,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 @cron.command("list")
 def list_schedules(context: typer.Context, output: Output = Format.TABLE) -> None:
-    """All schedules."""
+    """List all schedules."""
     answer = context.obj.client.get("/schedules")
     rows = [
         (s["name"], s["cron"], s["time_zone"], s["concurrency"], "suspended" if s["suspended"] else _in(s["next_at"]),
@@ -36,17 +39,43 @@ def _in(moment: float | None) -> str:
 @cron.command("next")
 def coming(
     context: typer.Context,
-    name: Name,
+    name: Annotated[
+        str, typer.Argument(metavar="SCHEDULE|FILE", help="a schedule's name, or a file not submitted yet")
+    ],
     count: Annotated[int, typer.Option("-n", "--count", min=1, max=1000)] = 5,
     output: Output = Format.TABLE,
 ) -> None:
-    """The coming firings, in the schedule's own time zone."""
-    answer = context.obj.client.get(f"/schedules/{name}/next", count=count)
+    """Show the coming firings, in the schedule's own time zone."""
+    if Path(name).is_file():
+        answer = {"firings": _of_file(name, count)}
+    else:
+        answer = context.obj.client.get(f"/schedules/{name}/next", count=count)
     rows = [
         (firing["text"], duration(firing["at"] - firing["scheduled_time"]), _in(firing["at"]))
         for firing in answer["firings"]
     ]
     show(answer, output, ("scheduled", "jitter", "comes"), rows)
+
+
+def _of_file(file: str, count: int) -> list[dict[str, Any]]:
+    """Return what the schedules of a file would fire at, the soonest first."""
+    from jobs.specs.spec import parse
+    from orchestrator.policies import cron as policy
+
+    found: list[dict[str, Any]] = []
+    for document in documents(file, None):
+        schedule = parse(document).schedule
+        if schedule is None:
+            continue
+        if wrong := policy.problem(schedule):
+            raise CliError(f"{file}: schedule.{wrong}")
+        found += [
+            {"scheduled_time": each.scheduled, "at": each.at, "text": policy.text(schedule, each.scheduled)}
+            for each in policy.coming(document["name"], schedule, time.time(), count)
+        ]
+    if not found:
+        raise CliError(f"{file}: no job of it has a schedule, or none that comes again")
+    return sorted(found, key=lambda firing: firing["at"])[:count]
 
 
 @cron.command()
@@ -56,7 +85,7 @@ def history(
     all: Annotated[bool, typer.Option("--all", help="beyond the schedule's history limits")] = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """Past firings and what became of them."""
+    """List past firings and what became of them."""
     answer = context.obj.client.get(f"/schedules/{name}/history", all=all)
     rows = [
         (clock(t["scheduled_time"]), t["outcome"], t["status"], t["job_id"], t["version"], t["reason"] or t["failure"])

@@ -36,7 +36,7 @@ def inspect(
     sheet: Annotated[Path | None, typer.Option(help="where the contact sheet goes")] = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """What of SOURCE a job would train on: pictures by class, what is left out and why, and a contact sheet."""
+    """Show what of SOURCE a job would train on: pictures by class, what is left out and why, and a contact sheet."""
     from pydantic import ValidationError
 
     from jobs.specs.spec import Data

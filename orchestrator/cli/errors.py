@@ -23,7 +23,7 @@ class CliError(Exception):
 
 
 def exit_of(status: str, failure: str | None) -> Exit:
-    """The exit code of a job that has ended."""
+    """Return the exit code of a job that has ended."""
     if status == "SUCCEEDED":
         return Exit.DONE
     if status == "CANCELLED":

@@ -7,38 +7,29 @@ from typing import TYPE_CHECKING
 
 from orchestrator.cli import progress
 from orchestrator.cli.client import Client
-from orchestrator.cli.errors import CliError, Exit, exit_of
-from orchestrator.cli.output import duration, note, size
+from orchestrator.cli.errors import Exit, exit_of
+from orchestrator.cli.output import duration, note, plain, size
+from orchestrator.cli.patient import POLL, Patient
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from orchestrator.api.answers import WholeJobAnswer
 
-POLL = 0.5  # seconds
 LINE_EVERY = 10.0  # seconds between two plain lines of one job
-PATIENCE = 120.0  # seconds a server may be away while it is followed: it restarts, and jobs run on
 ENDED = ("SUCCEEDED", "FAILED", "CANCELLED")
 
 
 def follow(client: Client, ids: list[str], *, alive: Callable[[], None] = lambda: None) -> "list[WholeJobAnswer]":
     """Show progress until every job has ended; returns them. `alive` may raise to give up."""
     view: Bars | Lines = Bars() if sys.stderr.isatty() else Lines()
-    seen, last = dict.fromkeys(ids, 0), time.monotonic()
+    seen, server = dict.fromkeys(ids, 0), Patient(client, say=view.say, alive=alive)
     with view:
         while True:
-            alive()
-            try:
-                jobs = [client.get(f"/jobs/{one}") for one in ids]
-                last = time.monotonic()
-                for job in jobs:
-                    seen[job["id"]] = _new_events(client, view, job, seen[job["id"]])
-                    view.show(job)
-            except CliError as error:
-                if error.code != Exit.UNREACHABLE or time.monotonic() - last > PATIENCE:
-                    raise
-                time.sleep(POLL)
-                continue
+            jobs = [server.get(f"/jobs/{one}") for one in ids]
+            for job in jobs:
+                seen[job["id"]] = _new_events(server, view, job, seen[job["id"]])
+                view.show(job)
             if all(job["status"] in ENDED for job in jobs):
                 return jobs
             time.sleep(POLL)
@@ -47,8 +38,8 @@ def follow(client: Client, ids: list[str], *, alive: Callable[[], None] = lambda
 LOUD = ("restored", "checkpoint_damaged", "store_trouble", "finding", "retrying", "killed", "adopted")
 
 
-def _new_events(client: Client, view: "Bars | Lines", job: "WholeJobAnswer", after: int) -> int:
-    for event in client.get(f"/jobs/{job['id']}/events", after=after)["events"]:
+def _new_events(server: Patient, view: "Bars | Lines", job: "WholeJobAnswer", after: int) -> int:
+    for event in server.get(f"/jobs/{job['id']}/events", after=after)["events"]:
         after = max(after, event["seq"])
         if event["type"] in LOUD:
             view.say(f"{job['name']}: {event['type']}: {event['message']}")
@@ -56,12 +47,12 @@ def _new_events(client: Client, view: "Bars | Lines", job: "WholeJobAnswer", aft
 
 
 def worst(jobs: "Sequence[WholeJobAnswer]") -> Exit:
-    """The exit code of several jobs: the first that did not succeed decides."""
+    """Return the exit code of several jobs: the first that did not succeed decides."""
     return next((code for job in jobs if (code := exit_of(job["status"], job["failure"]))), Exit.DONE)
 
 
 def position(job: "WholeJobAnswer") -> tuple[str, float, float | None]:
-    """(what it does, done, total) from the newest tick."""
+    """Return (what it does, done, total) from the newest tick."""
     told = progress.of(job)
     if job["status"] == "SUCCEEDED":
         total = told.total or 1
@@ -76,7 +67,7 @@ def position(job: "WholeJobAnswer") -> tuple[str, float, float | None]:
 
 
 def count(job: "WholeJobAnswer", done: float, total: float | None) -> str:
-    """`1,024/4,000`, or `12.0 MiB/80.0 MiB`."""
+    """Return `1,024/4,000`, or `12.0 MiB/80.0 MiB`."""
     if not total:
         return ""
     is_bytes = progress.of(job).step.get("unit") == "bytes" and job["status"] == "RUNNING"
@@ -84,7 +75,7 @@ def count(job: "WholeJobAnswer", done: float, total: float | None) -> str:
 
 
 def measures(job: "WholeJobAnswer") -> str:
-    """Rate and losses, as a short text."""
+    """Return rate and losses, as a short text."""
     told = progress.of(job)
     if job["status"] != "RUNNING" or not told.rate:
         return ""
@@ -119,7 +110,7 @@ class Bars:
         self.progress.stop()
 
     def say(self, text: str) -> None:
-        self.progress.console.print(text, highlight=False, markup=False)
+        self.progress.console.print(plain(text), highlight=False, markup=False)
 
     def show(self, job: "WholeJobAnswer") -> None:
         what, done, total = position(job)
@@ -128,7 +119,7 @@ class Bars:
         eta = progress.of(job).eta if job["status"] == "RUNNING" else None
         self.progress.update(
             self.tasks[job["id"]],
-            description=what[:60],
+            description=plain(what)[:60],
             completed=done,
             total=total,
             count=count(job, done, total),

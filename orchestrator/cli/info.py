@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.errors import CliError
-from orchestrator.cli.jobs import Job
 from orchestrator.cli.output import Format, Output, dump, note, show
+from orchestrator.cli.select import Job
 
 
 def register(app: typer.Typer) -> None:
@@ -19,7 +19,7 @@ def families(
     family: Annotated[str | None, typer.Argument(help="one family, with all its parameters")] = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """The kinds of GAN, their parameters and defaults."""
+    """Show the kinds of GAN, their parameters and defaults."""
     from jobs.specs.check import families as known
     from jobs.specs.errors import did_you_mean
 
@@ -32,7 +32,7 @@ def families(
 
 
 def schema(output: Output = Format.JSON) -> None:
-    """JSON Schema (draft 7) of a job, for editors."""
+    """Print the JSON Schema (draft 7) of a job, for editors."""
     from jobs.specs.spec import json_schema
 
     dump(json_schema(), Format.JSON if output is Format.TABLE else output)
@@ -44,7 +44,7 @@ def grids(
     download: Annotated[Path | None, typer.Option("--to", help="save the pictures in this folder")] = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """The pictures of fixed latents that a training job drew."""
+    """List or save the pictures of fixed latents that a training job drew."""
     client = context.obj.client
     answer = client.get(f"/jobs/{job}/grids")
     if download is None:
@@ -57,7 +57,7 @@ def grids(
 
 
 def version() -> None:
-    """The version of this command line."""
+    """Print the version of this command line."""
     from orchestrator import __version__
 
     print(__version__)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.errors import CliError, Exit, exit_of
-from orchestrator.cli.jobs import Job
-from orchestrator.cli.output import note
+from orchestrator.cli.output import note, plain
+from orchestrator.cli.patient import Patient
+from orchestrator.cli.select import Job
 
 if TYPE_CHECKING:
     from orchestrator.cli.client import Client
@@ -29,18 +30,22 @@ def logs(
     """Print a job's log."""
     client = context.obj.client
     found = client.get(f"/jobs/{job}")
-    offset, shown = 0, attempt or found["attempt"]
+    offset, shown = 0, found["attempt"] if attempt is None else attempt
+    if not shown and not follow:
+        return note(f"{found['name']} has had no attempt yet: {found['status']}, {found.get('reason') or 'no reason'}")
+    server = Patient(client)
     try:
         while True:
-            found = client.get(f"/jobs/{found['id']}")
+            found = server.get(f"/jobs/{found['id']}")
             if attempt is None and found["attempt"] != shown:
                 offset, shown = 0, found["attempt"]
                 note(f"--- attempt {shown} ---")
             try:
                 while shown and (after := _print_part(client, found["id"], shown, offset)) != offset:
                     offset = after
-            except CliError:  # the store or Ray is away for a while; what they have is not lost
-                if not follow:
+            except CliError as error:
+                # The server, the store or Ray is away for a while; what they have is not lost.
+                if not follow or error.code != Exit.UNREACHABLE:
                     raise
             if not follow:
                 return
@@ -54,6 +59,13 @@ def logs(
 def _print_part(client: "Client", job_id: str, attempt: int, offset: int) -> int:
     """Print what comes after `offset`, as much as one answer has; returns where it ends."""
     answer = client.get(f"/jobs/{job_id}/logs", attempt=attempt, offset=offset)
-    sys.stdout.write(answer["text"])
+    sys.stdout.write(_shown(answer["text"]))
     sys.stdout.flush()
     return int(answer["offset"])
+
+
+def _shown(text: str) -> str:
+    """Return a log as it is, or for a terminal without what would steer it; bars that redraw a line may."""
+    if not sys.stdout.isatty():
+        return text
+    return "\r".join(map(plain, text.split("\r")))

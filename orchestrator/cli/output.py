@@ -2,7 +2,9 @@
 
 import json
 import sys
+import textwrap
 import time
+import unicodedata
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
@@ -14,42 +16,75 @@ class Format(StrEnum):
     TABLE = "table"
     JSON = "json"
     YAML = "yaml"
+    WIDE = "wide"  # the table with every column
+    NAME = "name"  # one a line, for scripts
+
+    @property
+    def is_table(self) -> bool:
+        return self in (Format.TABLE, Format.WIDE)
 
 
 Output = Annotated[Format, typer.Option("-o", "--output", help="how to print")]
 
 
-def show(value: Any, output: Format, table: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A value as JSON or YAML, or its rows as a table with these headings."""
-    if output is Format.TABLE:
-        print_table(table, rows)
+def show(
+    value: Any, output: Format, table: Sequence[str], rows: Iterable[Sequence[Any]], wide: Sequence[str] = ()
+) -> None:
+    """Print a value as JSON or YAML, its rows as a table with these headings, or what stands first in each row.
+
+    wide: headings of columns that only a wide table has.
+    """
+    if output is Format.NAME:
+        for row in rows:
+            print(plain(str(row[0])))
+    elif output.is_table:
+        kept = [n for n, heading in enumerate(table) if output is Format.WIDE or heading not in wide]
+        print_table([table[n] for n in kept], [[row[n] for n in kept] for row in rows])
     else:
         dump(value, output)
 
 
-def dump(value: Any, output: Format) -> None:
+def dump(value: Any, output: Format, indent: int = 0) -> None:
+    """Print a value as JSON or YAML, indented by so many spaces."""
     if output is Format.JSON:
-        print(json.dumps(value, indent=2, ensure_ascii=False))
+        text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     else:
         import yaml
 
-        print(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), end="")
+        text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+    print(textwrap.indent(text, " " * indent), end="")
 
 
-def print_table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Plain columns, nothing cut: an address in a cell can be copied."""
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[int]:
+    """Print plain columns, nothing cut: an address in a cell can be copied. Return their widths."""
     cells = [[str(heading).upper() for heading in headings], *([_cell(cell) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
     for row in cells:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        print_row(row, widths)
+    return widths
+
+
+def print_row(row: Sequence[Any], widths: Sequence[int]) -> None:
+    """Print one more row of a table."""
+    cells = [_cell(cell).ljust(width) for cell, width in zip(row, widths, strict=True)]
+    print("  ".join(cells).rstrip(), flush=True)
 
 
 def _cell(value: Any) -> str:
-    return "-" if value is None or value == "" else str(value).replace("\n", " ")
+    return "-" if value is None or value == "" else plain(str(value).replace("\n", " "))
+
+
+def plain(text: str) -> str:
+    """Return a text that a terminal only shows: what would steer it stands as its code, such as \\x1b."""
+    return "".join(character if _is_shown(character) else repr(character)[1:-1] for character in text)
+
+
+def _is_shown(character: str) -> bool:
+    return character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co")
 
 
 def note(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(plain(text), file=sys.stderr, flush=True)
 
 
 def ago(moment: float | None) -> str:
@@ -57,7 +92,7 @@ def ago(moment: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """`75` -> `1m15s`."""
+    """Return seconds for people: `75` -> `1m15s`."""
     if seconds is None:
         return "-"
     seconds = round(seconds)
@@ -71,7 +106,7 @@ def duration(seconds: float | None) -> str:
 
 
 def size(number: float | None) -> str:
-    """Bytes for people, in units of 1024."""
+    """Return bytes for people, in units of 1024."""
     if number is None:
         return "-"
     for unit in ("B", "KiB", "MiB", "GiB"):

@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
 
 
 def queue(context: typer.Context, output: Output = Format.TABLE) -> None:
-    """The queues, and every waiting job with its reason."""
+    """Show the queues, and every waiting job with its reason."""
     answer = context.obj.client.get("/queues")
     rows = [
         (q["name"], _of(q["used_gpus"], q["gpus"], q["borrow_gpus"]), _of(q["used_cpus"], q["cpus"], q["borrow_cpus"]),
@@ -45,7 +45,7 @@ def usage(
     days: Annotated[float, typer.Option(min=0.001, help="how far back")] = 30,
     output: Output = Format.TABLE,
 ) -> None:
-    """GPU and CPU time, useful and wasted (lost with its attempt)."""
+    """Show GPU and CPU time, useful and wasted (lost with its attempt)."""
     answer = context.obj.client.get("/usage", by=by, days=days)
     rows = [_row(row) for row in answer["usage"]]
     show(answer, output, (by, "GPU useful", "GPU wasted", "CPU useful", "CPU wasted"), rows)

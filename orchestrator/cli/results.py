@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def print_results(jobs: "Sequence[WholeJobAnswer]") -> None:
-    """A table of jobs, then the places of their outputs; failures with their reason."""
+    """Print a table of jobs, then the places of their outputs; failures with their reason."""
     print_table(
         ("job", "kind", "status", "done", "rate", "losses", "shards", "bytes", "took"), [_row(job) for job in jobs]
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.cli.errors import CliError, Exit
-from orchestrator.cli.jobs import File, Parameters, documents
+from orchestrator.cli.files import File, Overrides, Parameters, documents
 from orchestrator.cli.output import note
 from orchestrator.cli.target import home
 
@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
 def run(
     file: File,
     parameter: Parameters = None,
+    override: Overrides = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="begin anew instead of going on")] = False,
     cpus: Cpus = None,
 ) -> None:
@@ -36,7 +37,7 @@ def run(
 
     Ctrl-C takes a checkpoint and ends; the same command goes on from there.
     """
-    specs = documents(file, parameter, data_is_here=True)
+    specs = documents(file, parameter, override, data_is_here=True)
     from orchestrator.cli import follow
     from orchestrator.cli.client import Client
     from orchestrator.cli.results import print_results
@@ -107,7 +108,7 @@ def _cancel_unfinished(client: Any, names: set[str]) -> None:
 
 
 def _await_archive(client: Any, ids: list[str], patience: float = 20.0) -> None:
-    """Events and logs reach the store a moment after a job's end, and Ray's copy dies with its head."""
+    """Wait for events and logs: they reach the store a moment after a job's end, and Ray's copy dies with its head."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         jobs = [client.get(f"/jobs/{job}") for job in ids]
@@ -117,7 +118,7 @@ def _await_archive(client: Any, ids: list[str], patience: float = 20.0) -> None:
 
 
 def _suspend(client: Any, ids: list[str], file: str) -> None:
-    """Ctrl-C: a checkpoint, then the end. A second Ctrl-C does not wait for it."""
+    """Answer Ctrl-C with a checkpoint, then the end. A second Ctrl-C does not wait for it."""
     note("stopping with a checkpoint; Ctrl-C again ends at once")
     try:
         settled = ("SUCCEEDED", "FAILED", "CANCELLED", "SUSPENDED")
@@ -231,7 +232,7 @@ def _purge() -> None:
 
 
 def serve() -> None:
-    """The server in the foreground, against the Ray cluster of GANWORKS_RAY_ADDRESS."""
+    """Run the server in the foreground, against the Ray cluster of GANWORKS_RAY_ADDRESS."""
     from orchestrator.serve import main
 
     raise typer.Exit(main())

@@ -1,26 +1,34 @@
-"""Which server: flag over environment over `login`'s context over what `up` wrote."""
+"""Which server a command speaks to, and with which token.
+
+A token is sent only to the server that it was made for: one that `up` or `login` keeps goes nowhere else, whatever
+`--url` says.
+"""
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
+from orchestrator.cli import contexts
 from orchestrator.cli.errors import CliError, Exit
+from orchestrator.cli.home import home
+
+__all__ = ["Target", "home", "is_local", "understand_url"]
 
 if TYPE_CHECKING:
     from orchestrator.cli.client import Client
 
-
-def home() -> Path:
-    return Path(os.environ.get("GANWORKS_HOME") or "~/.ganworks").expanduser().absolute()
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(kw_only=True)
 class Target:
     url: str | None = None
     token: str | None = None
+    context: str | None = None
 
     @cached_property
     def client(self) -> "Client":
@@ -29,33 +37,78 @@ class Target:
         url, token = self.resolve()
         return Client(url, token)
 
+    def close(self) -> None:
+        """Let the connection go, if there is one."""
+        if "client" in self.__dict__:
+            self.client.close()
+
     def resolve(self) -> tuple[str, str]:
-        """URL and token. Raises CliError when no server is known."""
-        url = self.url or os.environ.get("GANWORKS_URL") or _login("url") or _stack_url()
+        """Return URL and token. The URL: flag over --context over environment over the current context over what `up`
+        wrote. CliError when no server or no token is known."""
+        kept = contexts.read()
+        url = self.url or (self.context and kept.named(self.context)["url"]) or os.environ.get("GANWORKS_URL")
+        url = url or kept.chosen(os.environ.get("GANWORKS_CONTEXT")).get("url") or _stack_url()
         if not url:
-            raise CliError("no server: start one with `ganworks up`, or set GANWORKS_URL (or --url)", Exit.UNREACHABLE)
-        token = self.token or os.environ.get("GANWORKS_TOKEN") or _login("token") or _kept_token()
+            raise CliError(
+                "no server: start one with `ganworks up`, or name one with `ganworks login URL`, GANWORKS_URL or --url",
+                Exit.UNREACHABLE,
+            )
+        url = understand_url(url)
+        token = self.token or _from_environment(url) or _from_login(url, kept) or _from_home(url)
         if not token:
-            raise CliError(f"no token for {url}: set GANWORKS_TOKEN (or --token)", Exit.REFUSED)
-        return url.rstrip("/"), token
+            raise CliError(f"no token for {url}: `ganworks login {url}`, or GANWORKS_TOKEN, or --token", Exit.REFUSED)
+        return url, token
 
 
-def _login(field: str) -> str | None:
+def understand_url(text: str) -> str:
+    """Return an address as a URL: `localhost:8420` is http://localhost:8420. CliError names what is no address."""
+    url = text.strip().rstrip("/")
+    if "://" not in url:
+        url = f"http://{url}"
     try:
-        return json.loads((home() / "login.json").read_text()).get(field)
-    except (OSError, ValueError):
+        parts = urlsplit(url)
+        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or True)
+    except ValueError:
+        is_good = False
+    if not is_good or re.search(r"[\s\x00-\x1f]", url):
+        raise CliError(f"{text!r} is no address of a server; such as http://localhost:8420")
+    return url
+
+
+def is_local(url: str) -> bool:
+    """Decide whether a server is on this machine."""
+    return urlsplit(url).hostname in LOOPBACK
+
+
+def _from_environment(url: str) -> str | None:
+    """Return GANWORKS_TOKEN, unless GANWORKS_URL says that it is another server's."""
+    other = os.environ.get("GANWORKS_URL")
+    return os.environ.get("GANWORKS_TOKEN") if not other or _is_same(other, url) else None
+
+
+def _from_login(url: str, kept: contexts.Contexts) -> str | None:
+    return next((each["token"] for each in kept.known.values() if _is_same(each["url"], url)), None)
+
+
+def _from_home(url: str) -> str | None:
+    """Return the token that a server of this machine has made."""
+    stack = _stack_url()
+    if not is_local(url) and not (stack and _is_same(stack, url)):
         return None
-
-
-def _stack_url() -> str | None:
-    try:
-        return json.loads((home() / "stack.json").read_text())["url"]
-    except (OSError, ValueError, KeyError):
-        return None
-
-
-def _kept_token() -> str | None:
     try:
         return (home() / "token").read_text().strip()
     except OSError:
         return None
+
+
+def _is_same(one: str, other: str) -> bool:
+    first, second = urlsplit(understand_url(one)), urlsplit(understand_url(other))
+    return (first.scheme, first.hostname, first.port) == (second.scheme, second.hostname, second.port)
+
+
+def _stack_url() -> str | None:
+    try:
+        url = json.loads((home() / "stack.json").read_text())["url"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return str(url)

@@ -72,7 +72,7 @@ class MemoryCluster:
         self.entries.pop(submission_id, None)
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing: there is nothing to close."""
 
     def becomes(self, submission_id: str, status: DriverStatus, message: str = "") -> None:
         """Script a driver: Ray shall say this of it from now on. What has ended stays ended."""
@@ -81,7 +81,7 @@ class MemoryCluster:
             entry.driver = replace(entry.driver, status=status, message=message)
 
     def forget(self) -> None:
-        """As a head that was started again: no jobs at all."""
+        """Forget all jobs, as a head that was started again."""
         self.entries.clear()
 
     def _reach(self) -> None:

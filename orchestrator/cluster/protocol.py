@@ -26,13 +26,13 @@ class LogPart:
 
 class Cluster(Protocol):
     def nodes(self) -> Sequence[Node]:
-        """The living nodes and what each has in all."""
+        """Return the living nodes and what each has in all."""
 
     def free(self) -> dict[str, float]:
-        """What Ray calls unused, by resource; a few seconds old."""
+        """Return what Ray calls unused, by resource; a few seconds old."""
 
     def drivers(self) -> dict[str, Driver]:
-        """Every driver that Ray knows, by submission id."""
+        """Return every driver that Ray knows, by submission id."""
 
     def driver(self, submission_id: str) -> Driver | None: ...
 

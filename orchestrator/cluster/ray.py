@@ -81,7 +81,7 @@ class RayCluster:
             _ok(answer)
 
     def read_log(self, submission_id: str, start: int, stop: int) -> LogPart | None:
-        """As the protocol says. The agent of the driver's node serves ranges of it; where that cannot be reached from
+        """Do as the protocol says. The agent of the driver's node serves ranges of it; where that cannot be reached from
         here, the dashboard streams the whole, of which only the range is held."""
         place = self._places.get(submission_id) or self._ask_place(submission_id)
         if place is None:
@@ -167,7 +167,7 @@ def _log_file(submission_id: str) -> str:
 
 @contextmanager
 def _understood(answer: httpx.Response) -> Iterator[None]:
-    """A proxy's page, or a dashboard half started, is no answer of Ray's."""
+    """Refuse the page of a proxy, or of a dashboard half started: it is no answer of Ray's."""
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError) as error:

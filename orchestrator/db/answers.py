@@ -7,7 +7,7 @@ from orchestrator.records import Json
 
 
 def get(connection: Connection, project: str, key: str) -> tuple[str, Json] | None:
-    """(digest of the request's body, its answer)."""
+    """Return (digest of the request's body, its answer)."""
     query = select(answers).where(answers.c.project == project, answers.c.key == key)
     row = connection.execute(query).one_or_none()
     return (row.body_digest, row.answer) if row else None

@@ -15,7 +15,7 @@ from orchestrator.states import ATTEMPT_LIVE
 
 
 def add(connection: Connection, attempt: Attempt) -> None:
-    """A new attempt. IntegrityError when its job has one of that number."""
+    """Add a new attempt. IntegrityError when its job has one of that number."""
     touch(connection, attempt.job_id)
     connection.execute(insert(attempts).values(**vars(attempt)))
 
@@ -31,7 +31,7 @@ def of_job(connection: Connection, job_id: str) -> list[Attempt]:
 
 
 def of_jobs(connection: Connection, ids: Collection[str]) -> dict[str, list[Attempt]]:
-    """Every attempt of these jobs, by job, in order: what retry budgets are counted from."""
+    """Return every attempt of these jobs, by job, in order: what retry budgets are counted from."""
     wanted, found = sorted(ids), defaultdict(list)
     for begin in range(0, len(wanted), 500):
         mine = attempts.c.job_id.in_(wanted[begin : begin + 500])
@@ -41,13 +41,13 @@ def of_jobs(connection: Connection, ids: Collection[str]) -> dict[str, list[Atte
 
 
 def unreleased(connection: Connection) -> list[Attempt]:
-    """Those that hold their place on the cluster, the living and those whose end Ray has not confirmed."""
+    """Return those that hold their place on the cluster, the living and those whose end Ray has not confirmed."""
     query = select(attempts).where(attempts.c.released.is_(None)).order_by(attempts.c.created)
     return [Attempt(**row._mapping) for row in connection.execute(query)]
 
 
 def released(connection: Connection, after: float, until: float) -> list[Use]:
-    """What those held that were released in this time: fair shares are reckoned from it."""
+    """Return what those held that were released in this time: fair shares are reckoned from it."""
     columns = (attempts.c.created, attempts.c.released, attempts.c.workers, attempts.c.cpus_per_worker)
     query = select(jobs.c.queue, jobs.c.owner, *columns, attempts.c.gpus_per_worker).join(jobs)
     rows = connection.execute(query.where(attempts.c.released > after, attempts.c.released <= until))
@@ -63,7 +63,7 @@ def released(connection: Connection, after: float, until: float) -> list[Use]:
 
 
 def to_archive(connection: Connection) -> list[Attempt]:
-    """Those whose driver is gone and whose log is not in the bucket yet."""
+    """Return those whose driver is gone and whose log is not in the bucket yet."""
     query = select(attempts).where(attempts.c.released.is_not(None), attempts.c.archived.is_(False))
     return [Attempt(**row._mapping) for row in connection.execute(query.order_by(attempts.c.ended).limit(50))]
 
@@ -75,27 +75,27 @@ def archived(connection: Connection, ids: Collection[str]) -> list[str]:
 
 
 def claim(connection: Connection, attempt_id: str, **changes: Any) -> bool:
-    """The first claim, and only the first."""
+    """Record the first claim, and only the first."""
     _touch(connection, attempt_id)
     unclaimed = (attempts.c.id == attempt_id) & attempts.c.nonce_hash.is_(None) & attempts.c.status.in_(ATTEMPT_LIVE)
     return connection.execute(update(attempts).where(unclaimed).values(**changes)).rowcount == 1
 
 
 def end(connection: Connection, attempt_id: str, **changes: Any) -> bool:
-    """The first end, and only the first."""
+    """Record the first end, and only the first."""
     _touch(connection, attempt_id)
     live = (attempts.c.id == attempt_id) & attempts.c.status.in_(ATTEMPT_LIVE)
     return connection.execute(update(attempts).where(live).values(**changes)).rowcount == 1
 
 
 def excuse(connection: Connection, job_id: str) -> None:
-    """What failed so far counts in no budget any more."""
+    """Excuse what failed so far: it counts in no budget any more."""
     touch(connection, job_id)
     connection.execute(update(attempts).where(attempts.c.job_id == job_id).values(excused=True))
 
 
 def change(connection: Connection, attempt_id: str, **changes: Any) -> None:
-    """What is no step of its life: heartbeats, what was asked of it, its release."""
+    """Change what is no step of its life: heartbeats, what was asked of it, its release."""
     _touch(connection, attempt_id)
     connection.execute(update(attempts).where(attempts.c.id == attempt_id).values(**changes))
 

@@ -24,7 +24,7 @@ def add(connection: Connection, name: str, amount: float = 1, /, **labels: str) 
 
 
 def observe(connection: Connection, name: str, value: float, /, **labels: str) -> None:
-    """One observation of a histogram: its own bucket, and the sum."""
+    """Add one observation of a histogram: to its own bucket, and to the sum."""
     edge = next((str(float(edge)) for edge in BUCKETS[name] if value <= edge), "+Inf")
     add(connection, f"{name}_bucket", le=edge, **labels)
     add(connection, f"{name}_sum", value, **labels)

@@ -39,7 +39,7 @@ class Touched:
 
 
 def touch(connection: Connection, job_id: str) -> None:
-    """Every statement that changes a job or an attempt of it says so."""
+    """Note a job as touched, as every statement must that changes it or an attempt of it."""
     connection.info.setdefault("touched", set()).add(job_id)
 
 
@@ -52,6 +52,7 @@ class Database:
         self._writing = threading.RLock()
         self._writer: int | None = None  # thread
         self.unwritable: str | None = None  # why the last write failed; None: it did not
+        self.patience: float = BUSY_SECONDS
         self._watchers: list[Touched] = []
 
     def watch(self) -> Touched:
@@ -65,9 +66,12 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self, patience: float = BUSY_SECONDS) -> Iterator[Connection]:
-        """`patience`: seconds to wait for another process that holds SQLite's lock. Raises CannotWrite."""
-        with self._turn(), self._noted(), self._connected(patience) as connection:
+    def write(self, patience: float | None = None) -> Iterator[Connection]:
+        """Begin a transaction that writes. Raises CannotWrite.
+
+        `patience`: seconds to wait for another process that holds SQLite's lock.
+        """
+        with self._turn(), self._noted(), self._connected(patience or self.patience) as connection:
             touched: set[str] = set()
             connection.info["touched"] = touched
             try:
@@ -79,7 +83,7 @@ class Database:
 
     @property
     def is_writing(self) -> bool:
-        """Whether this thread is within a transaction that writes."""
+        """Return whether this thread is within a transaction that writes."""
         return self._writer == threading.get_ident()
 
     @contextmanager
@@ -107,7 +111,7 @@ class Database:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """SQLite has one writer: threads take turns here instead of polling its busy handler."""
+        """Let threads take turns here instead of polling SQLite's busy handler: it has one writer."""
         if self._is_sqlite and not self._writing.acquire(timeout=TURN_SECONDS):
             raise CannotWrite(f"the database cannot be written: others have written for {TURN_SECONDS} s")
         before, self._writer = self._writer, threading.get_ident()
@@ -150,6 +154,6 @@ def _prepare(connection: Any, _: Any) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    """A writer locks at once: a reader that turns writer in mid-transaction could fail as busy."""
+    """Lock at once for a writer: a reader that turns writer in mid-transaction could fail as busy."""
     writes = connection.get_execution_options().get("writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

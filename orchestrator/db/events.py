@@ -16,7 +16,7 @@ def add(
     attempt: int | None = None,
     data: Json | None = None,
 ) -> int:
-    """A new event; returns its number."""
+    """Add a new event; return its number."""
     values = {"job_id": job_id, "attempt": attempt, "time": now, "type": type, "message": message, "data": data}
     return int(connection.execute(insert(events).values(**values).returning(events.c.seq)).scalar_one())
 

@@ -17,7 +17,7 @@ class NewerDatabase(ValueError):
 
 
 def migrate(database: Database) -> None:
-    """Every step that this database has not had. Raises NewerDatabase when it is ahead of this version."""
+    """Take every step that this database has not had. Raises NewerDatabase when it is ahead of this version."""
     config = Config()
     config.set_main_option("script_location", str(SCRIPTS))
     with database.write() as connection:

@@ -22,7 +22,7 @@ def add(connection: Connection, job_id: str, upstream_id: str, when: str) -> Non
 
 
 def put(connection: Connection, job_id: str, needed: Iterable[tuple[str, str]]) -> None:
-    """What a job needs from here on, and nothing else."""
+    """Put what a job needs from here on, and nothing else."""
     connection.execute(delete(needs).where(needs.c.job_id == job_id))
     for upstream_id, when in needed:
         add(connection, job_id, upstream_id, when)
@@ -33,7 +33,7 @@ def of_job(connection: Connection, job_id: str) -> list[Need]:
 
 
 def of_waiting(connection: Connection) -> dict[str, list[Need]]:
-    """The needs of every WAITING job, by job, with what became of each."""
+    """Return the needs of every WAITING job, by job, with what became of each."""
     waiting = select(jobs.c.id).where(jobs.c.status == Status.WAITING)
     found = defaultdict(list)
     for row in connection.execute(_ALL.where(needs.c.job_id.in_(waiting))):

@@ -30,7 +30,7 @@ def all(connection: Connection) -> list[Schedule]:
 
 
 def to_fire(connection: Connection, now: float) -> list[Schedule]:
-    """Those with a due firing, and those that a clock set back left in the future."""
+    """Return those with a due firing, and those that a clock set back left in the future."""
     due = (schedules.c.next_at <= now) | (schedules.c.considered > now)
     rows = connection.execute(select(schedules).where(schedules.c.suspended.is_(False), due))
     return [Schedule(**row._mapping) for row in rows]
@@ -41,7 +41,7 @@ def add(connection: Connection, schedule: Schedule) -> None:
 
 
 def put(connection: Connection, schedule: Schedule) -> None:
-    """The same schedule in another version."""
+    """Put the same schedule in another version."""
     connection.execute(update(schedules).where(_is(schedule.project, schedule.name)).values(**vars(schedule)))
 
 
@@ -50,12 +50,12 @@ def change(connection: Connection, project: str, name: str, **changes: Any) -> N
 
 
 def remove(connection: Connection, project: str, name: str) -> bool:
-    """The schedule; its firings stay, so that none can make a second job."""
+    """Remove the schedule; its firings stay, so that none can make a second job."""
     return connection.execute(delete(schedules).where(_is(project, name))).rowcount == 1
 
 
 def decide(connection: Connection, firing: ScheduleFiring) -> bool:
-    """The first decision on a firing, and only the first."""
+    """Record the first decision on a firing, and only the first."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(schedule_ticks).values(**vars(firing)).on_conflict_do_nothing()
     return connection.execute(statement).rowcount == 1
@@ -64,7 +64,7 @@ def decide(connection: Connection, firing: ScheduleFiring) -> bool:
 def history(
     connection: Connection, project: str, name: str, limit: int = 1000
 ) -> list[tuple[ScheduleFiring, JobEnd | None]]:
-    """Firings, newest first, each with what became of its job."""
+    """Return firings, newest first, each with what became of its job."""
     mine = (schedule_ticks.c.project == project) & (schedule_ticks.c.schedule == name)
     query = select(schedule_ticks).where(mine).order_by(schedule_ticks.c.scheduled_time.desc()).limit(limit)
     firings = [ScheduleFiring(**row._mapping) for row in connection.execute(query)]
@@ -75,7 +75,7 @@ def history(
 
 
 def unfinished_jobs(connection: Connection, project: str, name: str) -> list[Job]:
-    """What its earlier firings still have to do, followers included."""
+    """Return what its earlier firings still have to do, followers included."""
     mine = (jobs.c.project == project) & (jobs.c.schedule == name) & jobs.c.ended.is_(None)
     return [Job(**row._mapping) for row in connection.execute(select(jobs).where(mine).order_by(jobs.c.submitted))]
 
@@ -98,7 +98,7 @@ def newest_successes(connection: Connection) -> dict[tuple[str, str], float]:
 
 
 def _of_each(connection: Connection, newest: Select[Any]) -> dict[tuple[str, str], float]:
-    """A value of each schedule that has one, looked up by an index: its past may be long."""
+    """Return a value of each schedule that has one, looked up by an index: its past may be long."""
     query = select(schedules.c.project, schedules.c.name, newest.scalar_subquery())
     return {(row[0], row[1]): row[2] for row in connection.execute(query) if row[2] is not None}
 

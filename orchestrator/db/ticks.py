@@ -9,13 +9,13 @@ from orchestrator.records import Json, Tick
 
 
 def add(connection: Connection, job_id: str, attempt: int, timed: Sequence[tuple[float, Json]]) -> None:
-    """Ticks of one attempt, each with its time."""
+    """Add ticks of one attempt, each with its time."""
     rows = [{"job_id": job_id, "attempt": attempt, "time": time, "data": data} for time, data in timed]
     connection.execute(insert(ticks), rows)
 
 
 def already_there(connection: Connection, job_id: str, attempt: int, times: Sequence[float]) -> list[Tick]:
-    """Ticks of the attempt at these times: a batch whose answer got lost comes again."""
+    """Return the attempt's ticks at these times: a batch whose answer got lost comes again."""
     here = (ticks.c.job_id == job_id) & (ticks.c.attempt == attempt) & ticks.c.time.in_(times)
     return [Tick(**row._mapping) for row in connection.execute(select(ticks).where(here))]
 
@@ -27,14 +27,14 @@ def newest(connection: Connection, job_id: str) -> Tick | None:
 
 
 def newest_of_unfinished(connection: Connection) -> dict[str, Tick]:
-    """The newest tick of every unfinished job, by job."""
+    """Return the newest tick of every unfinished job, by job."""
     newest = select(func.max(ticks.c.seq)).join(jobs).where(jobs.c.ended.is_(None)).group_by(ticks.c.job_id)
     rows = connection.execute(select(ticks).where(ticks.c.seq.in_(newest)))
     return {row.job_id: Tick(**row._mapping) for row in rows}
 
 
 def newest_of(connection: Connection, ids: Collection[str]) -> dict[str, Tick]:
-    """The newest tick of each of these jobs that has one."""
+    """Return the newest tick of each of these jobs that has one."""
     newest = select(func.max(ticks.c.seq)).where(ticks.c.job_id.in_(ids)).group_by(ticks.c.job_id)
     rows = connection.execute(select(ticks).where(ticks.c.seq.in_(newest)))
     return {row.job_id: Tick(**row._mapping) for row in rows}
@@ -46,7 +46,7 @@ def after(connection: Connection, job_id: str, seq: int = 0, limit: int = 1000) 
 
 
 def thin_out(connection: Connection, job_id: str, kept: int) -> None:
-    """When a job has more than `kept`, drop every second one but the newest: the curve keeps its whole span."""
+    """Drop every second tick but the newest when a job has more than `kept`: the curve keeps its whole span."""
     rows = connection.execute(select(ticks.c.seq).where(ticks.c.job_id == job_id).order_by(ticks.c.seq)).scalars().all()
     if len(rows) > kept:
         connection.execute(delete(ticks).where(ticks.c.seq.in_(rows[:-1:2])))

@@ -19,7 +19,7 @@ def add(connection: Connection, project: str, by: str, name: str, day: int, amou
 
 
 def since(connection: Connection, project: str, by: str, day: int) -> dict[str, dict[str, float]]:
-    """The sums from a day on, by name."""
+    """Return the sums from a day on, by name."""
     sums = [func.sum(usage.c[column]).label(column) for column in COLUMNS]
     mine = (usage.c.project == project) & (usage.c.by == by) & (usage.c.day >= day)
     rows = connection.execute(select(usage.c.name, *sums).where(mine).group_by(usage.c.name))

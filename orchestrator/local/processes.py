@@ -19,7 +19,7 @@ MARK = "GANWORKS_STACK"
 
 
 def marked(stack: str) -> Iterator[psutil.Process]:
-    """Every process of a stack that is alive."""
+    """Yield every process of a stack that is alive."""
     yield from _alive_of(stack, _sessions(stack))
 
 
@@ -39,7 +39,7 @@ def end(stack: str, *, grace: float = 3.0) -> int:
 
 
 def _sessions(stack: str) -> set[int]:
-    """The sessions that the stack's processes live in; each of them was begun for the stack alone."""
+    """Return the sessions that the stack's processes live in; each of them was begun for the stack alone."""
     found = {_session(process) for process in psutil.process_iter() if _mark(process) == stack}
     return found - {0, os.getsid(0)}
 
@@ -78,7 +78,7 @@ def _signal(process: psutil.Process, number: signal.Signals) -> None:
 
 
 def is_alive(pid: int, created: float) -> bool:
-    """Whether this very process runs; a pid alone may have been given away again."""
+    """Return whether this very process runs; a pid alone may have been given away again."""
     try:
         process = psutil.Process(pid)
         return abs(process.create_time() - created) < 1 and process.status() != psutil.STATUS_ZOMBIE
@@ -96,7 +96,7 @@ PORTS = range(20_000, 32_000)
 
 
 def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
-    """Ports that nobody listens on now, all different, in no order."""
+    """Return ports that nobody listens on now, all different, in no order."""
     return list(itertools.islice((p for p in random.sample(PORTS, len(PORTS)) if not is_taken(host, p)), count))
 
 

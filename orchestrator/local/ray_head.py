@@ -44,7 +44,7 @@ def token_path(home: Path) -> Path:
 
 
 def environment(home: Path, stack: str) -> dict[str, str]:
-    """What Ray, its jobs and the server run with. A RAY_ADDRESS of the user's is ignored."""
+    """Return what Ray, its jobs and the server run with. A RAY_ADDRESS of the user's is ignored."""
     tokens.kept(token_path(home))
     env = {
         name: value for name, value in os.environ.items() if name not in ("RAY_ADDRESS", "RAY_JOB_CONFIG_JSON_ENV_VAR")
@@ -62,7 +62,7 @@ def environment(home: Path, stack: str) -> dict[str, str]:
 
 
 def temporary(stack: str) -> Path:
-    """Ray's sessions and logs, for this stack alone: in /tmp/ray another user's Ray would be in the way.
+    """Name the place of Ray's sessions and logs, this stack's own: in /tmp/ray another user's Ray would be in the way.
 
     The path is short, since it holds Unix sockets, whose names end at 107 characters.
     """
@@ -104,7 +104,7 @@ def start(home: Path, stack: str, ports: Mapping[str, int], cpus: int | None) ->
 
 
 def answers(home: Path, ports: Mapping[str, int]) -> bool:
-    """Whether jobs can be submitted: the Jobs API answers, which it does once the head's agent is up."""
+    """Return whether jobs can be submitted: the Jobs API answers, which it does once the head's agent is up."""
     headers = {"Authorization": f"Bearer {tokens.kept(token_path(home))}"}
     try:
         return httpx.get(f"{url(ports)}/api/jobs/", headers=headers, timeout=2).status_code == 200

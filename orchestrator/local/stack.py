@@ -66,7 +66,7 @@ class Stack:
         self._watcher.start()
 
     def _adopt(self) -> Record | None:
-        """A stack whose keeper was killed: its Ray and its jobs may run on, and are kept if they do."""
+        """Adopt a stack whose keeper was killed: its Ray and its jobs may run on, and are kept if they do."""
         old = record.read(self.home)
         if old is None:
             return None
@@ -141,7 +141,7 @@ class Stack:
             return False
 
     def _cluster_is_seen(self) -> bool:
-        """The head's node has registered, and the server has looked since: before that no gang fits."""
+        """Return whether the head's node has registered, and the server has looked since: before that no gang fits."""
         headers = {"Authorization": f"Bearer {self.token}"}
         try:
             answer = httpx.get(f"{self.url}/api/v1/cluster", headers=headers, timeout=5)
@@ -177,7 +177,7 @@ class Stack:
                 time.sleep(3)
 
     def _restart_ray(self) -> None:
-        """A new head cannot bind while a raylet of the old one lives: those go first; the server stays."""
+        """Start a new head once the old one's raylets are gone: it cannot bind while one lives. The server stays."""
         assert self.record
         server = self._server.pid if self._server else None
         for process in processes.marked(self.record.stack):
@@ -218,7 +218,7 @@ def _tail(path: Path, lines: int = 12) -> str:
 
 @contextlib.contextmanager
 def _only_keeper(home: Path) -> Iterator[None]:
-    """One keeper a home; the lock goes with its process."""
+    """Allow one keeper a home; the lock goes with its process."""
     with (home / "keeper.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

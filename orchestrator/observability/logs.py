@@ -11,7 +11,7 @@ from orchestrator.observability.redact import Redactor
 
 
 def set_up(redactor: Redactor, *, terminal: bool | None = None) -> None:
-    """Also takes in what libraries log through `logging`."""
+    """Set up logging, which also takes in what libraries log through `logging`."""
     terminal = sys.stderr.isatty() if terminal is None else terminal
 
     def redacted(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -21,7 +21,7 @@ class Redactor:
 
     @property
     def longest(self) -> int:
-        """Bytes of the longest value, less one: what may belong to it on either side of a cut."""
+        """Return the bytes of the longest value, less one: what may belong to it on either side of a cut."""
         return max((len(value.encode()) for value in self._values), default=1) - 1
 
     def in_place(self, data: bytes) -> bytes:
@@ -42,7 +42,7 @@ class Redactor:
         return value
 
     def values(self, value: Any) -> Any:
-        """Known values alone: for what people wrote, where a harmless field may be called `token`."""
+        """Redact known values alone: for what people wrote, where a harmless field may be called `token`."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):

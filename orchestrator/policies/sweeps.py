@@ -59,7 +59,7 @@ def children(document: Mapping[str, Any]) -> list[Plain]:
 
 
 def _with(value: Any, path: Sequence[str], new: Any) -> Plain:
-    """The same mapping with one dotted field set."""
+    """Return the same mapping with one dotted field set."""
     here = dict(value) if isinstance(value, dict) else {}
     return here | {path[0]: _with(here.get(path[0]), path[1:], new) if len(path) > 1 else new}
 

@@ -15,7 +15,7 @@ from orchestrator.scheduler.quota import Ledger
 
 
 def is_gone(longest: float | None, at: float, now: float) -> bool:
-    """Whether a job that starts now is sure to be over by then."""
+    """Return whether a job that starts now is sure to be over by then."""
     return longest is not None and at < inf and now + longest <= at
 
 
@@ -47,7 +47,7 @@ class Reservation:
 
 
 def by_end(held: Iterable[Held], now: float) -> list[Held]:
-    """In the order in which they are over at the latest."""
+    """Sort by when they are over at the latest."""
     return sorted(held, key=lambda gang: (end(gang, now), gang.started, gang.job_id))
 
 
@@ -58,7 +58,7 @@ def end(gang: Held, now: float) -> float:
 def reserve(
     job: Queued, workers: int, each: Amount, future_free: Capacity, ledger: Ledger, ends: Iterable[Held], now: float
 ) -> Reservation:
-    """The earliest moment at which the whole gang fits, taking every attempt to run as long as it may.
+    """Find the earliest moment at which the whole gang fits, taking every attempt to run as long as it may.
 
     `future_free` and `ledger`: what is free and held once all that stops is gone. `ends`: the others, in order of their end.
     """
@@ -87,7 +87,7 @@ def _promise(job: Queued, needs: Amount, ledger: Ledger, at: float) -> Promise:
 
 
 def promise_of_quota(job: Queued, needs: Amount, ledger: Ledger, ends: Iterable[Held], now: float) -> Promise | None:
-    """The earliest moment at which its queue may have so much more; None when there is no such moment."""
+    """Find the earliest moment at which its queue may have so much more; None when there is no such moment."""
     quota, at = ledger.copy(), now
     for gang in ends:
         if quota.refusal(job, needs) is None:
@@ -108,7 +108,7 @@ class Backfill:
             self.follow(node)
 
     def follow(self, node: str) -> None:
-        """What is free there has changed."""
+        """Follow a change of what is free there."""
         free, spare = self.free.free[node], self.reservation.spare.get(node)
         self.narrow.set(node, free if spare is None else Amount(*map(min, free, spare)))
 
@@ -116,7 +116,7 @@ class Backfill:
         return (self.free if self.is_gone(job.longest, now) else self.narrow).place(job, workers, each)
 
     def take(self, job: Queued, placement: dict[str, int], each: Amount, now: float) -> None:
-        """It has been taken of `free` already."""
+        """Take it of what is spare, too: of `free` it has been taken already."""
         spare = self.reservation.spare
         for node, workers in placement.items():
             if node in spare and not self.is_gone(job.longest, now):
@@ -124,7 +124,7 @@ class Backfill:
             self.follow(node)
 
     def set_aside(self, placement: dict[str, int], each: Amount) -> None:
-        """For one that does not start yet: as if it would never end."""
+        """Set places aside for one that does not start yet: as if it would never end."""
         spare = self.reservation.spare
         for node, workers in placement.items():
             if node in spare:

@@ -13,14 +13,14 @@ State = tuple[Kind, Amount]
 
 
 def takes(kind: Kind, job: Queued) -> bool:
-    """Whether such nodes are what the job asks for."""
+    """Return whether such nodes are what the job asks for."""
     if job.accelerator is not None and kind[1] != job.accelerator:
         return False
     return not job.node_labels or set(job.node_labels) <= set(kind[2])
 
 
 def fits(free: Amount, each: Amount) -> int:
-    """How many such workers have room."""
+    """Return how many such workers have room."""
     least = 1 << 30
     for has, needs in zip(free, each, strict=True):
         if needs > 0:
@@ -44,7 +44,7 @@ class Capacity:
             group.sort()
 
     def at(self, free: dict[str, Amount]) -> "Capacity":
-        """The same nodes with other room."""
+        """Return the same nodes with other room."""
         twin = Capacity()
         twin.kinds = self.kinds
         twin._fill(free)
@@ -72,7 +72,7 @@ class Capacity:
                 self.set(node, self.free[node].plus(each, sign * workers))
 
     def place(self, job: Queued, workers: int, each: Amount) -> dict[str, int] | None:
-        """Node id -> workers, or None when the whole gang has no room."""
+        """Return node id -> workers, or None when the whole gang has no room."""
         states = self._states(job, each)
         if sum(room * len(self.groups[state]) for room, state in states) < workers:
             return None
@@ -92,14 +92,14 @@ class Capacity:
         return [(room, state) for state in self.groups if takes(state[0], job) and (room := fits(state[1], each)) > 0]
 
     def _by_room(self, states: Iterable[tuple[int, State]]) -> list[tuple[int, list[str]]]:
-        """The emptiest first."""
+        """Put the emptiest first."""
         found = sorted(((room, self.groups[state]) for room, state in states), key=lambda f: (-f[0], f[1][0]))
         return found
 
     def _around(
         self, states: list[tuple[int, State]], avoided: Sequence[str], workers: int
     ) -> list[tuple[int, list[str]]]:
-        """Without the avoided nodes where the others are enough, else with them last."""
+        """Leave out the avoided nodes where the others are enough, else put them last."""
         nodes = [(room, id) for room, state in states for id in self.groups[state]]
         ordered = sorted(nodes, key=lambda node: (node[1] in avoided, -node[0], node[1]))
         others = [(room, id) for room, id in ordered if id not in avoided]
@@ -119,7 +119,7 @@ class Capacity:
         raise AssertionError("room was counted before")
 
     def _tight(self, groups: list[tuple[int, list[str]]], left: int, placement: Mapping[str, int]) -> str:
-        """The fullest node that still takes all that is left."""
+        """Return the fullest node that still takes all that is left."""
         for room, ids in reversed(groups):
             if room >= left:
                 for id in ids:
@@ -129,7 +129,7 @@ class Capacity:
 
 
 def _free(nodes: Iterable[Node], held: Iterable[Held]) -> dict[str, Amount]:
-    """What nobody holds. What was held on a node that is gone is held no more."""
+    """Return what nobody holds. What was held on a node that is gone is held no more."""
     free = {node.id: list(node.amount) for node in nodes}
     for gang in held:
         cpus, gpus, memory = gang.each
@@ -150,7 +150,7 @@ def total(nodes: Iterable[Node]) -> Amount:
 
 
 def unheld(nodes: Sequence[Node], gangs: Sequence[Held]) -> list[Node]:
-    """The same nodes with what nobody holds."""
+    """Return the same nodes with what nobody holds."""
     free = _free(nodes, gangs)
     return [
         Node(id=n.id, cpus=free[n.id].cpus, gpus=free[n.id].gpus, memory=free[n.id].memory,

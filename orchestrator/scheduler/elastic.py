@@ -10,7 +10,7 @@ from orchestrator.scheduler.quota import Ledger
 
 
 def growth(snapshot: Snapshot, free: Capacity, ledger: Ledger) -> Preempt | None:
-    """One at a time, the smallest part of its wish first; None while anybody waits or stops."""
+    """Let one grow at a time, the smallest part of its wish first; None while anybody waits or stops."""
     idle = snapshot.idle_since
     if idle is None or snapshot.now - idle < snapshot.policy.grow_after:
         return None

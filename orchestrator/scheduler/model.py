@@ -68,7 +68,7 @@ class Queued:
 
     @cached_property
     def shape(self) -> tuple[object, ...]:
-        """Two jobs of one shape fit in the same places."""
+        """Return what decides where it fits: two jobs of one shape fit in the same places."""
         return (
             self.sizes, self.cpus_per_worker, self.gpus_per_worker, self.memory_per_worker,
             self.accelerator, self.node_labels, self.avoided,
@@ -76,7 +76,7 @@ class Queued:
 
     @cached_property
     def due(self) -> float:
-        """Its place among its equals: who asks for little goes before those of somewhat earlier who ask for much."""
+        """Rank it among its equals: who asks for little goes before those of somewhat earlier who ask for much."""
         longest = UNKNOWN if self.longest is None else self.longest
         return self.submitted + min(longest * self.sizes[-1], MOST_OVERTAKEN)
 

@@ -101,7 +101,7 @@ class _Planner:
         return self.plan
 
     def _skip(self, user_queue: UserQueue, equals: EquivalenceClass, at: int) -> bool:
-        """Once there is a reservation, those for whom there is neither room nor anybody to stop are passed over."""
+        """Pass over, once there is a reservation, those for whom there is neither room nor anybody to stop."""
         shape = equals.shape
         if self.backfill is None or (shape not in self.full and self._has_room(equals)):
             return False
@@ -111,7 +111,7 @@ class _Planner:
         return True
 
     def _shut(self, view: View) -> bool:
-        """The same for all of a user queue at once, which is the rule on a full cluster."""
+        """Do the same for all of a user queue at once, which is the rule on a full cluster."""
         user_queue, head = view.user_queue, self.plan.reservation
         if head is None or self.preemption.reaches(user_queue):
             return False
@@ -128,7 +128,7 @@ class _Planner:
         return True
 
     def _learn(self, shape: Shape) -> None:
-        """Whether there is any room for it, reserved or not."""
+        """Learn whether there is any room for it, reserved or not."""
         self.known.add(shape)
         if next(self._sizes(shape.job), None) is None:
             self.full.add(shape)
@@ -164,11 +164,11 @@ class _Planner:
         return False
 
     def _has_room(self, equals: EquivalenceClass) -> bool:
-        """As far as is known."""
+        """Return whether there is room, as far as is known."""
         return equals.shape not in self.full and (self._is_gone(equals) or equals.shape not in self.narrow)
 
     def _is_gone(self, equals: EquivalenceClass) -> bool:
-        """Whether it need not respect the reservation."""
+        """Return whether it need not respect the reservation."""
         return self.backfill is None or self.backfill.is_gone(equals.longest, self.now)
 
     def _refusal(self, job: Queued, more: Amount) -> str | None:
@@ -242,13 +242,13 @@ class _Planner:
         self.plan.waiting.append(Waiting(equals.jobs[at:], reason, is_for_room))
 
     def _least(self, job: Queued) -> tuple[int, Amount, Amount]:
-        """The smallest gang that will do: its workers, each, and all together."""
+        """Return the smallest gang that will do: its workers, each, and all together."""
         workers = job.sizes[-1]
         each = reasons.each_of(job, workers, self.gpus)
         return workers, each, each.times(workers)
 
     def _provide(self, user_queue: UserQueue, equals: EquivalenceClass, at: int, is_for_room: bool) -> str:
-        """What is set aside for one that waits; what to add to its reason."""
+        """Set room aside for one that waits; return what to add to its reason."""
         job = equals.jobs[at]
         workers, each, needs = self._least(job)
         chosen = self._victims(user_queue, equals, job, workers, each)
@@ -295,7 +295,7 @@ class _Planner:
         self.promises.setdefault((job.queue, ""), []).append(head.promise)
 
     def _set_aside(self, job: Queued, workers: int, each: Amount) -> None:
-        """Its places, part of which others still hold. It starts when they are gone."""
+        """Set aside its places, part of which others still hold. It starts when they are gone."""
         placement = self.future_free.place(job, workers, each)
         assert placement is not None, "its room was counted"
         self.future_free.change(placement, each, -1)
@@ -309,7 +309,7 @@ class _Planner:
         self.promises.setdefault((job.queue, ""), []).append(promise)
 
     def _promise_quota(self, job: Queued, needs: Amount) -> None:
-        """To the first that waits for it, of the queue or of one user's part in it."""
+        """Promise it to the first that waits for it, of the queue or of one user's part in it."""
         key = (job.queue, "" if self.ledger.queue_refusal(job.queue, needs) else job.owner)
         if key in self.promises:
             return

@@ -24,7 +24,7 @@ class Victim:
 
     @property
     def freed(self) -> dict[str, int]:
-        """Node -> workers that leave it once it has come back smaller."""
+        """Return node -> workers that leave it once it has come back smaller."""
         left, freed = self.gang.workers - self.keeps, {}
         for node, workers in sorted(self.gang.placement.items(), key=lambda item: (item[1], item[0])):
             freed[node] = min(workers, left)
@@ -49,7 +49,7 @@ class Preemption:
         return self.tries > 0 and (user_queue.priority > self.least or user_queue.queue in self._reclaiming)
 
     def may_help(self, user_queue: UserQueue, shape: Shape) -> bool:
-        """As far as is known."""
+        """Return whether it may help, as far as is known."""
         return (
             self.reaches(user_queue)
             and (user_queue.queue, user_queue.owner, user_queue.priority, shape) not in self._failed
@@ -66,7 +66,7 @@ class Preemption:
         ledger: Ledger,
         closed: Collection[str],
     ) -> list[Victim] | None:
-        """Empty when what stops already is enough; None when no stop would let it start.
+        """Choose whom to stop: nobody when what stops already is enough; None when no stop would let it start.
 
         `future_free` and `ledger`: what is free and held once all that stops is gone, less what others were promised.
         `closed`: nodes on which no further room is to be made.
@@ -82,7 +82,7 @@ class Preemption:
 
 
 def _stoppable(held: Iterable[Held], policy: Policy, now: float) -> list[Held]:
-    """What has just started, or stops already, is left alone; the longer, the oftener it was stopped."""
+    """Leave alone what stops already, or has just started: the longer, the oftener it was stopped."""
     if not policy.preemption:
         return []
     return sorted((gang for gang in held if not gang.is_stopping and now >= protected_until(gang, policy)), key=_cost)
@@ -93,7 +93,7 @@ def protected_until(gang: Held, policy: Policy) -> float:
 
 
 def _cost(gang: Held) -> tuple[int, float, float, float, str]:
-    """The least important first, then the smallest, then the youngest: a stop costs its whole gang a restart."""
+    """Put the least important first, then the smallest, then the youngest: a stop costs its whole gang a restart."""
     return gang.priority, gang.amount.gpus, gang.amount.cpus, -gang.started, gang.job_id
 
 
@@ -126,7 +126,7 @@ class _Without:
         self.ledger.release((gang.queue, gang.owner), amount, sign * (not victim.keeps))
 
     def may_stop(self, gang: Held) -> bool:
-        """Lower priority; or what other queues borrowed, when the job's own queue is within its guarantee.
+        """Allow lower priority; or what other queues borrowed, when the job's own queue is within its guarantee.
         Another queue's guarantee holds against any priority."""
         policy = self.ledger.queue(gang.queue)
         if gang.queue == self.job.queue or (policy.gpus is None and policy.cpus is None):
@@ -138,7 +138,7 @@ class _Without:
 
 
 def _victims(without: _Without, among: Sequence[Held]) -> list[Victim] | None:
-    """Those that are the least important, then those that are fewest: every stop costs a restart."""
+    """Choose those that are the least important, then those that are fewest: every stop costs a restart."""
     if without.serves():
         return []
     is_refused = without.is_refused()
@@ -156,7 +156,7 @@ def _victims(without: _Without, among: Sequence[Held]) -> list[Victim] | None:
 
 
 def _one(without: _Without, order: Iterable[Held]) -> list[Victim]:
-    """The first that is enough alone."""
+    """Return the first that is enough alone."""
     for gang in order:
         if without.may_stop(gang):
             victim = Victim(gang, 0)
@@ -169,7 +169,7 @@ def _one(without: _Without, order: Iterable[Held]) -> list[Victim]:
 
 
 def _enough(without: _Without, order: Iterable[Victim]) -> list[Victim]:
-    """The first that make room together, less those that were not needed for it; nobody if all are too few."""
+    """Take the first that make room together, less those that were not needed for it; nobody if all are too few."""
     chosen: list[Victim] = []
     for victim in order:
         if without.serves():

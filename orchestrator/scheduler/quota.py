@@ -11,7 +11,7 @@ UNLIMITED = QueuePolicy()
 
 
 def _coarse(share: float) -> float:
-    """Shares that differ by less than a factor of two or so are alike: the queue order is not for a moment's GPU."""
+    """Make shares alike that differ by less than a factor of two or so: the queue order is not for a moment's GPU."""
     return floor(log2(share)) if share > LEAST_SHARE else floor(log2(LEAST_SHARE)) - 1
 
 
@@ -52,27 +52,27 @@ class Ledger:
         return self.policy.queues.get(name, UNLIMITED)
 
     def is_entitled(self, queue: str, more: Amount) -> bool:
-        """Whether the queue stays within its guarantee."""
+        """Return whether the queue stays within its guarantee."""
         policy, held = self.queue(queue), self.queues.get(queue, NOTHING)
         bounds = ((policy.gpus, held.gpus + more.gpus, more.gpus), (policy.cpus, held.cpus + more.cpus, more.cpus))
         set_ = [(bound, then) for bound, then, asked in bounds if bound is not None and asked]
         return bool(set_) and all(then <= bound + ROUNDING for bound, then in set_)
 
     def is_under(self, queue: str) -> bool:
-        """Whether something of the queue's guarantee is left."""
+        """Return whether something of the queue's guarantee is left."""
         policy, held = self.queue(queue), self.queues.get(queue, NOTHING)
         return (policy.gpus is not None and held.gpus < policy.gpus) or (
             policy.gpus is None and policy.cpus is not None and held.cpus < policy.cpus
         )
 
     def is_borrowing(self, queue: str) -> bool:
-        """Whether the queue holds more than its guarantee: what it borrowed can be called back."""
+        """Return whether the queue holds more than its guarantee: what it borrowed can be called back."""
         policy, held = self.queue(queue), self.queues.get(queue, NOTHING)
         over_gpus = policy.gpus is not None and held.gpus > policy.gpus + ROUNDING
         return over_gpus or (policy.cpus is not None and held.cpus > policy.cpus + ROUNDING)
 
     def refusal(self, job: Queued, more: Amount) -> str | None:
-        """Why the queue, or the user, may not have so much more, or None."""
+        """Return why the queue, or the user, may not have so much more, or None."""
         return self.queue_refusal(job.queue, more) or self._user_refusal(job, more)
 
     def queue_refusal(self, name: str, more: Amount) -> str | None:
@@ -98,18 +98,18 @@ class Ledger:
         return None
 
     def never(self, job: Queued, least: Amount) -> str | None:
-        """Why the job could not start though nothing ran, or None."""
+        """Return why the job could not start though nothing ran, or None."""
         empty = Ledger(self.policy, (), {}, self.total)
         reason = empty.refusal(job, least)
         return reason and reason.replace("waiting for", "needs", 1)
 
     def queue_share(self, queue: str) -> float:
-        """Recent and present use by its weight: the queue with the least goes first."""
+        """Return recent and present use by its weight: the queue with the least goes first."""
         mine = self.recent.get(queue, NOTHING).plus(self.queues.get(queue, NOTHING))
         return _coarse(self._dominant(mine) / self.queue(queue).weight)
 
     def user_share(self, who: Who) -> float:
-        """The same of a user within his queue."""
+        """Return the same of a user within his queue."""
         return _coarse(self._dominant(self.usage.get(who, NOTHING).plus(self.users.get(who, NOTHING))))
 
     def _dominant(self, amount: Amount) -> float:

@@ -14,7 +14,7 @@ SHOWN = (1, 0, 2)  # GPUs are scarcest: they are told of first
 
 
 def gpus_for(asked: float | str, workers: int, gpus: float) -> float:
-    """`auto` is one GPU each where the cluster has that many in all, busy or not; else none."""
+    """Read `auto` as one GPU each where the cluster has that many in all, busy or not; else as none."""
     if asked != "auto":
         return float(asked)
     return 1.0 if gpus >= workers else 0.0
@@ -25,7 +25,7 @@ def whole_gpus(nodes: Sequence[Node]) -> int:
 
 
 def each_of(job: Queued, workers: int, gpus: float) -> Amount:
-    """What one worker of a gang of this size holds, in a cluster of so many GPUs."""
+    """Return what one worker of a gang of this size holds, in a cluster of so many GPUs."""
     return Amount(job.cpus_per_worker, gpus_for(job.gpus_per_worker, workers, gpus), job.memory_per_worker)
 
 
@@ -36,7 +36,7 @@ def alike(job: Queued, gpus: float) -> list[Sequence[int]]:
 
 
 def shortage(job: Queued, nodes: Sequence[Node], empty: Capacity | None = None) -> str | None:
-    """What this cluster lacks for the smallest gang that will do even when it is empty, or None."""
+    """Return what this cluster lacks for the smallest gang that will do even when it is empty, or None."""
     workers = job.sizes[-1]
     each = each_of(job, workers, whole_gpus(nodes))
     empty = empty or Capacity(nodes)
@@ -71,7 +71,7 @@ class Reasons:
         self._said: dict[tuple[str, str], dict[Shape, tuple[str, bool]]] = {}
 
     def of(self, user_queue: UserQueue, job: Queued, shape: Shape) -> tuple[str, bool]:
-        """And whether it waits for room: not for quota, nor for a larger cluster."""
+        """Return the reason, and whether it waits for room: not for quota, nor for a larger cluster."""
         said = self._said.setdefault((user_queue.queue, user_queue.owner), {})
         if shape not in said:
             said[shape] = self._of(job, shape)
@@ -88,7 +88,7 @@ class Reasons:
         return self._for_room[shape], True
 
     def is_possible(self, job: Queued, shape: Shape) -> bool:
-        """Whether the empty cluster had room for it."""
+        """Return whether the empty cluster had room for it."""
         if shape not in self._missing:
             self._empty = self._empty or Capacity(self.nodes)
             self._missing[shape] = shortage(job, self.nodes, self._empty)
@@ -96,7 +96,7 @@ class Reasons:
 
 
 def where(job: Queued) -> str:
-    """The nodes that it insists on."""
+    """Name the nodes that it insists on."""
     parts = [f"on {job.accelerator}"] if job.accelerator else []
     if job.node_labels:
         parts.append("on nodes with " + ", ".join(f"{name}={value}" for name, value in job.node_labels))

@@ -64,6 +64,6 @@ class ServerState:
         self.archiver.loop.stop()
 
     def wake(self) -> None:
-        """Something happened that neither loop should sleep over."""
+        """Wake both loops: something happened that neither should sleep over."""
         self.supervisor.loop.wake()
         self.archiver.loop.wake()

@@ -202,7 +202,7 @@ class Supervisor:
                         lifecycle.enqueue(connection, job, "requeued", "queued again after its back-off", now)
 
     def _end_unreadable(self, now: float) -> None:
-        """What this version refuses was admitted by an earlier one."""
+        """End what this version refuses: it was admitted by an earlier one."""
         for job, reason in list(self.open_jobs.unreadable.values()):
             with self.isolated(job.id), self.database.write() as connection:
                 lifecycle.end(connection, job, "failed", reason, "spec", now)

@@ -31,7 +31,7 @@ from trainers.gan.family import Family, LabelsNeeded, Request
 from trainers.gan.registry import build, get, names
 from trainers.generation.row_draws import RowDraws
 from trainers.generation.sampling import Sampler
-from trainers.loop import load_helpers
+from trainers.helpers import load_helpers
 from trainers.randomness.draws import Draws
 from trainers.randomness.groups import Share
 from trainers.randomness.source import drawing_from

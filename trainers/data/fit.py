@@ -57,7 +57,7 @@ def _within(picture: np.ndarray, resolution: int) -> tuple[int, int]:
 
 
 def with_channels(picture: np.ndarray, channels: int) -> np.ndarray:
-    """Grey to RGB by repeating, RGB to grey by luma (ITU-R 601); ValueError for any other pair."""
+    """Turn grey to RGB by repeating, RGB to grey by luma (ITU-R 601); ValueError for any other pair."""
     have = picture.shape[2]
     if have == channels:
         return picture

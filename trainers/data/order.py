@@ -35,7 +35,7 @@ class BalancedOrder:
     come in turn, so that those of a small class come again sooner."""
 
     def __init__(self, labels: np.ndarray, *, seed: int) -> None:
-        """labels: [n] int64; classes without an example do not count."""
+        """Take labels: [n] int64; classes without an example do not count."""
         self.seed = seed
         self._members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
         self._turns = [Order(len(members), seed=key(seed, "class", n)[0]) for n, members in enumerate(self._members)]

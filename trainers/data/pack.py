@@ -57,7 +57,7 @@ def pack(
     label: str | None = None,
     roots: Sequence[Path] = (),
 ) -> PackedData:
-    """Packs `source` into the folder `out`, which appears whole or not at all.
+    """Pack `source` into the folder `out`, which appears whole or not at all.
 
     resolution: of the square pictures; None keeps their size, which must then be one.
     labels: auto (where the source has them), none, required.
@@ -102,7 +102,7 @@ def pack_arrays(
     progress: Progress | None = None,
     way: Way | None = None,
 ) -> PackedData:
-    """Packs arrays [height, width, channels] of uint8 (or float32 in -1..1) that a caller decoded itself.
+    """Pack arrays [height, width, channels] of uint8 (or float32 in -1..1) that a caller decoded itself.
 
     count: how many will come; source: where they are from, for meta.json; class_names: of label 0, 1 …, needed with labels.
     """
@@ -222,7 +222,7 @@ def _write_meta(folder: Path, source: Source, writer: SampleWriter, classes: Cla
 
 @contextmanager
 def _appearing(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that takes its name at the end; two packers of the same data do not disturb each other."""
+    """Yield a folder beside `out` that takes its name at the end: two packers of the same data do not clash."""
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:

@@ -42,12 +42,12 @@ class PackedData:
 
     @cached_property
     def samples(self) -> np.ndarray:
-        """[count, channels, height, width], mapped read-only."""
+        """Return the samples: [count, channels, height, width], mapped read-only."""
         return np.load(self.folder / SAMPLES, mmap_mode="r", allow_pickle=False)
 
     @cached_property
     def labels(self) -> np.ndarray | None:
-        """[count] int64, mapped read-only; None without labels."""
+        """Return the labels: [count] int64, mapped read-only; None without labels."""
         if self.classes is None:
             return None
         return np.load(self.folder / LABELS, mmap_mode="r", allow_pickle=False)
@@ -70,7 +70,7 @@ def open_packed(folder: Path) -> PackedData:
 
 
 def verify(data: PackedData) -> None:
-    """Reads every byte; DamagedData if the digest is another than meta.json's."""
+    """Read every byte; DamagedData if the digest is another than meta.json's."""
     if (found := content_digest(data.folder, data.shape, data.dtype, data.class_names)) != data.digest:
         raise DamagedData(data.folder, f"its content has sha256 {found}, meta.json says {data.digest}")
 

@@ -25,7 +25,7 @@ class SampleWriter:
         self._file: BinaryIO = open(folder / SAMPLES, "wb")  # noqa: SIM115 - lives as long as the writer
 
     def append(self, picture: np.ndarray) -> None:
-        """picture: [height, width, channels]; UnreadableImage if its size or type is not the others'."""
+        """Append a picture: [height, width, channels]; UnreadableImage if its size or type is not the others'."""
         if self.count == 0:
             self._begin(picture)
         self._check(picture)
@@ -36,7 +36,7 @@ class SampleWriter:
         self.count += 1
 
     def finish(self) -> None:
-        """Puts the true count into the header, which has room for any."""
+        """Put the true count into the header, which has room for any."""
         self._file.seek(0)
         self._write_header(self._file, self.count)
         self._file.close()
@@ -61,7 +61,7 @@ class SampleWriter:
             raise UnreadableImage(f"has {picture.dtype} pixels, the first has {self.dtype}")
 
     def _promote(self) -> None:
-        """Rewrites what is there with three equal channels."""
+        """Rewrite what is there with three equal channels."""
         self._file.close()
         grey, rgb = self._folder / "grey.npy", self._folder / SAMPLES
         rgb.rename(grey)

@@ -99,7 +99,7 @@ class BigGAN(TwoPlayer[Config]):
 
     @property
     def levels(self) -> int:
-        """Parts of z: one for the first feature map, and one for each block."""
+        """Count the parts of z: one for the first feature map, and one for each block."""
         return len(WIDTHS[self.shape[1]][1]) + 1
 
     def generator_network(self) -> nn.Module:

@@ -72,7 +72,7 @@ class GAN(TwoPlayer[Config]):
         return _Discriminator(self.config, shape, self.classes, self.conditioning)
 
     def check_shape(self) -> None:
-        """Any."""
+        """Accept any."""
 
 
 class _Generator(nn.Module):

@@ -121,7 +121,7 @@ class _Block(nn.Module):
 
 
 def _convolution(before: int, width: int, size: int, depth: int, groups: int = 1) -> nn.Conv2d:
-    """Fixup for blocks of three weights: each of the first two begins smaller by depth^(-1/4)."""
+    """Apply Fixup for blocks of three weights: each of the first two begins smaller by depth^(-1/4)."""
     layer = nn.Conv2d(before, width, size, padding=size // 2, groups=groups)
     nn.init.kaiming_normal_(layer.weight, 0.2)
     with torch.no_grad():

@@ -32,7 +32,7 @@ class Config(ConvConfig):
 
     @property
     def critic_steps(self) -> Callable[[int], int]:
-        """How many the critic has in a training step, by the step's number."""
+        """Return how many steps the critic has in a training step, by the step's number."""
 
         def steps(number: int) -> int:
             is_long = number < self.long_at_first or number % self.long_every == 0

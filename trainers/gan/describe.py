@@ -25,7 +25,10 @@ EXAMPLE_RESOLUTION = 64  # or the one nearest to it that the family makes
 
 
 def describe(*wanted: str) -> dict[str, dict[str, Any]]:
-    """{family: {schema, defaults, summary, paper, resolutions, conditional, parameters, flops}}; of all built-in ones."""
+    """Describe families, all built-in ones by default.
+
+    {family: {schema, defaults, summary, paper, resolutions, conditional, parameters, flops}}
+    """
     return {name: described(get(name)) for name in wanted or built_in()}
 
 
@@ -44,7 +47,7 @@ def described(family: type[Family]) -> dict[str, Any]:
 
 
 def _capacity(family: type[Family]) -> dict[str, Any]:
-    """Parameters of each network at the defaults, and floating-point operations of one forward pass of one sample."""
+    """Count each network's parameters at the defaults, and floating-point operations of one sample's forward pass."""
     side = min(family.resolutions, key=lambda resolution: abs(resolution - EXAMPLE_RESOLUTION))
     shape = (EXAMPLE_CHANNELS, side, side)
     with torch.device("meta"):  # shapes without numbers: nothing is drawn or computed
@@ -102,7 +105,7 @@ def _counted(run: Callable[[], object]) -> int:
 
 
 def as_text(description: dict[str, Any]) -> str:
-    """JSON with a line for each entry, so that a change shows where it is."""
+    """Return JSON with a line for each entry, so that a change shows where it is."""
     rows = [
         f"{json.dumps(name)}: {json.dumps(description[name], sort_keys=True, ensure_ascii=False)}"
         for name in sorted(description)
@@ -111,7 +114,7 @@ def as_text(description: dict[str, Any]) -> str:
 
 
 def main(folder: str, *wanted: str) -> None:
-    """Writes a file a family, and removes those of families that are no more."""
+    """Write a file a family, and remove those of families that are no more."""
     described = describe(*wanted)
     Path(folder).mkdir(parents=True, exist_ok=True)
     for name, description in described.items():

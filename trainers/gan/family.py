@@ -151,7 +151,7 @@ class Family(ABC, Generic[C]):
 
     @property
     def is_vector(self) -> bool:
-        """Samples are vectors, not pictures: the channels of a single pixel."""
+        """Return whether samples are vectors, not pictures: the channels of a single pixel."""
         return self.shape[1:] == (1, 1)
 
     @classmethod
@@ -198,7 +198,7 @@ class Family(ABC, Generic[C]):
 
     @property
     def growth(self) -> Growth | None:
-        """How samples grow during the training; None: they are of one size throughout."""
+        """Return how samples grow during the training; None: they are of one size throughout."""
         return None
 
     def check_shape(self) -> None:

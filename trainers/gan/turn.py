@@ -87,7 +87,7 @@ class Turn:
 
     @property
     def fakes(self) -> Examples:
-        """Without a gradient; the same for all that an optimizer step needs them for."""
+        """Return fakes without a gradient; the same for all that an optimizer step needs them for."""
         if self._frozen_fakes is None:
             with torch.no_grad():
                 self._frozen_fakes = self.family.fakes(self.generator, self.reals, self.latents())

@@ -181,14 +181,14 @@ class TwoPlayer(Family[G]):
 
     @abstractmethod
     def discriminator_network(self, shape: Shape) -> nn.Module:
-        """For samples of this shape, of which a view may have taken pixels."""
+        """Build one for samples of this shape, of which a view may have taken pixels."""
 
     def feature_maps(self) -> tuple[int, ...]:
-        """Pixels of the feature maps that can have attention."""
+        """Return the pixels of the feature maps that can have attention."""
         return ()
 
     def starts(self) -> tuple[int, ...]:
-        """Pixels at which growing pictures may start."""
+        """Return the pixels at which growing pictures may start."""
         return ()
 
     def _why_no_attention(self, attention: int) -> str:
@@ -209,7 +209,7 @@ class TwoPlayer(Family[G]):
 
     @property
     def auxiliary_weight(self) -> float:
-        """Of the class loss; 0 where no discriminator names classes."""
+        """Return the weight of the class loss; 0 where no discriminator names classes."""
         is_auxiliary = self.conditioning == "auxiliary" and isinstance(self.config, Conditional)
         return self.config.auxiliary_weight if is_auxiliary else 0.0  # type: ignore[attr-defined]
 
@@ -340,5 +340,5 @@ def refuse_norms(config: TwoPlayerConfig, why: str) -> None:
 
 
 def params(**changes: Any) -> dict[str, Any]:
-    """For tiny(): 16 latents and an average that follows quickly."""
+    """Return params for tiny(): 16 latents and an average that follows quickly."""
     return {"latent": {"dim": 16}, "ema": {"half_life": 100}} | changes

@@ -49,7 +49,7 @@ class Sampler:
         block: int = BLOCK,
         class_names: tuple[str, ...] | None = None,
     ) -> None:
-        """networks: those that the family's samplers run, by name."""
+        """Take the networks that the family's samplers run, by name."""
         self.classes, self.class_names, self.specs = family.classes, class_names, dict(family.samplers())
         self._family, self._device, self._block = family, device, block
         self._networks = {name: network.eval().to(device) for name, network in networks.items()}

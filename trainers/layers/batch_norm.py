@@ -22,7 +22,7 @@ class GroupBatchNorm2d(RunningStatistics):
     running_var: torch.Tensor
 
     def __init__(self, channels: int, *, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True) -> None:
-        """affine: with a gain and a shift of its own."""
+        """Take `affine`: with a gain and a shift of its own."""
         super().__init__()
         self.eps, self.momentum = eps, momentum
         self.weight = nn.Parameter(torch.ones(channels)) if affine else None

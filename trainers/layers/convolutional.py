@@ -18,12 +18,12 @@ WITHOUT_SHIFT = ("none", "spectral", "pixel")
 
 
 def sizes(resolution: int) -> tuple[int, ...]:
-    """Pixels of the feature maps between 4x4 and the picture."""
+    """Return the pixels of the feature maps between 4x4 and the picture."""
     return tuple(2**level for level in range(2, int(log2(resolution))))
 
 
 def picture_sizes(resolution: int) -> tuple[int, ...]:
-    """Pixels of the pictures that those feature maps lead to."""
+    """Return the pixels of the pictures that those feature maps lead to."""
     return tuple(2 * size for size in sizes(resolution))
 
 
@@ -87,13 +87,13 @@ class ConvDiscriminator(nn.Module):
 
 
 def _width(base: int, shape: Shape, size: int) -> int:
-    """Channels of the feature map beside a picture of so many pixels: they double with every halving."""
+    """Return the channels of the feature map beside a picture of so many pixels: they double with every halving."""
     return base * shape[1] // size
 
 
 @torch.no_grad()
 def init(module: nn.Module) -> None:
-    """Weights N(0, 0.02), as in the paper."""
+    """Draw weights N(0, 0.02), as in the paper."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         module.weight.normal_(0, 0.02)
         if module.bias is not None:

@@ -12,7 +12,7 @@ class Dropout(nn.Module):
     """
 
     def __init__(self, p: float = 0.5, *, channels: bool = False, in_sampling: bool = False) -> None:
-        """channels: whole ones; in_sampling: also in eval mode, as pix2pix (1611.07004) draws its noise."""
+        """Take `channels`: whole ones; `in_sampling`: also in eval mode, as pix2pix (1611.07004) draws its noise."""
         super().__init__()
         self.p, self.channels, self.in_sampling = p, channels, in_sampling
         self.name = "dropout"

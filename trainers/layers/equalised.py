@@ -18,7 +18,7 @@ class EqualisedLinear(nn.Module):
     """[n, d] -> [n, width]"""
 
     def __init__(self, before: int, width: int, *, rate: float = 1.0, bias: float = 0.0) -> None:
-        """rate: of learning, beside the other layers' (StyleGAN's mapping has 0.01); bias: at the start."""
+        """Take `rate`: of learning, beside the other layers' (StyleGAN's mapping has 0.01); `bias`: at the start."""
         super().__init__()
         self.weight = nn.Parameter(torch.randn(width, before) / rate)
         self.bias = nn.Parameter(torch.full((width,), bias / rate))
@@ -32,7 +32,7 @@ class EqualisedConv(nn.Module):
     """[n, c, h, w] -> [n, width, h', w']"""
 
     def __init__(self, before: int, width: int, size: int, *, bias: bool = True, stride: int = 1) -> None:
-        """size: of the kernel; padded so that a stride of 1 keeps the size, and not at all with another."""
+        """Take `size`: of the kernel; padded so that a stride of 1 keeps the size, and not at all with another."""
         super().__init__()
         self.weight = nn.Parameter(torch.randn(width, before, size, size))
         self.bias = nn.Parameter(torch.zeros(width)) if bias else None

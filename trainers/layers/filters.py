@@ -38,7 +38,7 @@ def _double(x: Tensor, axis: int) -> Tensor:
 
 
 def _shifted(x: Tensor, axis: int, by: int) -> Tensor:
-    """Place i holds what place i - by held."""
+    """Put at place i what place i - by held."""
     size = x.shape[axis]
     sides = (1, 0) if by > 0 else (0, 1)
     padded = F.pad(x, sides if axis == 3 else (0, 0, *sides))

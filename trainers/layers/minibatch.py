@@ -15,7 +15,7 @@ class MinibatchStddev(Grouped):
     """
 
     def __init__(self, size: int = SUBGROUP) -> None:
-        """size: samples of a run, where a group has as many."""
+        """Take `size`: samples of a run, where a group has as many."""
         super().__init__()
         self.size = size
 

@@ -39,7 +39,7 @@ class StyledConv(nn.Module):
     """features, w [n, d] -> features: modulated convolution, noise, leaky ReLU."""
 
     def __init__(self, before: int, width: int, w_dim: int, name: str, *, double: bool = False) -> None:
-        """name: keeps its noise apart from other layers'."""
+        """Take `name`, which keeps its noise apart from other layers'."""
         super().__init__()
         self.weight = nn.Parameter(torch.randn(width, before, 3, 3))
         self.bias = nn.Parameter(torch.zeros(width))

@@ -62,7 +62,7 @@ class ImagePool(PerPosition):
     filled: Tensor  # [rows] int64: slots that hold a picture
 
     def __init__(self, shape: tuple[int, int, int], size: int = 50, name: str = "pool") -> None:
-        """name: keeps its draws apart from another pool's."""
+        """Take `name`, which keeps its draws apart from another pool's."""
         super().__init__()
         self.shape, self.size, self.name = shape, size, name
 

@@ -22,7 +22,7 @@ WITH_MEAN = ("batch", "instance")
 
 
 def sizes(resolution: int) -> tuple[int, ...]:
-    """Pixels of what the generator's blocks make, and of the pictures that they lead to."""
+    """Return the pixels of what the generator's blocks make, and of the pictures that they lead to."""
     return tuple(2**level for level in range(3, int(log2(resolution)) + 1))
 
 
@@ -89,7 +89,7 @@ class ResidualDiscriminator(nn.Module):
     """samples [n, *shape], labels -> DiscriminatorOutput"""
 
     def __init__(self, base: int, shape: Shape, choices: Choices, pooling: Pooling = "sum") -> None:
-        """pooling: what is made of the last feature map's pixels."""
+        """Take `pooling`: what is made of the last feature map's pixels."""
         super().__init__()
         self.pooling = pooling
         maps = choices.label_maps

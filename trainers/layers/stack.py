@@ -23,17 +23,17 @@ class Choices:
 
     @property
     def label_maps(self) -> int:
-        """Channels that the label adds to the picture."""
+        """Return the channels that the label adds to the picture."""
         return self.classes or 0 if self.conditioning == "concat" else 0
 
     @property
     def looks_labels_up(self) -> bool:
-        """In a generator, projection goes with class-conditional batch norm, as in the paper."""
+        """Return whether a generator does: projection goes with class-conditional batch norm, as in the paper."""
         return bool(self.classes) and self.conditioning == "projection" and self.norm == "batch"
 
     @property
     def labels_beside_latents(self) -> int:
-        """Inputs that a generator gains: classes where it learns the label so, else 0."""
+        """Return the inputs that a generator gains: classes where it learns the label so, else 0."""
         return 0 if self.conditioning == "none" or self.looks_labels_up else self.classes or 0
 
     def plain_norm(self, channels: int) -> nn.Module:

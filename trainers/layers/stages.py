@@ -38,12 +38,12 @@ class Staged(nn.Module):
         self.grown[1].fill_(stage.alpha)
 
     def follow(self) -> None:
-        """After `grown` was loaded."""
+        """Follow `grown` after it was loaded."""
         pixels, alpha = self.grown.tolist()
         self.number, self.is_fading = self.sizes.index(int(pixels)), alpha < 1
 
     def idle(self) -> Iterator[nn.Module]:
-        """Layers that do not run now."""
+        """Yield the layers that do not run now."""
         yield from list(self.levels)[self.number + 1 :]
         for number, picture in enumerate(self.pictures):
             if number != self.number and not (self.is_fading and number == self.number - 1):
@@ -75,7 +75,7 @@ class Falling(Staged):
     """pictures of the stage, labels -> features"""
 
     def __init__(self, sizes: Sequence[int], picture: LayersAt, levels: Sequence[nn.Module]) -> None:
-        """levels: from the features of each size to those of the one below."""
+        """Take `levels`: from the features of each size to those of the one below."""
         super().__init__(sizes)
         self.pictures.extend(Stack(*picture(size)) for size in sizes)
         self.levels.extend(levels)
@@ -127,7 +127,7 @@ def _staged(network: nn.Module) -> Iterator[Staged]:
 
 
 def shown(samples: Tensor, stage: Stage | None) -> Tensor:
-    """Real pictures as the stage has them: while it fades in, their detail does too. None: as they are."""
+    """Show real pictures as the stage has them: while it fades in, their detail does too. None: as they are."""
     if stage is None:
         return samples
     samples = reduced(samples, stage.pixels)

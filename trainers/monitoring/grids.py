@@ -10,7 +10,7 @@ from PIL import Image
 
 
 def save_grid(samples: np.ndarray, path: Path, *, columns: int | None = None) -> None:
-    """samples: uint8 [n, 1 or 3, height, width] -> a PNG; columns: None makes it about square. Vectors are plotted."""
+    """Save uint8 [n, 1 or 3, height, width] as a PNG; columns: None makes it about square. Vectors are plotted."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if samples.dtype != np.uint8:
         return scatter(samples, path)
@@ -19,7 +19,7 @@ def save_grid(samples: np.ndarray, path: Path, *, columns: int | None = None) ->
 
 
 def scatter(samples: np.ndarray, path: Path) -> None:
-    """samples: float [n, numbers, 1, 1] -> a PNG of their first two numbers."""
+    """Plot the first two numbers of float [n, numbers, 1, 1] as a PNG."""
     figure = Figure(figsize=(4, 4), layout="constrained")
     axes = figure.add_subplot(aspect="equal")
     axes.scatter(samples[:, 0, 0, 0], samples[:, -1 if samples.shape[1] == 1 else 1, 0, 0], s=4)

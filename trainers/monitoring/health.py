@@ -145,7 +145,7 @@ class Watch:
     """Remembers ticks, and says what is wrong with one generator and its judge at the newest."""
 
     def __init__(self, role: Role, prefix: str = "") -> None:
-        """prefix: of the stats that the role calls its own; "" where a training has one role."""
+        """Take `prefix`: of the stats that the role calls its own; "" where a training has one role."""
         self._role, self._prefix, self._at_chance = role, prefix, role.at_chance
         self._losses: deque[float] = deque(maxlen=SWINGING)
         self._gradients: deque[Mapping[str, float]] = deque(maxlen=HISTORY)
@@ -154,13 +154,13 @@ class Watch:
 
     @property
     def is_worried(self) -> bool:
-        """A rule of collapse is broken, if not for long enough to be sure."""
+        """Return whether a rule of collapse is broken, if not for long enough to be sure."""
         return any(row for rule, row in self._rows.items() if rule.finding == "mode_collapse")
 
     def look(
         self, stats: Mapping[str, float], seen: SampleStatistics | None, *, progress: float, steps: int
     ) -> list[Finding]:
-        """progress: share of the training that is done."""
+        """Return the findings. progress: share of the training that is done."""
         signals = self.signals(stats, seen, mature=is_mature(progress, steps))
         for rule in RULES:
             if rule.signal in signals:
@@ -204,7 +204,7 @@ class Watch:
         return {"swing": sum(map(abs, steps)) / len(steps) / size}
 
     def _of(self, seen: SampleStatistics | None, mature: bool) -> dict[str, float]:
-        """Nothing as long as samples of an untrained generator would look alike, too."""
+        """Return nothing as long as samples of an untrained generator would look alike, too."""
         if seen is None:
             return {}
         self._was_diverse |= seen.diversity > DIVERSE and seen.duplicates < SINGLE and seen.reach > WIDE
@@ -216,7 +216,7 @@ class Watch:
         return [f"grad_norm/{network}" for network in networks if network is not None]
 
     def _usual(self, name: str) -> float | None:
-        """Median of what was seen; None at first."""
+        """Return the median of what was seen; None at first."""
         seen = [norms[name] for norms in self._gradients if name in norms]
         return median(seen) if len(seen) >= KNOWN else None
 

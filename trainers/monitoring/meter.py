@@ -20,7 +20,7 @@ class Meter:
         self._counts: dict[str, int] = defaultdict(int)
 
     def add(self, values: Mapping[str, Tensor]) -> None:
-        """values: detached scalars."""
+        """Add detached scalars."""
         for name, value in values.items():
             if name not in self._sums:
                 self._sums[name] = torch.zeros((), dtype=torch.float64, device=self._device)
@@ -28,7 +28,7 @@ class Meter:
             self._counts[name] += 1
 
     def read(self) -> dict[str, float]:
-        """Means over steps and ranks, by name; begins anew. Every rank must call it after the same steps."""
+        """Return means over steps and ranks, by name, and begin anew. Every rank must call it after the same steps."""
         names = sorted(self._sums)
         if not names:
             return {}

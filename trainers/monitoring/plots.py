@@ -13,7 +13,7 @@ PANELS = (("loss/", "loss"), ("logits/", "logits"), ("grad_norm/", "gradient nor
 
 
 def loss_curves(stats: Path, png: Path) -> None:
-    """stats: one tick a line, as JSON; png: what is drawn, by examples."""
+    """Draw `stats` (one tick a line, as JSON) by examples into `png`."""
     ticks = [json.loads(line) for line in stats.read_text("utf-8").splitlines() if line]
     figure = Figure(figsize=(8, 9), layout="constrained")
     for row, (prefix, title) in enumerate(PANELS, start=1):

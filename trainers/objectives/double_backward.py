@@ -15,7 +15,7 @@ INPUT, WEIGHT, OUTPUT = PLACES = range(3)
 
 @contextmanager
 def double_backward(device: torch.device) -> Iterator[None]:
-    """Around such a pass and its first gradient: half precision would lose it, and compiled code has only one."""
+    """Surround such a pass and its first gradient: half precision would lose it, and compiled code has only one."""
     with torch.autocast(device.type, enabled=False), torch.compiler.set_stance("force_eager"), _OwnConvolutions():
         yield
 
@@ -32,7 +32,7 @@ class _OwnConvolutions(TorchFunctionMode):
 
 
 def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, *layout: Any) -> Tensor:
-    """F.conv2d(x, weight, bias, stride, padding, dilation, groups), any number of times differentiable."""
+    """Compute F.conv2d(x, weight, bias, stride, padding, dilation, groups), any number of times differentiable."""
     y = _Convolution.apply(OUTPUT, x, weight, None, layout)
     return y if bias is None else y + bias[:, None, None]
 
@@ -43,7 +43,7 @@ class _Convolution(Function):
 
     @staticmethod
     def forward(ctx: Any, wanted: int, x: Tensor, weight: Tensor, output: Tensor | None, layout: tuple) -> Tensor:
-        """wanted: the place of the three that is to be made; what stands there gives its shape alone."""
+        """Make the one of the three whose place is `wanted`; what stands there gives its shape alone."""
         three = (x, weight, output)
         ctx.wanted, ctx.layout = wanted, layout
         ctx.save_for_backward(*(None if place == wanted else tensor for place, tensor in enumerate(three)))

@@ -24,12 +24,12 @@ class Penalty(Part):
 
     @property
     def player(self) -> str:
-        """Who pays."""
+        """Say who pays."""
         return DISCRIMINATOR
 
     @property
     def interval(self) -> int:
-        """Steps between two of its terms; 1 adds it to the player's own loss."""
+        """Return the steps between two of its terms; 1 adds it to the player's own loss."""
         return 1
 
     def weight_at(self, progress: float) -> float:

@@ -23,7 +23,7 @@ class Draws:
 
     @property
     def count(self) -> int:
-        """Samples of this rank."""
+        """Count the samples of this rank."""
         return len(self.share.samples)
 
     def normal(self, purpose: str, *shape: int) -> torch.Tensor:

@@ -30,7 +30,7 @@ class Share:
 
     @property
     def samples(self) -> range:
-        """Positions within the global batch."""
+        """Return the positions within the global batch."""
         return range(self.groups.start * self.group, self.groups.stop * self.group)
 
     def parts(self, count: int) -> list["Share"]:
@@ -51,7 +51,7 @@ class Share:
 
 
 def check_split(batch_size: int, group: int, workers: int = 1) -> str | None:
-    """Why this batch cannot be shared so; None if it can."""
+    """Say why this batch cannot be shared so; None if it can."""
     if not 1 <= group <= batch_size or batch_size % group:
         return f"batch_size {batch_size} is not a multiple of group {group}"
     if (batch_size // group) % workers:

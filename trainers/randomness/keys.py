@@ -12,7 +12,7 @@ import torch
 
 
 def key(*parts: int | str) -> tuple[int, int]:
-    """Two 64-bit words that name a draw: key(seed, step, phase, purpose, group)."""
+    """Return two 64-bit words that name a draw: key(seed, step, phase, purpose, group)."""
     digest = hashlib.blake2b("/".join(map(repr, parts)).encode(), digest_size=16).digest()
     return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")
 
@@ -26,7 +26,7 @@ def torch_generator(device: torch.device, *parts: int | str) -> torch.Generator:
 
 
 def seed_own_generators(device: torch.device, *parts: int | str) -> None:
-    """Torch's own generators, for code that draws from them (nn.Dropout, a user's family).
+    """Seed torch's own generators, for code that draws from them (nn.Dropout, a user's family).
 
     Not torch.manual_seed: without a GPU it formats the stack at every call, which took 4 % of a small net's step.
     """
@@ -37,7 +37,7 @@ def seed_own_generators(device: torch.device, *parts: int | str) -> None:
 
 @contextmanager
 def seeded(*parts: int | str) -> Iterator[None]:
-    """The CPU's generator for a while, as initialisers draw from it; it is put back afterwards."""
+    """Seed the CPU's generator for a while, as initialisers draw from it; it is put back afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(key(*parts)[0])
         yield

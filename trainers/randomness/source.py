@@ -15,7 +15,7 @@ import torch
 class DrawSource(Protocol):
     @property
     def count(self) -> int:
-        """Samples that a draw is for."""
+        """Return how many samples a draw is for."""
         ...
 
     def normal(self, purpose: str, *shape: int) -> torch.Tensor:

@@ -84,7 +84,7 @@ def _fill_jobs(bind: sa.Connection) -> None:
 
 
 def _fill_usage(bind: sa.Connection) -> None:
-    """As `orchestrator.policies.usage` does for each attempt that ends."""
+    """Do as `orchestrator.policies.usage` does for each attempt that ends."""
     rows = bind.execute(
         sa.text(
             'SELECT j.project, j.name, j.queue, j.owner, a.status, a.started, a.ended, a.workers, a.gpus_per_worker AS "gpu", '

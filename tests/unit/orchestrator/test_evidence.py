@@ -26,15 +26,14 @@ class Locked:
         self.other.close()
 
 
-def test_a_database_that_cannot_be_written_stops_no_training(bench: Bench, monkeypatch: Any) -> None:
-    monkeypatch.setattr(db.engine, "BUSY_SECONDS", 0.01)
-    bench.server.database.engine.dispose()  # new connections wait so long
+def test_a_database_that_cannot_be_written_stops_no_training(bench: Bench) -> None:
+    bench.server.database.patience = 0.01
     (job,) = bench.submit(train())
     bench.step()
     driver = bench.driver(f"{job}-1")
     bench.step()
     with Locked(bench):
-        for _ in range(10):
+        for _ in range(7):
             bench.clock.now += 10
             assert driver.call("heartbeat").status_code == 503
             bench.server.supervisor.step()

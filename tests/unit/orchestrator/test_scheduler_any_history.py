@@ -1,5 +1,6 @@
 """Whatever comes, in whatever order: what a plan must never do, and that everybody's turn comes."""
 
+import os
 import random
 from dataclasses import replace
 from importlib import import_module
@@ -322,7 +323,10 @@ def _has_guarantee(queue: str) -> bool:
 
 TestAnyHistory = AnyHistory.TestCase
 TestAnyHistory.settings = settings(
-    max_examples=40, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=int(os.environ.get("GANWORKS_HISTORIES", 10)),
+    stateful_step_count=20,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
 )
 
 

@@ -14,12 +14,13 @@ from test_equal_workers import StopAt, digest
 from torch import Tensor, nn
 
 from trainers import checkpoint
+from trainers.compatible import WrongCheckpoint
 from trainers.data.packed import PackedData
 from trainers.engine import UntouchedWeights
 from trainers.families.dcgan import DCGAN
 from trainers.generation.sampling import Sampler
 from trainers.hooks import NoHooks, Tick
-from trainers.loop import WrongCheckpoint, train
+from trainers.loop import train
 from trainers.monitoring.health import Diverged
 from trainers.randomness.groups import BadSplit
 from trainers.settings import Settings

@@ -35,7 +35,7 @@ def npz_source(path: Path, split: str | None) -> Source:
 
 
 def as_pictures(images: np.ndarray, what: str) -> np.ndarray:
-    """-> [n, height, width, channels], uint8 or float32 in -1..1; BadSource names `what`."""
+    """Return [n, height, width, channels], uint8 or float32 in -1..1; BadSource names `what`."""
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or len(images) == 0:
@@ -48,7 +48,10 @@ def as_pictures(images: np.ndarray, what: str) -> np.ndarray:
 
 
 def _channels_come_first(shape: tuple[int, ...]) -> bool:
-    """Where both axes could be channels, as in pictures of 4x4, the other two of a square picture are equal."""
+    """Return whether axis 1 is that of the channels.
+
+    Where both axes could be channels, as in pictures of 4x4, the other two of a square picture are equal.
+    """
     return shape[1] in CHANNELS and (shape[3] not in CHANNELS or shape[2] == shape[3])
 
 

@@ -21,7 +21,7 @@ class UnreadableImage(ValueError):
 
 
 def decode(data: bytes) -> np.ndarray:
-    """uint8 [height, width, 1 or 3]; UnreadableImage with the reason."""
+    """Return uint8 [height, width, 1 or 3]; UnreadableImage with the reason."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -71,14 +71,14 @@ def _to_array(image: Image.Image) -> np.ndarray:
 
 
 def _from_wide(pixels: np.ndarray) -> np.ndarray:
-    """16 bits to 8: 65535 becomes 255."""
+    """Turn 16 bits into 8: 65535 becomes 255."""
     if pixels.min() < 0 or pixels.max() > 65535:
         raise UnreadableImage("has 32-bit pixels, which have no agreed range; pack them as .npz")
     return wide_to_bytes(pixels)[:, :, None]
 
 
 def wide_to_bytes(pixels: np.ndarray) -> np.ndarray:
-    """0..65535 to 0..255, rounded to the nearest."""
+    """Turn 0..65535 into 0..255, rounded to the nearest."""
     return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 

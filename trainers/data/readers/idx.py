@@ -23,7 +23,7 @@ def holds_idx(path: Path) -> bool:
 
 
 def idx_source(path: Path, split: str | None) -> Source:
-    """`path` is a folder of IDX files, or the file of pictures itself (its labels are looked for beside it)."""
+    """Open `path`, a folder of IDX files, or the file of pictures itself (its labels are looked for beside it)."""
     parts = _parts(path)
     found = {name: name for name, files in parts.items() if "images" in files}
     files = parts[choose_split(split, found, path)]
@@ -38,7 +38,7 @@ def idx_source(path: Path, split: str | None) -> Source:
 
 
 def _parts(path: Path) -> dict[str, dict[str, Path]]:
-    """{split: {"images": file, "labels": file}}"""
+    """Return {split: {"images": file, "labels": file}}."""
     parts: dict[str, dict[str, Path]] = {}
     for file in sorted(path.iterdir() if path.is_dir() else path.parent.iterdir()):
         if match := NAME.match(file.name):

@@ -25,7 +25,7 @@ ROWS = 256  # at a time
 
 
 def parquet_source(where: Path, found: Sequence[Found], split: str | None, asked: str | None) -> Source:
-    """BadSource where a file is damaged, or has no such column. asked: the column of labels."""
+    """Open the files; BadSource where one is damaged, or has no such column. asked: the column of labels."""
     files = [_opened(path) for path in files_of_split(where, found, split)]
     schema = files[0][1].schema_arrow
     image = next((name for name in IMAGES if name in schema.names and _is_picture(schema.field(name).type)), None)

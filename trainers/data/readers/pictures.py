@@ -38,14 +38,14 @@ class File:
 
 
 def folder_source(folder: Path, found: Sequence[Found], split: str | None, label: str | None) -> Source:
-    """found: the files below it. label: see `pack`."""
+    """Return the source of a folder. found: the files below it. label: see `pack`."""
     return _tree(
         folder, [File(name=each.name, path=each.name, read=partial(_read_file, each)) for each in found], split, label
     )
 
 
 def zip_source(path: Path, split: str | None, label: str | None) -> Source:
-    """BadSource for a damaged or encrypted zip, and for one whose names lead out of it."""
+    """Open a zip; BadSource for a damaged or encrypted one, and for one whose names lead out of it."""
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError) as error:
@@ -141,7 +141,7 @@ def _inside(file: File) -> File:
 
 
 def _of_split(files: list[File], split: str | None, where: Path) -> list[File]:
-    """Only the wanted split, where the top folders are splits; `train` where none is asked for."""
+    """Keep only the wanted split, where the top folders are splits; `train` where none is asked for."""
     files = _without_lone_folder(files) if len({file.path.parts[0] for file in files}) == 1 else files
     tops = {file.path.parts[0] for file in files if len(file.path.parts) > 1}
     splits = {SPLITS[top.lower()]: top for top in tops if top.lower() in SPLITS}

@@ -26,7 +26,7 @@ def find_source(
     label: str | None = None,
     roots: Sequence[Path] = (),
 ) -> Source:
-    """Recognises the source by what it is; BadSource names what was found and what is read."""
+    """Recognise the source by what it is; BadSource names what was found and what is read."""
     if not isinstance(source, Path):
         return procedural(source, resolution)
     if not source.exists():

@@ -22,7 +22,7 @@ class Ring:
     class_names: tuple[str, ...] = tuple(str(mode) for mode in range(MODES))
 
     def picture(self, index: int, resolution: int | None) -> tuple[np.ndarray, int]:
-        """float32 [1, 1, 2]: one pixel whose channels are the vector; BadSource for any resolution."""
+        """Return float32 [1, 1, 2]: one pixel whose channels are the vector; BadSource for any resolution."""
         if resolution is not None:
             raise BadSource(f"resolution is {resolution}, and {self.name} holds vectors, which have none; leave it out")
         random = np.random.Generator(np.random.Philox(key=[self.seed, index]))
@@ -38,7 +38,7 @@ def centres() -> np.ndarray:
 
 
 def found(samples: np.ndarray, *, close: float = CLOSE * DEVIATION) -> tuple[np.ndarray, float]:
-    """samples [n, 2, 1, 1] -> how many belong to each heap, and the share that belongs to any."""
+    """Return how many of samples [n, 2, 1, 1] belong to each heap, and the share that belongs to any."""
     gaps = np.linalg.norm(samples.reshape(-1, 1, 2) - centres(), axis=2)
     nearest, inside = gaps.argmin(1), gaps.min(1) < close
     return np.bincount(nearest[inside], minlength=MODES), float(inside.mean())

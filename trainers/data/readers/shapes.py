@@ -24,7 +24,7 @@ class ProceduralSource(Protocol):
     @property
     def class_names(self) -> tuple[str, ...] | None: ...
     def picture(self, index: int, resolution: int | None) -> tuple[np.ndarray, int]:
-        """uint8 [height, width, channels] and its label."""
+        """Return uint8 [height, width, channels] and its label."""
         ...
 
 
@@ -46,7 +46,7 @@ class Shapes:
 
 
 def _placed(size: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float]:
-    """Pixel centres in the figure's own frame, where it fills -1..1, and its half-width in half-pictures."""
+    """Return pixel centres in the figure's own frame, where it fills -1..1, and its half-width in half-pictures."""
     scale, turn = random.uniform(0.35, 0.6), random.uniform(0, 2 * np.pi)
     centre = random.uniform(scale - 0.95, 0.95 - scale, 2)
     axis = (2 * np.arange(size) + 1) / size - 1

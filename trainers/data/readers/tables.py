@@ -96,7 +96,7 @@ def _of_rows(rows: Sequence[Row], name: PurePosixPath, asked: str | None) -> Pai
 
 
 def _of_json(document: Any) -> Pairs | None:
-    """StyleGAN writes {"labels": [[name, label], …]} or null for the list; others an object of labels by name."""
+    """Read StyleGAN's {"labels": [[name, label], …]}, or null for the list, or others' object of labels by name."""
     labels = document["labels"] if isinstance(document, dict) and "labels" in document else document
     if labels is None:
         return None

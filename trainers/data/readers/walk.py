@@ -54,7 +54,7 @@ def _below(folder: Path, name: PurePosixPath, parents: tuple[Path, ...], allowed
 
 
 def _refuse_unwritable(path: Path) -> None:
-    """No file of ours could hold the name."""
+    """Refuse a name that no file of ours could hold."""
     try:
         path.name.encode()
     except UnicodeEncodeError:

@@ -36,7 +36,8 @@ class _Looked:
 
 
 def webdataset_source(where: Path, found: Sequence[Found], split: str | None) -> Source:
-    """BadSource where a tar is damaged or holds no pictures, where only some samples have a label, or one two pictures."""
+    """Open the tars; BadSource where one is damaged or holds no pictures, where only some samples have a label,
+    or one two pictures."""
     tars = files_of_split(where, found, split)
     looked = _Looked()
     for tar in tars:
@@ -72,7 +73,7 @@ def _look_through(tar: Path, looked: _Looked) -> None:
 
 
 def _is_picture(extension: str) -> bool:
-    """extension: from the first dot of the name."""
+    """Decide by the extension: from the first dot of the name."""
     return f".{extension.rpartition('.')[2]}" in PICTURES
 
 
@@ -83,7 +84,8 @@ def _number(text: bytes, tar: Path, sample: str) -> int:
 
 
 def _read_json(text: bytes, where: str, sample: str, looked: _Looked) -> None:
-    """Our own have a number and a name, `label` and `class`; others' have one of the columns that labels are looked for in."""
+    """Read labels: our own have a number and a name, `label` and `class`;
+    others' have one of the columns that labels are looked for in."""
     try:
         about = json.loads(text)
     except ValueError:
@@ -171,7 +173,7 @@ def _members(tar: Path) -> Iterator[tuple[PurePosixPath, str, str, Callable[[], 
 
 
 def _refuse_torn(tar: Path) -> None:
-    """tarfile takes a header that is cut off for the end, and would lose the rest in silence."""
+    """Refuse a torn tar: tarfile takes a header that is cut off for the end, and would lose the rest in silence."""
     try:
         file = tar.open("rb")
     except OSError as error:

@@ -17,7 +17,7 @@ class Chosen(Part):
 
     @cached_property
     def all(self) -> dict[str, Augmentation]:
-        """Those that are asked for, by name."""
+        """Return those that are asked for, by name."""
         found = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: value for name, value in found.items() if isinstance(value, Augmentation)}
 

@@ -15,7 +15,7 @@ class Chosen(Part):
 
     @cached_property
     def all(self) -> dict[str, Penalty]:
-        """Those that are asked for, by name, in the order of their terms."""
+        """Return those that are asked for, by name, in the order of their terms."""
         return {name: penalty for name in type(self).model_fields if (penalty := getattr(self, name)) is not None}
 
     def of(self, player: str, *, lazy: bool) -> dict[str, Penalty]:
