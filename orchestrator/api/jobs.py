@@ -1,7 +1,7 @@
 """Jobs: submit, list, look at, cancel, suspend, resume, retry, delete."""
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Annotated
 
@@ -161,7 +161,7 @@ def list_jobs(
 ) -> JobsAnswer:
     """List jobs, newest first; `status`, `name` and `kind` take several values with commas, `label` is NAME=VALUE."""
     status = status and status.upper()
-    _refuse_unknown("status", status, [each.value for each in Status])
+    _refuse_unknown("status", status, Status)
     _refuse_unknown("kind", kind, kinds.KINDS)
     with server.database.read() as connection:
         wanted = {"status": status, "name": name, "kind": kind}
@@ -170,10 +170,11 @@ def list_jobs(
     return {"jobs": [views.job(server, job, ticks.get(job.id)) for job in found]}
 
 
-def _refuse_unknown(field: str, value: str | None, choices: Collection[str]) -> None:
+def _refuse_unknown(field: str, value: str | None, choices: Iterable[str]) -> None:
+    known = set(map(str, choices))
     for each in value.split(",") if value else ():
-        if each not in choices:
-            raise HTTPException(400, f"{field}: unknown {each!r}{did_you_mean(each, choices)}")
+        if each not in known:
+            raise HTTPException(400, f"{field}: unknown {each!r}{did_you_mean(each, known)}")
 
 
 def _pairs(labels: list[str]) -> dict[str, str]:
