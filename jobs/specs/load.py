@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from jobs.specs import check, plain, spec, strict_yaml
+from jobs.specs import check, plain, spec, strict_yaml, writing
 from jobs.specs.errors import Problem, SpecError, did_you_mean
 from jobs.specs.override import override
 from jobs.specs.sources import is_local
@@ -47,14 +47,24 @@ def load_file(
     overrides: fields by path (`train.batch_size`) and what is to stand there. data_is_here: the jobs run on this
     machine, so that local data must be there.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError([Problem(path="", message=f"cannot be read: {error}", file=str(path))]) from None
+    text = read_text(path)
     folder = path.resolve().parent
     return load_text(
         text, file=str(path), parameters=parameters, overrides=overrides, folder=folder, data_is_here=data_is_here
     )
+
+
+def read_text(path: Path) -> str:
+    """Return a file's text. Raises SpecError with the line at which it is none."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SpecError([Problem(path="", message=f"cannot be read: {error.strerror}", file=str(path))]) from None
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        line, message = writing.not_utf8(content)
+        raise SpecError([Problem(path="", message=message, file=str(path), line=line)]) from None
 
 
 def load_text(
@@ -90,6 +100,10 @@ def load_text(
 def _load_document(document: Document, parameters: Mapping[str, str], folder: Path | None) -> Job:
     if not isinstance(document.value, dict):
         raise SpecError([Problem(path="", message="a job is a mapping of fields, such as `kind: train`")])
+    if strange := list(writing.strange_keys(document.value)):
+        raise SpecError(strange)
+    if wrong := [*writing.unclosed(document.value), *writing.bare_durations(document.value)]:
+        raise SpecError(wrong)
     value = substitute(document.value, parameters)
     job = parse(value)
     if problems := check.problems(job):
@@ -149,6 +163,10 @@ def _message(detail: Mapping[str, Any], path: tuple[str | int, ...], model: type
         return f"{_plain(detail['msg'])} (got {_show(got)})"
     if kind == "string_pattern_mismatch" and path[-1] in ("name", "from", "queue"):
         return f"a name is 1 to 50 of a-z, 0-9 and - (got {_show(got)})"
+    if kind == "string_type" and isinstance(got, int | float):
+        return f"a text is expected; put it in quotes: '{_show(got)}'"
+    if kind in ("model_type", "dict_type"):
+        return f"a mapping of fields is expected (got {'nothing' if got is None else _show(got)})"
     return f"{detail['msg'].removeprefix('Input ')} (got {_show(got)})"
 
 
@@ -258,7 +276,7 @@ def _doubled(documents: list[Document], file: str) -> list[Problem]:
 
 def located(problems: Sequence[Problem], path: Path) -> list[Problem]:
     """Return problems of a file's documents with its name, and the lines on which the fields stand."""
-    documents = strict_yaml.read(path.read_text(encoding="utf-8"), str(path))
+    documents = strict_yaml.read(read_text(path), str(path))
     return [_place(problem, documents[problem.document], str(path), problem.document) for problem in problems]
 
 
