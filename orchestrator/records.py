@@ -65,6 +65,20 @@ class JobSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
+class JobEnd:
+    """What became of a job, as far as it has come."""
+
+    id: str
+    status: str
+    failure: str | None
+    ended: float | None
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status in ENDED
+
+
+@dataclass(frozen=True, kw_only=True)
 class Job(JobSummary):
     spec: job_spec.Plain
     spec_digest: str

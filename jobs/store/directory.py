@@ -124,7 +124,7 @@ class DirectoryStore:
         return probe(self)
 
     def locate(self, key: str) -> str:
-        return str(self.root / key)
+        return f"{self.uri}/{key}"
 
     def _path(self, key: str) -> Path:
         path = self.root / key

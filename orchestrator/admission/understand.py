@@ -30,10 +30,13 @@ class Understood:
         return Understood(specs={n: spec for n, spec in self.specs.items() if n not in numbers}, origins=self.origins)
 
 
-def understand(documents: Sequence[Plain], settings: Settings, nodes: Sequence[Node] | None) -> Understood:
+def understand(
+    documents: Sequence[Plain], settings: Settings | None = None, nodes: Sequence[Node] | None = None
+) -> Understood:
     """Read and check all that can be told without the database, so that no transaction waits for it.
 
-    Raises SpecError with every problem.
+    Without a server's settings, as `ganworks validate` calls it: all that can be told without a server. Raises
+    SpecError with every problem.
     """
     listed, origins = expanded(documents)
     specs, problems = _parse(listed)
@@ -41,8 +44,7 @@ def understand(documents: Sequence[Plain], settings: Settings, nodes: Sequence[N
     for number, spec in specs.items():
         found = (
             check.problems(spec)
-            + _local_paths(spec, settings)
-            + _capacity(spec, nodes, settings)
+            + (_local_paths(spec, settings) + _capacity(spec, nodes, settings) if settings else [])
             + _timing(spec)
             + _rules(spec)
             + _name(spec)

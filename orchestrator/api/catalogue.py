@@ -1,6 +1,9 @@
 """What this installation knows: GAN families, the schema of a spec, its own version."""
 
-from fastapi import APIRouter
+import json
+from functools import cache
+
+from fastapi import APIRouter, Response
 
 from jobs.specs import check
 from jobs.specs import spec as job_spec
@@ -16,10 +19,16 @@ def families(user: User) -> dict[str, dict[str, JsonObject]]:
     return {"families": check.families()}
 
 
-@router.get("/schema")
-def schema(user: User) -> JsonObject:
+@router.get("/schema", response_model=JsonObject)
+def schema(user: User) -> Response:
     """Return the JSON Schema (draft 7) of one document, for editors."""
-    return job_spec.json_schema()
+    return Response(_schema(), media_type="application/json")
+
+
+@cache
+def _schema() -> bytes:
+    """It is large, and the same for as long as this server runs."""
+    return json.dumps(job_spec.json_schema()).encode()
 
 
 @router.get("/version")

@@ -171,9 +171,10 @@ def list_jobs(
 
 
 def _refuse_unknown(field: str, value: str | None, choices: Iterable[str]) -> None:
+    known = set(map(str, choices))
     for each in value.split(",") if value else ():
-        if each not in choices:
-            raise HTTPException(400, f"{field}: unknown {each!r}{did_you_mean(each, choices)}")
+        if each not in known:
+            raise HTTPException(400, f"{field}: unknown {each!r}{did_you_mean(each, known)}")
 
 
 def _pairs(labels: list[str]) -> dict[str, str]:

@@ -24,7 +24,7 @@ from orchestrator.api.answers import (
 from orchestrator.api.jobs import Key, Server, User, find
 from orchestrator.api.strict_json import StrictRoute
 from orchestrator.policies import cron
-from orchestrator.records import Job, Schedule, ScheduleFiring, Token
+from orchestrator.records import JobEnd, Schedule, ScheduleFiring, Token
 from orchestrator.server.state import ServerState
 
 router = APIRouter(route_class=StrictRoute, prefix="/api/v1/schedules", tags=["schedules"])
@@ -82,11 +82,11 @@ def history(name: str, user: User, server: Server, all: bool = False) -> History
 
 
 def _within(
-    firings: list[tuple[ScheduleFiring, Job | None]], succeeded: int, failed: int
-) -> list[tuple[ScheduleFiring, Job | None]]:
+    firings: list[tuple[ScheduleFiring, JobEnd | None]], succeeded: int, failed: int
+) -> list[tuple[ScheduleFiring, JobEnd | None]]:
     """Return whatever has not ended, then the newest successes, and of the rest the newest."""
     left = {True: succeeded, False: failed}
-    shown: list[tuple[ScheduleFiring, Job | None]] = []
+    shown: list[tuple[ScheduleFiring, JobEnd | None]] = []
     for firing, job in firings:
         if job is not None and not job.has_ended:
             shown.append((firing, job))

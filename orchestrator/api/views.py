@@ -12,7 +12,7 @@ from orchestrator.api.answers import (
     ScheduleAnswer,
     WholeJobAnswer,
 )
-from orchestrator.records import Attempt, Event, Job, JobSummary, Need, Schedule, ScheduleFiring, Tick
+from orchestrator.records import Attempt, Event, Job, JobEnd, JobSummary, Need, Schedule, ScheduleFiring, Tick
 from orchestrator.server.state import ServerState
 
 _ATTEMPT_HIDES = {"claim_hash", "nonce_hash", "token_hash", "position"}
@@ -94,7 +94,7 @@ def schedule(schedule: Schedule) -> ScheduleAnswer:
     return cast(ScheduleAnswer, shown)
 
 
-def schedule_firing(firing: ScheduleFiring, job: Job | None) -> FiringAnswer:
+def schedule_firing(firing: ScheduleFiring, job: JobEnd | None) -> FiringAnswer:
     shown = {name: value for name, value in vars(firing).items() if name not in ("project", "schedule")}
     told = {"status": job and job.status, "failure": job and job.failure, "ended": job and job.ended}
     return cast(FiringAnswer, {**shown, **told})

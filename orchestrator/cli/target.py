@@ -69,7 +69,8 @@ def _sound(token: str, url: str) -> str:
 
 def understand_url(text: str) -> str:
     """Return an address as a URL: `localhost:8420` is http://localhost:8420. CliError names what is no address."""
-    url = text.strip().rstrip("/")
+    url = text.strip()
+    url = url if url.endswith("://") else url.rstrip("/")
     if "://" not in url:
         url = f"http://{url}"
     try:

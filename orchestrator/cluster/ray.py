@@ -6,6 +6,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -16,8 +17,17 @@ from orchestrator.policies.liveness import Driver
 from orchestrator.scheduler import Node
 
 TIMEOUT = httpx.Timeout(5.0, connect=2.0)  # the loop waits for no answer longer than this
-REMEMBERED = 10_000  # drivers whose agent is known by heart
+REMEMBERED = 10_000  # drivers whose place is known by heart
 _RANGE = re.compile(r"bytes (?:\d+-\d+|\*)/(\d+)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """Where a driver runs; empty before it does."""
+
+    node: str
+    agent: str  # URL of the agent on that node
+    is_near: bool = True  # the agent can be reached from here
 
 
 class RayCluster:
@@ -26,7 +36,7 @@ class RayCluster:
         self.runtime_env = dict(runtime_env or {})
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._http = direct.client(base_url=self.address, headers=headers, timeout=TIMEOUT)
-        self._agents: dict[str, str] = {}  # driver -> URL of the agent on its node; empty: not to be reached from here
+        self._places: dict[str, _Place] = {}  # by driver
 
     def nodes(self) -> list[Node]:
         answer = self._get("/api/v0/nodes", params={"detail": "1", "limit": "10000"})
@@ -71,34 +81,37 @@ class RayCluster:
             _ok(answer)
 
     def read_log(self, submission_id: str, start: int, stop: int) -> LogPart | None:
-        """Do as the protocol says. The agent of the driver's node serves ranges of it; where that cannot be reached
-        from here, the dashboard streams the whole, of which only the range is held."""
-        agent = self._agents.get(submission_id)
-        if agent is None:
-            answer = self._ask("GET", f"/api/jobs/{submission_id}")
-            if answer.status_code == 404:
-                return None
-            agent = _ok(answer).json().get("driver_agent_http_address")
-            if not agent:
-                return LogPart(data=b"", size=0)  # it has not begun
-            self._remember(submission_id, agent)
-        if agent:
+        """Do as the protocol says. The agent of the driver's node serves ranges of it; where that cannot be reached from
+        here, the dashboard streams the whole, of which only the range is held."""
+        place = self._places.get(submission_id) or self._ask_place(submission_id)
+        if place is None:
+            return None
+        if place.node and place.is_near:
             try:
-                return self._range_from_agent(agent, submission_id, start, stop)
+                return self._range_from_agent(place, submission_id, start, stop)
             except (httpx.ConnectError, httpx.ConnectTimeout):
-                self._remember(submission_id, "")
+                self._places[submission_id] = place = replace(place, is_near=False)
             except httpx.HTTPError as error:
-                raise Unreachable(f"Ray's agent at {agent} gives no answer: {error or type(error).__name__}") from None
-        return self._range_from_dashboard(submission_id, start, stop)
+                raise Unreachable(f"Ray's agent at {place.agent} is silent: {error or type(error).__name__}") from None
+        if place.node:
+            return self._range_from_dashboard(place, submission_id, start, stop)
+        return LogPart(data=b"", size=0)  # it has not begun
 
-    def _remember(self, submission_id: str, agent: str) -> None:
-        if len(self._agents) >= REMEMBERED:
-            self._agents.clear()
-        self._agents[submission_id] = agent
+    def _ask_place(self, submission_id: str) -> "_Place | None":
+        answer = self._ask("GET", f"/api/jobs/{submission_id}")
+        if answer.status_code == 404:
+            return None
+        found = _ok(answer).json()
+        place = _Place(node=found.get("driver_node_id") or "", agent=found.get("driver_agent_http_address") or "")
+        if place.node and place.agent:
+            if len(self._places) >= REMEMBERED:
+                self._places.clear()
+            self._places[submission_id] = place
+        return place
 
-    def _range_from_agent(self, agent: str, submission_id: str, start: int, stop: int) -> LogPart:
+    def _range_from_agent(self, place: "_Place", submission_id: str, start: int, stop: int) -> LogPart:
         asked = {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
-        with self._http.stream("GET", f"{agent}/logs/job-driver-{submission_id}.log", headers=asked) as answer:
+        with self._http.stream("GET", f"{place.agent}/logs/{_log_file(submission_id)}", headers=asked) as answer:
             if answer.status_code == 404:
                 return LogPart(data=b"", size=0)
             found = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
@@ -106,10 +119,10 @@ class RayCluster:
                 return LogPart(data=b"", size=int(found[1]))
             if answer.status_code == 206 and found:
                 return LogPart(data=answer.read(), size=int(found[1]))
-            raise Refused(f"Ray's agent at {agent} answers {answer.status_code} to a range of a log")
+            raise Refused(f"Ray's agent at {place.agent} answers {answer.status_code} to a range of a log")
 
-    def _range_from_dashboard(self, submission_id: str, start: int, stop: int) -> LogPart:
-        asked = {"submission_id": submission_id, "lines": "-1"}
+    def _range_from_dashboard(self, place: "_Place", submission_id: str, start: int, stop: int) -> LogPart:
+        asked = {"node_id": place.node, "filename": _log_file(submission_id), "lines": "-1"}
         parts, size = [], 0
         try:
             with self._http.stream("GET", "/api/v0/logs/file", params=asked) as answer:
@@ -146,6 +159,10 @@ class RayCluster:
         if answer.status_code in (502, 503, 504):
             raise Unreachable(f"Ray at {self.address} answers {answer.status_code}")
         return answer
+
+
+def _log_file(submission_id: str) -> str:
+    return f"job-driver-{submission_id}.log"
 
 
 @contextmanager

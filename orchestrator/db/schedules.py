@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.db.tables import jobs, schedule_events, schedule_ticks, schedules
-from orchestrator.records import Job, Json, Schedule, ScheduleEvent, ScheduleFiring
+from orchestrator.records import Job, JobEnd, Json, Schedule, ScheduleEvent, ScheduleFiring
 from orchestrator.states import Status
 
 
@@ -63,13 +63,14 @@ def decide(connection: Connection, firing: ScheduleFiring) -> bool:
 
 def history(
     connection: Connection, project: str, name: str, limit: int = 1000
-) -> list[tuple[ScheduleFiring, Job | None]]:
-    """Return firings, newest first, each with its job."""
+) -> list[tuple[ScheduleFiring, JobEnd | None]]:
+    """Return firings, newest first, each with what became of its job."""
     mine = (schedule_ticks.c.project == project) & (schedule_ticks.c.schedule == name)
     query = select(schedule_ticks).where(mine).order_by(schedule_ticks.c.scheduled_time.desc()).limit(limit)
     firings = [ScheduleFiring(**row._mapping) for row in connection.execute(query)]
     wanted = [firing.job_id for firing in firings if firing.job_id]
-    found = {row.id: Job(**row._mapping) for row in connection.execute(select(jobs).where(jobs.c.id.in_(wanted)))}
+    query = select(jobs.c.id, jobs.c.status, jobs.c.failure, jobs.c.ended).where(jobs.c.id.in_(wanted))
+    found = {row.id: JobEnd(**row._mapping) for row in connection.execute(query)}
     return [(firing, found.get(firing.job_id or "")) for firing in firings]
 
 
@@ -80,17 +81,26 @@ def unfinished_jobs(connection: Connection, project: str, name: str) -> list[Job
 
 
 def newest_firings(connection: Connection) -> dict[tuple[str, str], float]:
-    """Return when each schedule last made a job, by scheduled time."""
-    key = (schedule_ticks.c.project, schedule_ticks.c.schedule)
-    query = select(*key, func.max(schedule_ticks.c.scheduled_time)).where(schedule_ticks.c.job_id.is_not(None))
-    return {(row[0], row[1]): row[2] for row in connection.execute(query.group_by(*key))}
+    """When each schedule last made a job, by scheduled time."""
+    mine = (schedule_ticks.c.schedule == schedules.c.name) & (schedule_ticks.c.project == schedules.c.project)
+    made = select(schedule_ticks.c.scheduled_time).where(mine, schedule_ticks.c.job_id.is_not(None))
+    return _of_each(connection, made.order_by(schedule_ticks.c.scheduled_time.desc()).limit(1))
 
 
 def newest_successes(connection: Connection) -> dict[tuple[str, str], float]:
-    """Return when a job of each schedule last succeeded."""
-    mine = jobs.c.schedule.is_not(None) & (jobs.c.name == jobs.c.schedule) & (jobs.c.status == Status.SUCCEEDED)
-    query = select(jobs.c.project, jobs.c.schedule, func.max(jobs.c.ended)).where(mine)
-    return {(row[0], row[1]): row[2] for row in connection.execute(query.group_by(jobs.c.project, jobs.c.schedule))}
+    """When a job of each schedule last succeeded."""
+    mine = (
+        (jobs.c.schedule == schedules.c.name)
+        & (jobs.c.name == schedules.c.name)
+        & (jobs.c.project == schedules.c.project)
+    )
+    return _of_each(connection, select(func.max(jobs.c.ended)).where(mine, jobs.c.status == Status.SUCCEEDED))
+
+
+def _of_each(connection: Connection, newest: Select[Any]) -> dict[tuple[str, str], float]:
+    """Return a value of each schedule that has one, looked up by an index: its past may be long."""
+    query = select(schedules.c.project, schedules.c.name, newest.scalar_subquery())
+    return {(row[0], row[1]): row[2] for row in connection.execute(query) if row[2] is not None}
 
 
 def note(

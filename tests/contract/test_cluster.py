@@ -6,7 +6,7 @@ Ray comes from the fixture `ray_cluster` (address, token_path); where there is n
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -87,9 +87,13 @@ def test_a_log_is_read_by_ranges(rig: Rig, id: str) -> None:
     rig.ended(id)
     check_ranges(rig, id)
     if isinstance(rig.cluster, RayCluster):
-        assert rig.cluster._agents[id], "the agent of its node serves ranges"
-        rig.cluster._agents[id] = ""  # as where only the dashboard can be reached
+        place = rig.cluster._places[id]
+        assert place.is_near, "the agent of its node serves ranges"
+        rig.cluster._places[id] = replace(
+            place, agent="http://127.0.0.1:9"
+        )  # as where only the dashboard can be reached
         check_ranges(rig, id)
+        assert not rig.cluster._places[id].is_near
 
 
 def check_ranges(rig: Rig, id: str) -> None:

@@ -53,6 +53,7 @@ class Commands:
 
     def __init__(self, bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
         self.bench, self._capsys = bench, capsys
+        self._pool = ThreadPoolExecutor(1)
         self.served = Served(bench.server)
         self.url = f"http://127.0.0.1:{self.served.port}"
 
@@ -62,22 +63,14 @@ class Commands:
         return Ran(code, *self._capsys.readouterr())
 
     def beside(self, *arguments: str) -> "Future[int]":
-        """Begin a command that stays; its exit code comes. What it prints is read with `printed`."""
-        with ThreadPoolExecutor(1) as pool:
-            coming = pool.submit(_exit_code, arguments)
-            pool.shutdown(wait=False)
-        return coming
-
-    def printed(self) -> Ran:
-        return Ran(0, *self._capsys.readouterr())
+        """Begin a command that stays; its exit code comes."""
+        return self._pool.submit(_exit_code, arguments)
 
 
 def _exit_code(arguments: tuple[str, ...]) -> int:
-    try:
+    with pytest.raises(SystemExit) as end:
         app.run(list(arguments))
-    except SystemExit as end:
-        return int(str(end.code))
-    raise AssertionError("a command line exits")
+    return int(end.value.code or 0)
 
 
 @pytest.fixture

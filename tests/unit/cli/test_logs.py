@@ -22,7 +22,7 @@ class Server:
     def get(self, path: str, attempt: int = 0, offset: int = 0) -> Any:
         if not path.endswith("/logs"):
             look = self.script.pop(0) if len(self.script) > 1 else self.script[0]
-            return {"id": "1", "failure": None, **look}
+            return {"id": "1", "name": "a", "failure": None, **look}
         if next(self.failures, False):
             raise CliError("the store gives no answer", Exit.UNREACHABLE)
         self.asked.append((attempt, offset))

@@ -4,11 +4,12 @@ import os
 from typing import Any
 
 import pytest
-from server_bench import DATABASE, TOKEN, Bench, train
-from sqlalchemy import delete, event, select
+from server_bench import BEGIN, DATABASE, TOKEN, Bench, train
+from sqlalchemy import delete, event, insert, select
 
 from orchestrator import db, scheduler
-from orchestrator.db.tables import attempts, sources
+from orchestrator.db.tables import attempts, schedule_ticks, sources
+from orchestrator.db.tables import jobs as jobs_table
 from orchestrator.policies import usage
 from orchestrator.scheduler import Node, Queued, Snapshot
 
@@ -162,3 +163,88 @@ def test_fair_shares_as_a_running_sum_are_those_reckoned_anew(bench: Bench) -> N
     anew = usage.settled({}, 0, found, supervisor.settings.policy.half_life, supervisor._usage_seen)
     assert kept.keys() == anew.keys() == {("default", "ada")}
     assert kept["default", "ada"].cpus == pytest.approx(anew["default", "ada"].cpus)
+
+
+LISTS = {
+    "status=failed": "jobs_by_project_and_status",
+    "status=running": "jobs_by_project_and_status",
+    "kind=train": "jobs_by_project_and_kind",
+    "name=fashion": "jobs_by_name",
+    "": "jobs_by_project",
+}
+
+
+@pytest.mark.skipif(bool(os.environ.get(DATABASE)), reason="asks SQLite how it reads")
+@pytest.mark.parametrize("narrowed", LISTS)
+def test_a_list_is_read_in_its_order_up_to_its_limit(bench: Bench, narrowed: str) -> None:
+    asked: list[tuple[str, Any]] = []
+
+    @event.listens_for(bench.server.database.engine, "before_cursor_execute")
+    def note(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if "FROM jobs" in statement:
+            asked.append((statement, parameters))
+
+    bench.submit(train())
+    asked.clear()
+    assert bench.get(f"/api/v1/jobs?{narrowed}").status_code == 200
+    with bench.server.database.engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        (statement, parameters), *_ = asked
+        steps = [row[-1] for row in driver.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+    assert len(steps) == 1, f"no sorting: {steps}"
+    assert LISTS[narrowed] in steps[0]
+
+
+@pytest.fixture
+def long_past(bench: Bench) -> Bench:
+    """A schedule that has fired a thousand times, and nothing else."""
+    bench.submit(train("nightly", schedule={"cron": "0 2 * * *"}, labels={"team": "x" * 5000}))
+    (job,) = [bench.post("/api/v1/schedules/nightly/trigger").json()["id"]]
+    bench.step(2)
+    bench.driver(f"{job}-1").result("succeeded")
+    bench.step(4)
+    row = vars(bench.job(job))
+    with bench.server.database.write() as connection:
+        for n in range(1, 1000):
+            past = {
+                "id": f"past-{n}",
+                "seq": 1000 + n,
+                "status": "SUCCEEDED" if n % 9 else "FAILED",
+                "ended": BEGIN - n,
+            }
+            connection.execute(insert(jobs_table).values(**{**row, **past, "scheduled_time": BEGIN - 60 * n}))
+            firing = {"project": "default", "schedule": "nightly", "scheduled_time": BEGIN - 60 * n, "decided": BEGIN}
+            more = {"version": 1, "outcome": "started", "job_id": f"past-{n}"}
+            connection.execute(insert(schedule_ticks).values(**firing, **more))
+    return bench
+
+
+def test_what_a_schedule_last_did_is_found_whatever_it_did_before(long_past: Bench) -> None:
+    page = long_past.get("/metrics").text
+    name = '{project="default",schedule="nightly"}'
+    series = dict(line.rsplit(" ", 1) for line in page.splitlines() if line.startswith("ganworks_schedule_last"))
+    (newest,) = [float(series[f"ganworks_schedule_last_timestamp_seconds{name}"])]
+    assert newest > BEGIN - 60
+    assert float(series[f"ganworks_schedule_last_success_timestamp_seconds{name}"]) > BEGIN - 60
+
+
+def test_the_history_of_a_schedule_reads_no_large_column(long_past: Bench) -> None:
+    statements: list[str] = []
+
+    @event.listens_for(long_past.server.database.engine, "before_cursor_execute")
+    def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    firings = long_past.get("/api/v1/schedules/nightly/history?all=true").json()["firings"]
+    assert len(firings) == 1000
+    assert {firing["status"] for firing in firings} == {"SUCCEEDED", "FAILED"}
+    assert not [each for each in statements if "jobs.labels" in each or "jobs.spec," in each]
+    few = long_past.get("/api/v1/schedules/nightly/history").json()["firings"]
+    assert 0 < len(few) < 20
+
+
+def test_the_schema_is_made_once(bench: Bench, monkeypatch: Any) -> None:
+    first = bench.get("/api/v1/schema").json()
+    monkeypatch.setattr("jobs.specs.spec.json_schema", dict)
+    assert bench.get("/api/v1/schema").json() == first
+    assert "samples_per_shard" in str(first)
