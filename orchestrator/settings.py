@@ -20,7 +20,7 @@ from orchestrator.scheduler import Policy
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    home: Path = field(default_factory=lambda: Path("~/.ganworks").expanduser())
+    home: Path = field(default_factory=lambda: _home())
     database: str = ""  # SQLAlchemy URL; empty: SQLite in `home`
     store: str = ""  # s3://bucket[/prefix] or a folder; empty: a folder in `home`
     ray_address: str = "http://127.0.0.1:8265"  # Ray's dashboard, which serves the Jobs API
@@ -100,6 +100,15 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
     return Settings(ray_token=_ray_token(environ), store_env=store_env, **values)
 
 
+def _home() -> Path:
+    try:
+        return Path("~/.ganworks").expanduser()
+    except RuntimeError:
+        raise ValueError(
+            "GANWORKS_HOME: this user has no home folder; set it to a folder that can be written"
+        ) from None
+
+
 def _token(variable: str, text: str) -> str:
     if not (text.isascii() and text.isprintable()):
         raise ValueError(f"{variable}: has characters that no token has, such as a line's end in its middle")
@@ -123,7 +132,7 @@ def _seconds(environ: Mapping[str, str], name: str) -> float:
 def _runtime_env(text: str) -> dict[str, Any]:
     """Accept JSON, or the path of a JSON file."""
     try:
-        value = json.loads(text if text.lstrip().startswith("{") else Path(text).read_text())
+        value = json.loads(text if text.lstrip().startswith("{") else Path(text).read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(f"GANWORKS_RUNTIME_ENV: a JSON object, or a file with one, is expected: {error}") from None
     if not isinstance(value, dict):

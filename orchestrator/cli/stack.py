@@ -197,7 +197,7 @@ def up(
 def _wait_until_ready(keeper: subprocess.Popen[bytes], log: Path) -> None:
     said = 0
     while True:
-        lines = log.read_text().splitlines()
+        lines = log.read_text("utf-8", errors="replace").splitlines()
         for line in lines[said:]:
             if line == "ready":
                 return
@@ -205,7 +205,7 @@ def _wait_until_ready(keeper: subprocess.Popen[bytes], log: Path) -> None:
                 note(line)
         said = len(lines)
         if keeper.poll() is not None:
-            text = log.read_text().strip()
+            text = log.read_text("utf-8", errors="replace").strip()
             raise CliError(text.partition("error: ")[2] or text)
         time.sleep(0.1)
 

@@ -79,7 +79,8 @@ def environment(home: Path, stack: str, folder: Path) -> dict[str, str]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DEDUP_LOGS": "0",
         "PYTHONUNBUFFERED": "1",
-        **({} if _is_writable(Path(tempfile.gettempdir())) else {"TMPDIR": str(folder)}),
+        # Where the temporary folder will not do for Ray's sockets, it will not for those of its Python processes.
+        **({} if is_fit(Path(tempfile.gettempdir())) else {"TMPDIR": str(folder)}),
     }
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 
+import ganworks_launcher
 from jobs import direct, locks
 from orchestrator import addresses, signals, tokens
 from orchestrator.local import limits, processes, ray_head, record
@@ -67,7 +68,7 @@ class Stack:
         try:
             self._check_room()
             self.record = self._adopt() or self._new_record()
-            self._say_limits(say)
+            self._say_what_is_odd(say)
             record.write(self.home, self.record)
             self._start_children(say)
         except (OSError, ray_head.CannotStart) as error:
@@ -87,7 +88,9 @@ class Stack:
                 "free some, or set it to another folder"
             )
 
-    def _say_limits(self, say: Callable[[str], None]) -> None:
+    def _say_what_is_odd(self, say: Callable[[str], None]) -> None:
+        for clash in ganworks_launcher.clashes():
+            say(clash)
         allowed = limits.find()
         if allowed.cpus < 1:
             say(f"this machine gives {allowed.cpus:g} of a CPU; it is taken for one, and jobs run slowly")
@@ -270,7 +273,7 @@ def _command_line(process: object) -> list[str]:
 
 def _tail(path: Path, lines: int = 12) -> str:
     try:
-        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+        return "\n".join(path.read_text("utf-8", errors="replace").splitlines()[-lines:])
     except OSError:
         return ""
 

@@ -120,10 +120,11 @@ def test_who_is_known_has_the_home_of_passwd(monkeypatch: pytest.MonkeyPatch) ->
     assert environment.changes({})["HOME"] == os.path.expanduser("~root" if os.getuid() == 0 else "~")
 
 
-def test_certificates_that_are_named_are_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert direct.trusted() is True
-    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
-    assert direct.trusted() is not True
+def test_certificates_that_are_named_are_trusted(tmp_path: Path) -> None:
+    own = direct._trusted(None, None)
+    assert own.get_ca_certs()
+    assert direct._trusted(None, None) is own  # made once
+    assert not direct._trusted(None, str(tmp_path)).get_ca_certs()  # that folder has none
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Where Ray's sockets lie, and a home without room or rights: chosen, or told in a line."""
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -61,9 +60,11 @@ def test_sockets_fit_below_the_longest_path(tmp_path: Path) -> None:
 def test_a_temporary_folder_that_cannot_be_written_is_replaced_for_ray_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "TMPDIR" not in ray_head.environment(tmp_path, "s", tmp_path) or os.environ.get("TMPDIR")
-    monkeypatch.setattr(tempfile, "gettempdir", lambda: "/proc")
-    assert ray_head.environment(tmp_path, "s", tmp_path)["TMPDIR"] == str(tmp_path)
+    monkeypatch.delenv("TMPDIR", raising=False)
+    assert "TMPDIR" not in ray_head.environment(tmp_path, "s", tmp_path)
+    for place in ("/proc", "/tmp/" + "long" * 20):
+        monkeypatch.setattr(tempfile, "gettempdir", lambda place=place: place)
+        assert ray_head.environment(tmp_path, "s", tmp_path)["TMPDIR"] == str(tmp_path)
 
 
 @pytest.mark.parametrize("home", ["/dev/null/home", "/proc/home"])
