@@ -23,9 +23,8 @@ Row = tuple[str, str, str, str, str]
 def main(words: list[str]) -> int:
     scenes.adopt_orphans()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell's background job ignores it
-    chosen = [
-        each for each in everything() if not words or any(word == each.kind or word in each.name for word in words)
-    ]
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and `nohup` this one
+    chosen = chosen_by(words)
     rows = []
     with tempfile.TemporaryDirectory(prefix="field-") as folder:
         Path(folder).chmod(0o755)
@@ -36,6 +35,13 @@ def main(words: list[str]) -> int:
     wrong = [row for row in rows if row[2] == "WRONG"]
     print(f"\n{len(rows)} environments, {len(wrong)} wrong")
     return bool(wrong)
+
+
+def chosen_by(words: list[str]) -> list[Environment]:
+    """Return the environments that are meant, in the order of the words; all without any."""
+    every = everything()
+    found = [each for word in words for each in every if word == each.kind or word in each.name]
+    return list({each.name: each for each in found or every}.values())
 
 
 def play(environment: Environment, folder: Path) -> Row:
