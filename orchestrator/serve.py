@@ -227,7 +227,7 @@ def main() -> int:
     except (CannotStart, ValueError) as error:
         print(f"ganworks: {error}", file=sys.stderr)
         return 2
-    except PermissionError as error:
+    except (PermissionError, FileNotFoundError, NotADirectoryError) as error:
         print(f"ganworks: {error.filename}: {error.strerror}; check GANWORKS_HOME and GANWORKS_STORE", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -25,7 +25,9 @@ def as_user(scene: Scene, number: int) -> None:
     _as_root("setpriv")
     for path in [scene.folder, *scene.folder.rglob("*")]:
         os.chown(path, number, number)
-    scene.prefix = [*scene.prefix, "setpriv", f"--reuid={number}", f"--regid={number}", "--clear-groups"]
+    # It may read what root has installed for itself alone, such as an interpreter below /root; it may write nothing there.
+    reads = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+    scene.prefix = [*scene.prefix, "setpriv", f"--reuid={number}", f"--regid={number}", "--clear-groups", *reads]
 
 
 def in_cgroup(scene: Scene, controller: str, **values: str) -> None:
