@@ -30,7 +30,10 @@ def told(content: bytes | str, folder: Path) -> str:
         (JOB + "schedule:\n  cron: @daily\n", "a value that begins with '@' goes in quotes: '@daily'"),
         (JOB + "model:\n\tfamily: dcgan\n", "indent with spaces"),
         ("kind:\u00a0train\nname: a\n", "the line has an invisible character, U+00A0 (no-break space)"),
-        (JOB.replace("kind", "kınd"), "1: kınd: the field's name has the letter 'ı', U+0131 (latin small letter dotless i)"),
+        (
+            JOB.replace("kind", "kınd"),
+            "1: kınd: the field's name has the letter 'ı', U+0131 (latin small letter dotless i)",
+        ),
         (JOB.replace("kind", "кind"), "U+043A (cyrillic small letter ka)"),
         (JOB.replace("kind", "kind\u200b"), "an invisible character, U+200B (zero width space)"),
         (JOB + "train:\n\u00a0 batch_size: 3\n", "6: \u00a0 batch_size: the field's name has an invisible character"),
