@@ -21,17 +21,20 @@ from trainers.data.readers.shapes import ProceduralSource
 from trainers.data.readers.sources import BadSource
 from trainers.data.readers.walk import Found, walk
 
-PACKER = 2  # raise it when the same source would pack to other bytes
+PACKER = 3  # raise it when the same source would pack to other bytes
 
 
 class BadData(ValueError):
     """The data cannot be had or used; the message names the source and the way out."""
 
 
-def prepare(data: Data, home: Path, report: Report, env: Mapping[str, str] | None = None) -> PackedData:
+def prepare(
+    data: Data, home: Path, report: Report, env: Mapping[str, str] | None = None, *, processes: int = 1
+) -> PackedData:
     """Return the packed data set of a `data:` entry, from the cache below `home` or made now. Raises BadData.
 
-    env: AWS_* settings for a source in object storage; None, or without a key: the process's own.
+    env: AWS_* settings for a source in object storage; None, or without a key: the process's own. processes: that
+    decode pictures.
     """
     if not data.source:
         raise BadData("data: only `source` is supported yet")
@@ -40,7 +43,7 @@ def prepare(data: Data, home: Path, report: Report, env: Mapping[str, str] | Non
         folder = home / "packed" / _key(data, objects)
         _remove_interrupted(folder.parent)
         with locks.held(_lock(folder)):
-            return _cached(folder) or _pack_source(data, folder, home / "sources", report, objects, env)
+            return _cached(folder) or _pack_source(data, folder, home / "sources", report, objects, env, processes)
     except (NotToBeHad, BadSource, UnreadableImage, UnreadableImages) as error:
         raise BadData(str(error)) from error
 
@@ -69,15 +72,19 @@ def _pack_source(
     report: Report,
     objects: Sequence[ObjectInfo],
     env: Mapping[str, str] | None,
+    processes: int,
 ) -> PackedData:
     source = str(data.source)
     if not objects:
-        return _pack(data, PROCEDURAL.get(source), out, cache, report)
+        return _pack(data, PROCEDURAL.get(source), out, cache, report, processes)
     with remote.held(source, cache):
-        return _pack(data, remote.fetch(source, objects, cache, report, _credentials(env)), out, cache, report)
+        fetched = remote.fetch(source, objects, cache, report, _credentials(env))
+        return _pack(data, fetched, out, cache, report, processes)
 
 
-def _pack(data: Data, where: Path | ProceduralSource | None, out: Path, cache: Path, report: Report) -> PackedData:
+def _pack(
+    data: Data, where: Path | ProceduralSource | None, out: Path, cache: Path, report: Report, processes: int
+) -> PackedData:
     """Pack what `where` names: None for a built-in set, else a procedural source or a local path."""
     source = str(data.source)
     split = data.split or "train"
@@ -100,6 +107,7 @@ def _pack(data: Data, where: Path | ProceduralSource | None, out: Path, cache: P
         kind=data.format,
         label=data.label,
         roots=data_roots(),
+        processes=processes,
     )
 
 

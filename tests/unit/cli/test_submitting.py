@@ -166,6 +166,10 @@ ALONE = "kind: train\nname: a\nmodel: {family: dcgan}\ndata: {source: fashion-mn
             "1.yaml:2: name: '20260101t000000z-abcdef' looks like",
         ),
         (ALONE + "matrix: {params.n: []}\n", "1.yaml:5: matrix"),
+        (
+            ALONE + "---\nkind: generate\nname: b\nmodel: {from: a}\nsamples: 10\nsampling:\n  classes: balanced\n",
+            "sampling.classes: dcgan, which a trains, knows no classes; families that do: biggan, cgan",
+        ),
         (ALONE.replace("fashion-mnist", "fashion-mnits"), "1.yaml:4: data.source: "),
         (ALONE.replace("dcgan", "dcgna"), "1.yaml:3: model.family: unknown 'dcgna'; did you mean 'dcgan'?"),
     ],
