@@ -6,11 +6,13 @@ one of them, and makes the environment one in which ours and Ray's processes fin
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
+TOLD = "GANWORKS_CLASHES_TOLD"  # to children: whoever began this has named the clashes, if there are any
 NAMES = ("trainers", "jobs", "orchestrator")
 
 
@@ -22,11 +24,12 @@ def command() -> None:
 
 def main() -> int:
     """Be one of our modules: `python -P -m ganworks_launcher MODULE [ARGUMENT…]`."""
+    is_told = TOLD in os.environ
     begin()
-    for clash in clashes():
+    for clash in () if is_told else clashes():
         print(clash, file=sys.stderr, flush=True)
     del sys.argv[0]
-    return int(importlib.import_module(sys.argv[0]).main())
+    return int(importlib.import_module(sys.argv[0]).main() or 0)
 
 
 def begin() -> None:
@@ -35,6 +38,7 @@ def begin() -> None:
     from jobs import environment
 
     environment.settle()
+    os.environ[TOLD] = "1"
 
 
 def take_names() -> None:

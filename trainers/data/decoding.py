@@ -116,7 +116,9 @@ class _Process:
     """One child; used by one thread at a time."""
 
     def __init__(self, resolution: int | None, way: Way | None) -> None:
-        command = [sys.executable, "-P", "-m", "trainers.data.decoding_process", str(resolution or 0), way or ""]
+        # By the launcher, as every process of ours: somebody else's `trainers` on PYTHONPATH is not taken for it.
+        launcher = [sys.executable, "-P", "-m", "ganworks_launcher"]
+        command = [*launcher, "trainers.data.decoding_process", str(resolution or 0), way or ""]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 import ganworks_launcher
+from tests.support.sources import png
+from trainers.data.decoding import fitted_in_order
 
 CODE = "import ganworks_launcher as g; g.begin(); import jobs, orchestrator, trainers; print(jobs.__file__)"
 
@@ -65,6 +67,14 @@ def test_a_module_is_run_by_name_and_told_of_clashes(mine: Path) -> None:
     done = python("-m", "ganworks_launcher", "jobs.run", PYTHONPATH=str(mine))
     assert "KeyError: 'GANWORKS_URL'" in done.stderr  # ours, which wants to know its server
     assert f"{mine / 'jobs'} bears the name" in done.stderr
+    again = python("-m", "ganworks_launcher", "jobs.run", PYTHONPATH=str(mine), **{ganworks_launcher.TOLD: "1"})
+    assert "bears the name" not in again.stderr
+
+
+def test_processes_that_decode_pictures_are_ours(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(mine))
+    made = list(fitted_in_order([lambda: png(1)] * 70, 8, None, processes=2))
+    assert [each.picture.shape for each in made if each.picture is not None] == [(8, 8, 1)] * 70
 
 
 def test_the_environment_is_settled_for_children() -> None:
