@@ -57,10 +57,12 @@ def hostile(folder: Path) -> dict[str, str]:
 
 
 def open_to_all(stack: str) -> list[str]:
-    """Where a stack listens beyond loopback."""
+    """Where a stack listens beyond loopback. Ranks meet at a port of torch's, which has no say in where it listens."""
     found = []
     for process in processes.marked(stack):
         with contextlib.suppress(psutil.Error):
+            if "RayTrainWorker" in " ".join(process.cmdline()):
+                continue
             listening = [each.laddr for each in process.net_connections() if each.status == "LISTEN"]
             found += [f"{ip}:{port}" for ip, port in listening if not ip.endswith("127.0.0.1") and ip != "::1"]
     return found
