@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from server_bench import DATABASE, Bench, Clock, client, generate, make_server, put_model, train
+from sqlalchemy import event
 
 from jobs.store import StoreError, StoreFull, StoreUnreachable
 from orchestrator import db
@@ -254,12 +255,35 @@ def hold_out(bench: Bench, full: AbstractContextManager[None]) -> None:
     assert bench.job(waiting).status == "RUNNING"
 
 
-@pytest.mark.skipif(bool(os.environ.get(DATABASE)), reason="PostgreSQL's files are another process's")
+@contextmanager
+def read_only(bench: Bench) -> Iterator[None]:
+    """Every connection may only read, as where the file system has turned read-only."""
+
+    def refuse_writes(connection: Any, _: Any) -> None:
+        connection.execute("PRAGMA query_only = ON")
+
+    engine = bench.server.database.engine
+    event.listen(engine, "connect", refuse_writes)
+    engine.dispose()
+    yield
+    event.remove(engine, "connect", refuse_writes)
+    engine.dispose()
+
+
+ON_SQLITE = pytest.mark.skipif(bool(os.environ.get(DATABASE)), reason="PostgreSQL's files are another process's")
+
+
+@ON_SQLITE
 def test_a_full_disk_stops_no_training(bench: Bench) -> None:
     hold_out(bench, no_file_may_grow())
 
 
-@pytest.mark.skipif(bool(os.environ.get(DATABASE)), reason="PostgreSQL's files are another process's")
+@ON_SQLITE
+def test_a_database_that_is_read_only_stops_no_training(bench: Bench) -> None:
+    hold_out(bench, read_only(bench))
+
+
+@ON_SQLITE
 def test_a_disk_filled_to_its_last_byte_stops_no_training(small_disk: Path) -> None:
     clock, cluster = Clock(), MemoryCluster()
     server = make_server(small_disk, cluster, clock)
@@ -269,6 +293,7 @@ def test_a_disk_filled_to_its_last_byte_stops_no_training(small_disk: Path) -> N
     bench.close()
 
 
+@ON_SQLITE
 def test_a_disk_that_is_full_for_the_bucket_too_loses_no_log(small_disk: Path) -> None:
     """The store is a folder on it: archiving waits for room."""
     clock, cluster = Clock(), MemoryCluster()
