@@ -193,9 +193,9 @@ def nothing_stopped_for_nothing(history: History) -> Iterator[str]:
 
     Those of cancelled jobs were asked to stop.
     """
+    cancelled = {job["id"] for job in history.jobs if job["status"] == "CANCELLED"}
     for attempt in history.attempts:
-        is_asked = history.by_id[attempt["job_id"]]["status"] == "CANCELLED"
-        if attempt["status"] not in ("FAILED", "LOST") or is_asked:
+        if attempt["status"] not in ("FAILED", "LOST") or attempt["job_id"] in cancelled:
             continue
         blamed = [fault for fault in history.faults if attempt["id"] in fault.attempts]
         if not any(fault.failures is None or attempt["failure"] in fault.failures for fault in blamed):
