@@ -7,6 +7,7 @@ command lines of processes. The environment of a process is its owner's alone.
 import gzip
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import chain
 
 import httpx
@@ -82,7 +83,8 @@ def files(works: TheWorks) -> Iterator[Place]:
     for folder in (works.home, ray_head.temporary(works.stack)):
         for path in folder.rglob("*"):
             if path.is_file() and path.name not in OWN and not path.is_symlink():
-                yield str(path), path.read_bytes()
+                with suppress(FileNotFoundError):  # Ray tidies up meanwhile
+                    yield str(path), path.read_bytes()
 
 
 def bucket(works: TheWorks) -> Iterator[Place]:
