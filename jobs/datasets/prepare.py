@@ -1,12 +1,12 @@
 """Find, pack and cache: what every rank calls before it trains. One process of a machine works, the others wait."""
 
-import fcntl
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from jobs import digest
+from jobs import digest, locks
 from jobs.datasets import cifar, remote
 from jobs.datasets.builtin import BUILTINS, NAMES, PROCEDURAL
 from jobs.datasets.find import NotToBeHad, Report, find_idx
@@ -41,7 +41,8 @@ def prepare(
     try:
         objects = _listed(data.source, env)
         folder = home / "packed" / _key(data, objects)
-        with _only_one(folder):
+        _remove_interrupted(folder.parent)
+        with locks.held(_lock(folder)):
             return _cached(folder) or _pack_source(data, folder, home / "sources", report, objects, env, processes)
     except (NotToBeHad, BadSource, UnreadableImage, UnreadableImages) as error:
         raise BadData(str(error)) from error
@@ -178,10 +179,14 @@ def _state(found: Found) -> tuple[int, int]:
     return state.st_size, state.st_mtime_ns
 
 
-@contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """Let one process of the machine hold it; the lock goes with the process, however it ends."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _lock(folder: Path) -> Path:
+    """Return what one process of the machine holds while it packs into the folder."""
+    return folder.with_name(f"{folder.name}.lock")
+
+
+def _remove_interrupted(packed: Path) -> None:
+    """Remove what packers left that were ended: half a folder whose lock nobody holds."""
+    for half in packed.glob(".*-*"):
+        key = half.name[1:].rpartition("-")[0]
+        with suppress(locks.Held), locks.held(_lock(packed / key), wait=False):
+            shutil.rmtree(half, ignore_errors=True)

@@ -141,12 +141,13 @@ def settings(spec: TrainJob, cpus: float, device: str) -> loop.Settings:
 
 
 def _reporter(client: OrchestratorClient | None) -> Callable[[str, int, int | None], None]:
-    """Return what reports preparation as ticks."""
+    """Return what reports preparation as ticks, and raises Interrupted once the job is to stop."""
 
     def report(label: str, done: int, total: int | None) -> None:
-        if client:
-            unit = "bytes" if label.startswith("fetching") else "pictures"
-            client.tick(Preparing(progress=Progress(label=label, done=done, total=total, unit=unit)))
+        unit = "bytes" if label.startswith("fetching") else "pictures"
+        tick = Preparing(progress=Progress(label=label, done=done, total=total, unit=unit))
+        if client and (command := client.tick(tick)) != Command.CONTINUE:
+            raise Interrupted(command.value)
 
     return _throttled(report)
 
@@ -162,6 +163,10 @@ def _throttled(report: Callable[..., None]) -> Callable[..., None]:
             report(*arguments)
 
     return sometimes
+
+
+class Interrupted(RuntimeError):
+    """A command to stop that came while the data was prepared: there is nothing yet to keep."""
 
 
 class RankZeroHooks:

@@ -1,8 +1,10 @@
 """YAML text -> specs; errors as `file:line: field: why`."""
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,13 +19,14 @@ from jobs.specs.strict_yaml import Document
 
 _REFERENCE = re.compile(r"\$\{([a-z_]+(?:\.[A-Za-z0-9_-]+)?)\}")
 EXAMPLES = Path(__file__).parents[1] / "examples"
+STDIN = Path("/dev/stdin")
 
 
 def find(name: str) -> Path:
-    """Return a spec file, or one of the shipped examples by its bare name (`quickstart`)."""
-    path = Path(name)
+    """Return a spec file, standard input (`-`), or one of the shipped examples by its bare name (`quickstart`)."""
+    path = STDIN if name == "-" else Path(name)
     shipped = EXAMPLES / f"{name}.yaml"
-    if path.is_file():
+    if path.exists() and not path.is_dir():  # a file, a pipe of the shell's `<(…)`, /dev/stdin
         return path
     if shipped.is_file():
         return shipped
@@ -48,16 +51,16 @@ def load_file(
     machine, so that local data must be there.
     """
     text = read_text(path)
-    folder = path.resolve().parent
+    folder = Path.cwd() if _is_piped(path) else path.resolve().parent
     return load_text(
         text, file=str(path), parameters=parameters, overrides=overrides, folder=folder, data_is_here=data_is_here
     )
 
 
 def read_text(path: Path) -> str:
-    """Return a file's text. Raises SpecError with the line at which it is none."""
+    """Return the text of a file or a pipe. Raises SpecError with the line at which it is none."""
     try:
-        content = path.read_bytes()
+        content = _piped(path) if _is_piped(path) else path.read_bytes()
     except OSError as error:
         raise SpecError([Problem(path="", message=f"cannot be read: {error.strerror}", file=str(path))]) from None
     try:
@@ -65,6 +68,16 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError:
         line, message = writing.not_utf8(content)
         raise SpecError([Problem(path="", message=message, file=str(path), line=line)]) from None
+
+
+def _is_piped(path: Path) -> bool:
+    return path == STDIN or path.is_fifo()
+
+
+@cache
+def _piped(path: Path) -> bytes:
+    """Return what came through a pipe, which can be read no second time."""
+    return sys.stdin.buffer.read() if path == STDIN else path.read_bytes()
 
 
 def load_text(

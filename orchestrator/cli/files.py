@@ -12,8 +12,10 @@ from orchestrator.cli.target import Target, is_local
 if TYPE_CHECKING:
     from jobs.specs.spec import Plain
 
-WHAT = "a YAML file, a folder of them, or the name of a shipped example"
-File = Annotated[str, typer.Argument(metavar="FILE", help="a YAML file, or the name of a shipped example")]
+WHAT = "a YAML file, a folder of them, - for standard input, or the name of a shipped example"
+File = Annotated[
+    str, typer.Argument(metavar="FILE", help="a YAML file, - for standard input, or the name of a shipped example")
+]
 Files = Annotated[list[str], typer.Argument(metavar="FILE...", help=f"{WHAT}; several are one submission")]
 Parameters = Annotated[list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="replace a value of `params`")]
 Overrides = Annotated[
@@ -89,10 +91,12 @@ def paths(files: list[str]) -> list[Path]:
 
 def text(files: list[str]) -> str:
     """Return what stands in the files, as it was written; several follow each other, each under its name."""
+    from jobs.specs import load
+
     found = paths(files)
     if len(found) == 1:
-        return found[0].read_text(encoding="utf-8")
-    return "\n---\n".join(f"# {path.name}\n{path.read_text(encoding='utf-8')}" for path in found)
+        return load.read_text(found[0])
+    return "\n---\n".join(f"# {path.name}\n{load.read_text(path)}" for path in found)
 
 
 def is_here(target: Target) -> bool:

@@ -24,8 +24,8 @@ def families(
     from jobs.specs.errors import did_you_mean
 
     if family is None:
-        rows = [(name, about.get("summary"), about.get("paper")) for name, about in known().items()]
-        return show(known(), output, ("family", "summary", "paper"), rows)
+        rows = [(name, about.get("summary"), about.get("paper")) for name, about in sorted(known().items())]
+        return show(dict(sorted(known().items())), output, ("family", "summary", "paper"), rows)
     if family not in known():
         raise CliError(f"unknown family {family!r}{did_you_mean(family, known())}")
     dump(known()[family], Format.YAML if output is Format.TABLE else output)
