@@ -35,7 +35,7 @@ learn: .venv/ready
 
 soak: .venv/ready
 	.ci/fetch fashion-mnist promtool
-	GANWORKS_CASES=20000 $(BIN)/pytest -s tests/unit/orchestrator/test_any_input.py
+	GANWORKS_CASES=20000 $(BIN)/pytest -s tests/unit/orchestrator/test_any_input.py tests/unit/orchestrator/test_openapi.py
 	GANWORKS_HISTORIES=500 $(BIN)/pytest -s tests/unit/orchestrator/test_scheduler_any_history.py
 	$(BIN)/pytest -s tests/soak
 	$(BIN)/python -m tests.field

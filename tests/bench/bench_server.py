@@ -185,6 +185,7 @@ def start(home: Path, port: int) -> "subprocess.Popen[bytes]":
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=(home / "server.log").open("wb"))
     assert server.stdout
     if server.stdout.readline() != b"ready\n":
+        server.kill()
         raise RuntimeError((home / "server.log").read_text()[-2000:])
     return server
 

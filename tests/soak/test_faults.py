@@ -66,7 +66,7 @@ class Storm:
         self.skew = home / "skew"
         self.works.env |= {
             "GANWORKS_STALLED_AFTER": "40",
-            "GANWORKS_PROGRESS_STALLED_AFTER": "90",
+            "GANWORKS_PROGRESS_STALLED_AFTER": "240",  # a busy machine begins slowly
             "GANWORKS_HEARTBEAT_SECONDS": "3",
             "GANWORKS_TEST_SKEW": str(self.skew),
             "PYTHONPATH": os.pathsep.join([str(SKEWED), *filter(None, [os.environ.get("PYTHONPATH")])]),
@@ -147,7 +147,7 @@ class Storm:
         if process := self.pick("RayTrainWorker"):
             with self.blamed("a rank stands still", only=self.of(process)):
                 process.suspend()
-                self.wake(process, self.chance.choice((10, 120)))
+                self.wake(process, self.chance.choice((10, 300)))
 
     def a_worker_of_a_generation_is_killed(self) -> None:
         if process := self.pick("ray::", "MapWorker"):

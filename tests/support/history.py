@@ -189,9 +189,13 @@ def _layout(job: Row) -> Layout:
 
 
 def nothing_stopped_for_nothing(history: History) -> Iterator[str]:
-    """Every attempt that failed or was lost had something done to it that costs an attempt, and that as which it failed."""
+    """Every attempt that failed or was lost had something done to it that costs an attempt, and that as which it failed.
+
+    Those of cancelled jobs were asked to stop.
+    """
+    cancelled = {job["id"] for job in history.jobs if job["status"] == "CANCELLED"}
     for attempt in history.attempts:
-        if attempt["status"] not in ("FAILED", "LOST"):
+        if attempt["status"] not in ("FAILED", "LOST") or attempt["job_id"] in cancelled:
             continue
         blamed = [fault for fault in history.faults if attempt["id"] in fault.attempts]
         if not any(fault.failures is None or attempt["failure"] in fault.failures for fault in blamed):

@@ -84,6 +84,7 @@ def send(bench: Bench, body: Any, path: str = "/api/v1/jobs") -> Any:
     return bench.http.post(path, content=json.dumps(body), headers=AUTHORIZED)
 
 
+@pytest.mark.timeout(max(1200, CASES))
 def test_no_spec_gives_a_5xx(bench: Bench) -> None:
     chance = random.Random(7)
     for n in range(CASES):

@@ -1,15 +1,22 @@
 """A judgement needs evidence: no training is stopped because the server could not write, slept, or had its clock set."""
 
+import os
+import resource
 import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from server_bench import Bench, generate, put_model, train
+from server_bench import DATABASE, Bench, Clock, client, generate, make_server, put_model, train
+from sqlalchemy import event
 
-from jobs.store import StoreError, StoreUnreachable
+from jobs.store import StoreError, StoreFull, StoreUnreachable
 from orchestrator import db
 from orchestrator.clock import SLEW, SteadyClock
+from orchestrator.cluster.memory import MemoryCluster
 
 
 class Locked:
@@ -179,3 +186,133 @@ def test_equal_ids_of_two_databases_share_no_spec(bench: Bench, tmp_path: Path) 
     row = bench.job(job)
     assert row.parsed.priority == 10
     assert row.evolve(spec=row.spec | {"priority": 20}, spec_digest="other").parsed.priority == 20
+
+
+# --- a disk without room
+
+
+@contextmanager
+def no_file_may_grow() -> Iterator[None]:
+    """Let every write beyond a page fail, as on a disk without room."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@contextmanager
+def filled(disk: Path) -> Iterator[None]:
+    """Fill it to its last byte."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        for block in (1 << 16, 1 << 10, 1):
+            with suppress(OSError):
+                while file.write(b"x" * block):
+                    continue
+    yield
+    ballast.unlink()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("no file system may be mounted here")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def hold_out(bench: Bench, full: AbstractContextManager[None]) -> None:
+    """A healthy driver over a hundred seconds without room for a byte; then there is room again."""
+    job, waiting = bench.submit(train(), train("later"))
+    bench.step()
+    driver = bench.driver(f"{job}-1")
+    bench.step()
+    events = bench.events(job)
+    with full:
+        for _ in range(10):
+            bench.clock.now += 10
+            answer = driver.call("heartbeat")
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+            bench.server.supervisor.step()
+        ready = bench.http.get("/readyz")
+        assert (ready.status_code, ready.json()["database"]) == (503, False)
+        assert bench.post("/api/v1/jobs", {"documents": [train("third")]}).status_code == 503
+        assert bench.get(f"/api/v1/jobs/{job}").json()["status"] == "RUNNING", "what was written can be read"
+    bench.step(2)
+    assert bench.http.get("/readyz").json()["database"] is True
+    assert driver.heartbeat() == "continue"
+    assert bench.cluster.stops == []
+    assert bench.events(job) == events, "nobody was judged for what nobody could write down"
+    driver.result("succeeded")
+    bench.step(4)
+    assert bench.job(job).status == "SUCCEEDED"
+    bench.driver(f"{waiting}-1")
+    assert bench.job(waiting).status == "RUNNING"
+
+
+@contextmanager
+def read_only(bench: Bench) -> Iterator[None]:
+    """Every connection may only read, as where the file system has turned read-only."""
+
+    def refuse_writes(connection: Any, _: Any) -> None:
+        connection.execute("PRAGMA query_only = ON")
+
+    engine = bench.server.database.engine
+    event.listen(engine, "connect", refuse_writes)
+    engine.dispose()
+    yield
+    event.remove(engine, "connect", refuse_writes)
+    engine.dispose()
+
+
+ON_SQLITE = pytest.mark.skipif(bool(os.environ.get(DATABASE)), reason="PostgreSQL's files are another process's")
+
+
+@ON_SQLITE
+def test_a_full_disk_stops_no_training(bench: Bench) -> None:
+    hold_out(bench, no_file_may_grow())
+
+
+@ON_SQLITE
+def test_a_database_that_is_read_only_stops_no_training(bench: Bench) -> None:
+    hold_out(bench, read_only(bench))
+
+
+@ON_SQLITE
+def test_a_disk_filled_to_its_last_byte_stops_no_training(small_disk: Path) -> None:
+    clock, cluster = Clock(), MemoryCluster()
+    server = make_server(small_disk, cluster, clock)
+    bench = Bench(server, cluster, clock, client(server))
+    bench.step()
+    hold_out(bench, filled(small_disk))
+    bench.close()
+
+
+@ON_SQLITE
+def test_a_disk_that_is_full_for_the_bucket_too_loses_no_log(small_disk: Path) -> None:
+    """The store is a folder on it: archiving waits for room."""
+    clock, cluster = Clock(), MemoryCluster()
+    server = make_server(small_disk, cluster, clock)
+    bench = Bench(server, cluster, clock, client(server))
+    (job,) = bench.submit(train())
+    bench.step(2)
+    driver = bench.driver(f"{job}-1")
+    cluster.entries[driver.id].log = "the log\n"
+    driver.result("failed", failure="bad_data")
+    bench.server.supervisor.step()
+    with filled(small_disk):
+        for _ in range(3):
+            bench.clock.now += 60
+            with suppress(StoreFull, db.CannotWrite):
+                bench.server.archiver.step()
+            bench.server.supervisor.step()
+        assert not bench.attempts(job)[0].archived
+    bench.step(4)
+    assert bench.get(f"/api/v1/jobs/{job}/logs").json()["text"] == "the log\n"
+    assert bench.job(job).archived
+    bench.close()

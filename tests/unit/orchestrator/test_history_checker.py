@@ -143,6 +143,14 @@ def test_a_stop_of_what_had_ended_is_no_overlap(sound: History) -> None:
     assert history.findings(sound) == []
 
 
+def test_what_was_cancelled_was_stopped_for_something(sound: History) -> None:
+    sound.faults = ()
+    sound.jobs[1].update(status="CANCELLED")
+    sound.twins, sound.attempts[2]["status"] = {}, "LOST"
+    sound.events.append({"seq": 99, "job_id": "storm", "attempt": 2, "type": "cancelled"})
+    assert history.findings(sound) == []
+
+
 def test_the_database_of_a_server_is_read_as_it_is(bench: Bench) -> None:
     bench.submit(train("nightly", schedule={"cron": "0 2 * * *"}))
     (done, other) = bench.submit(train(), train("other"))

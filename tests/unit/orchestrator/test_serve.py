@@ -1,5 +1,6 @@
 """The server as a whole: up over a real socket, refusing to start with one clear line."""
 
+import contextlib
 import queue
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 import structlog
 from server_bench import train
 
+from orchestrator import serve
 from orchestrator.observability import logs
 from orchestrator.serve import CannotStart, Running, main, open_server, run_server
 from orchestrator.server import impatient
@@ -26,6 +28,12 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(logs, "set_up", lambda redactor: None)
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def few_connections(monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(serve, "CONNECTIONS", 5)
+    return 5
 
 
 @pytest.fixture
@@ -114,3 +122,21 @@ def test_half_a_header_is_not_waited_for_for_ever(running: Running, monkeypatch:
     with client(running) as http:
         assert http.get("/healthz").status_code == 200
         assert http.get("/readyz").json()["database"] is True
+
+
+def test_more_connections_than_it_holds_are_told_so_and_those_it_has_go_on(
+    few_connections: int, running: Running
+) -> None:
+    port = int(running.url.rpartition(":")[2])
+    with contextlib.ExitStack() as stack, client(running) as http:
+        assert http.get("/healthz").status_code == 200  # one connection, kept
+        for _ in range(few_connections):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+        with client(running) as another:
+            while (answer := another.get("/healthz")).status_code == 200:  # until all have been seen
+                continue
+        assert answer.status_code == 503
+    with client(running) as http:
+        while http.get("/healthz").status_code == 503:  # until all are known to be gone
+            continue
+        assert http.get("/api/v1/jobs").status_code == 200
