@@ -30,6 +30,7 @@ PORTS = (
     "object-manager-port",
 )
 HOST = "127.0.0.1"
+TOO_SLOW = "timed out during startup"  # how a head says that it has waited for itself for 30 seconds
 
 
 class CannotStart(RuntimeError):

@@ -22,6 +22,8 @@ from orchestrator.local.record import Record
 
 READY_WITHIN = 600.0  # seconds; on a machine that is ten times busier Ray takes minutes
 ROOM = 32 << 20  # bytes that a home must have free: with less, database and logs cannot even say so
+LOGS = {"Ray": "ray.log", "the orchestrator": "server.log"}
+RAY_TRIES = 4
 WATCH = 1.0
 SOON, MOST_DEATHS = 90.0, 5  # seconds between two deaths of Ray that count as a row; how many are given up on
 DASHBOARD_MISSES = 15  # seconds a live head may leave its dashboard unanswered before it counts as dead
@@ -131,11 +133,24 @@ class Stack:
         if not self._server_answers():
             say("starting the orchestrator")
             self._start_server()
-        self._await(lambda: self._server_answers(), lambda: self._server, "the orchestrator", "server.log")
+        self._await(self._server_answers, "the orchestrator")
         say("waiting for Ray")
+        self._await_ray(say)
+
+    def _await_ray(self, say: Callable[[str], None]) -> None:
+        """Wait until jobs can be submitted. On a busy machine Ray gives itself up after half a minute: it is started again."""
+        assert self.record
         ports = self.record.ray_ports
-        self._await(lambda: ray_head.answers(self.home, ports), lambda: self._ray, "Ray", "ray.log")
-        self._await(self._cluster_is_seen, lambda: self._server, "the orchestrator's view of Ray", "server.log")
+        for tries_left in reversed(range(RAY_TRIES)):
+            try:
+                return self._await(
+                    lambda: ray_head.answers(self.home, ports) and self._cluster_is_seen(), "Ray", "the orchestrator"
+                )
+            except StackError as error:
+                if ray_head.TOO_SLOW not in str(error) or not tries_left:
+                    raise
+                say("Ray was not ready in its own time; starting it again")
+                self._restart_ray()
 
     def _start_ray(self) -> None:
         assert self.record
@@ -189,16 +204,19 @@ class Stack:
         with direct.client(headers=headers, timeout=timeout) as http:
             return http.get(f"{self.url}{path}")
 
-    def _await(
-        self, ready: Callable[[], bool], child: Callable[[], subprocess.Popen[bytes] | None], what: str, log: str
-    ) -> None:
+    def _await(self, ready: Callable[[], bool], *watched: str) -> None:
+        """Wait for what may take minutes, as long as these live. Raises StackError with the last words of one that died."""
         deadline = time.monotonic() + READY_WITHIN
         while not ready():
-            process = child()
-            if process is not None and process.poll() is not None:
-                raise StackError(f"{what} ended at once (exit code {process.returncode}):\n{_tail(self.home / log)}")
+            for name in watched:
+                child = self._ray if name == "Ray" else self._server
+                if child is not None and child.poll() is not None:
+                    said = _tail(self.home / LOGS[name])
+                    raise StackError(f"{name} ended at once (exit code {child.returncode}):\n{said}")
             if time.monotonic() > deadline:
-                raise StackError(f"{what} is not ready after {READY_WITHIN:.0f} s; see {self.home / log}")
+                raise StackError(
+                    f"{watched[0]} is not ready after {READY_WITHIN:.0f} s; see {self.home / LOGS[watched[0]]}"
+                )
             time.sleep(0.1)
 
     def _watch(self) -> None:
