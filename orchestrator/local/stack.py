@@ -23,7 +23,6 @@ from orchestrator.local.record import Record
 READY_WITHIN = 600.0  # seconds; on a machine that is ten times busier Ray takes minutes
 ROOM = 32 << 20  # bytes that a home must have free: with less, database and logs cannot even say so
 LOGS = {"Ray": "ray.log", "the orchestrator": "server.log"}
-RAY_TRIES = 4
 WATCH = 1.0
 SOON, MOST_DEATHS = 90.0, 5  # seconds between two deaths of Ray that count as a row; how many are given up on
 DASHBOARD_MISSES = 15  # seconds a live head may leave its dashboard unanswered before it counts as dead
@@ -141,13 +140,14 @@ class Stack:
         """Wait until jobs can be submitted. On a busy machine Ray gives itself up after half a minute: it is started again."""
         assert self.record
         ports = self.record.ray_ports
-        for tries_left in reversed(range(RAY_TRIES)):
+        deadline = time.monotonic() + READY_WITHIN
+        while True:
             try:
                 return self._await(
                     lambda: ray_head.answers(self.home, ports) and self._cluster_is_seen(), "Ray", "the orchestrator"
                 )
             except StackError as error:
-                if ray_head.TOO_SLOW not in str(error) or not tries_left:
+                if ray_head.TOO_SLOW not in str(error) or time.monotonic() > deadline:
                     raise
                 say("Ray was not ready in its own time; starting it again")
                 self._restart_ray()
