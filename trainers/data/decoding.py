@@ -26,6 +26,7 @@ WORTH = 2000  # pictures from which it pays to start processes: each imports for
 CHUNK_PICTURES, CHUNK_BYTES = 32, 4 << 20  # handed over at once: few hops, little memory
 AHEAD = 2  # chunks of each process that wait or are under way
 
+
 Content = bytes | np.ndarray  # an encoded picture, or one that is decoded already
 
 
