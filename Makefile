@@ -19,8 +19,8 @@ test: .venv/ready
 	$(BIN)/pytest tests/acceptance
 
 check: .venv/ready
-	$(BIN)/ruff format --check jobs trainers orchestrator tests
-	$(BIN)/ruff check jobs trainers orchestrator tests
+	$(BIN)/ruff format --check ganworks_launcher.py jobs trainers orchestrator tests
+	$(BIN)/ruff check ganworks_launcher.py jobs trainers orchestrator tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest $(PARALLEL) tests/unit
@@ -38,10 +38,11 @@ soak: .venv/ready
 	GANWORKS_CASES=20000 $(BIN)/pytest -s tests/unit/orchestrator/test_any_input.py tests/unit/orchestrator/test_openapi.py
 	GANWORKS_HISTORIES=500 $(BIN)/pytest -s tests/unit/orchestrator/test_scheduler_any_history.py
 	$(BIN)/pytest -s tests/soak
+	$(BIN)/python -m tests.field
 
 format: .venv/ready
-	$(BIN)/ruff check --fix jobs trainers orchestrator tests
-	$(BIN)/ruff format jobs trainers orchestrator tests
+	$(BIN)/ruff check --fix ganworks_launcher.py jobs trainers orchestrator tests
+	$(BIN)/ruff format ganworks_launcher.py jobs trainers orchestrator tests
 
 schemas: .venv/ready
 	$(BIN)/python -m trainers.gan.describe jobs/families

@@ -25,7 +25,7 @@ from jobs.storage import checkpoints
 from jobs.storage.layout import CONFIG, MANIFEST, WEIGHTS, Layout
 from jobs.storage.manifest import Manifest, card, head, made_by, publish, published
 from jobs.store import Store
-from jobs.wire import Claim, TrainEnd, TrainSummary
+from jobs.wire import Claim, Command, TrainEnd, TrainSummary
 
 # Ray's own words for a worker that went away; any of them beats the errors that its peers then raise.
 _GONE = ("ActorDiedError", "ActorUnavailableError", "WorkerHealthCheckFailedError", "NodeDiedError", "OwnerDiedError",
@@ -56,7 +56,12 @@ def run(claim: Claim, client: OrchestratorClient, home: Path) -> wire.Result:
             "restored", f"from the checkpoint at {resume[0].examples} examples, of attempt {resume[0].attempt}"
         )
     work = Work(claim=claim, home=str(home), resume=resume[0] if resume else None)
-    end = _fit(work, spec)
+    try:
+        end = _fit(work, spec)
+    except Failed as failed:
+        if failed.failure != "interrupted":  # no rank has trained: what is there to go on from is what was there before
+            raise
+        return wire.result("cancelled" if client.command == Command.CANCEL else "stopped")
     if end.status != "finished":
         return wire.result(end.status, TrainSummary(examples=end.examples))
     manifest = _publish(claim.number, spec, store, job, client, end)

@@ -67,7 +67,7 @@ class File(Part):
 def read(path: str) -> Policy:
     """Read the policy. Raises ValueError that names the file, the field and the way out."""
     try:
-        document = yaml.safe_load(Path(path).read_text())
+        document = yaml.safe_load(Path(path).read_text("utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise ValueError(f"GANWORKS_QUEUES: {path} cannot be read: {error}") from None
     return parse(document if document is not None else {}, path)

@@ -1,5 +1,6 @@
 """The server: its parts opened in order, its routes, its run in the foreground."""
 
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -17,7 +18,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from jobs.store import StoreError, open_store
-from orchestrator import __version__, db, tokens
+from orchestrator import __version__, addresses, db, tokens
 from orchestrator.api import (
     attempts,
     catalogue,
@@ -185,19 +186,10 @@ def _lead(settings: Settings) -> Leadership:
 
 
 def _listen(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listening.bind((settings.host, settings.port))
-        listening.listen(128)
-    except OSError as error:
-        listening.close()
-        raise CannotStart(
-            f"port {settings.port} on {settings.host} cannot be used ({error.strerror}); "
-            "stop what has it, or set GANWORKS_PORT"
-        ) from None
-    return listening
+        return addresses.listen(settings.host, settings.port)
+    except addresses.CannotListen as error:
+        raise CannotStart(f"{error}; GANWORKS_HOST and GANWORKS_PORT say where") from None
 
 
 def _serve(app: FastAPI, settings: Settings, listening: socket.socket, ready: Callable[[Running], None] | None) -> None:
@@ -220,17 +212,23 @@ def _serve(app: FastAPI, settings: Settings, listening: socket.socket, ready: Ca
             if self.started:
                 log.info("ready", url=settings.advertised, ray=settings.ray_address, store=settings.store_uri)
                 if ready:
-                    ready(Running(url=f"http://{settings.host}:{settings.port}", settings=settings, stop=stop))
+                    ready(Running(url=addresses.url(settings.host, settings.port), settings=settings, stop=stop))
 
     server = Announcing(config)
     server.run(sockets=[listening])
 
 
 def main() -> int:
+    """Serve until SIGTERM, Ctrl-C, or the end of the terminal."""
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # of `nohup`
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     try:
         run_server(from_environment())
     except (CannotStart, ValueError) as error:
         print(f"ganworks: {error}", file=sys.stderr)
+        return 2
+    except (PermissionError, FileNotFoundError, NotADirectoryError) as error:
+        print(f"ganworks: {error.filename}: {error.strerror}; check GANWORKS_HOME and GANWORKS_STORE", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -6,6 +6,7 @@ GANWORKS_QUEUES names a file with the queues, their quotas and fair shares, and 
 
 import json
 import os
+import shlex
 import socket
 import sys
 from collections.abc import Mapping
@@ -13,13 +14,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator import queues, tokens
+from orchestrator import addresses, queues, tokens
 from orchestrator.scheduler import Policy
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    home: Path = field(default_factory=lambda: Path("~/.ganworks").expanduser())
+    home: Path = field(default_factory=lambda: _home())
     database: str = ""  # SQLAlchemy URL; empty: SQLite in `home`
     store: str = ""  # s3://bucket[/prefix] or a folder; empty: a folder in `home`
     ray_address: str = "http://127.0.0.1:8265"  # Ray's dashboard, which serves the Jobs API
@@ -35,7 +36,7 @@ class Settings:
     data_mirror: str | None = None
     runtime_env: Mapping[str, Any] = field(default_factory=dict)  # merged into each attempt's Ray runtime_env
     store_env: Mapping[str, str] = field(default_factory=dict, repr=False)  # AWS_*: goes out in a claim's reply only
-    entrypoint: str = f"exec {sys.executable} -P -m jobs.run"
+    entrypoint: str = f"exec {shlex.quote(sys.executable)} -P -m ganworks_launcher jobs.run"
 
     step_seconds: float = 0.5  # longest pause between two looks of the supervisor
     heartbeat_seconds: float = 5.0  # how often a driver calls
@@ -58,8 +59,8 @@ class Settings:
 
     @property
     def advertised(self) -> str:
-        anywhere = self.host in ("0.0.0.0", "::")
-        return self.advertise_url or f"http://{socket.gethostname() if anywhere else self.host}:{self.port}"
+        host = socket.gethostname() if addresses.is_anywhere(self.host) else self.host
+        return self.advertise_url or addresses.url(host, self.port)
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -72,13 +73,16 @@ PLAIN = {"GANWORKS_DATABASE": "database", "GANWORKS_STORE": "store", "GANWORKS_R
          "GANWORKS_HOST": "host", "GANWORKS_ADVERTISE_URL": "advertise_url", "GANWORKS_TOKEN": "token",
          "GANWORKS_SCRAPE_TOKEN": "scrape_token", "GANWORKS_DATA_MIRROR": "data_mirror",
          "GANWORKS_ENTRYPOINT": "entrypoint"}  # fmt: skip
+TOKENS = {"GANWORKS_TOKEN": "token", "GANWORKS_SCRAPE_TOKEN": "scrape_token"}
 SECONDS = ("step_seconds", "heartbeat_seconds", "stalled_after", "progress_stalled_after", "claim_after",
            "result_grace", "reserve_seconds", "cancel_grace")  # fmt: skip
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings of GANWORKS_*, AWS_* and Ray's own token variables. Raises ValueError for a bad value."""
-    values: dict[str, Any] = {name: environ[variable] for variable, name in PLAIN.items() if environ.get(variable)}
+    plain = {variable: environ.get(variable, "").strip() for variable in PLAIN}  # secrets from files end in a newline
+    values: dict[str, Any] = {PLAIN[variable]: value for variable, value in plain.items() if value}
+    values |= {name: _token(variable, plain[variable]) for variable, name in TOKENS.items() if plain[variable]}
     values |= {name: _seconds(environ, name) for name in SECONDS if environ.get(f"GANWORKS_{name.upper()}")}
     if environ.get("GANWORKS_HOME"):
         values["home"] = Path(environ["GANWORKS_HOME"]).expanduser()
@@ -94,6 +98,21 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         values["policy"] = queues.read(environ["GANWORKS_QUEUES"])
     store_env = {name: value for name, value in environ.items() if name.startswith("AWS_")}
     return Settings(ray_token=_ray_token(environ), store_env=store_env, **values)
+
+
+def _home() -> Path:
+    try:
+        return Path("~/.ganworks").expanduser()
+    except RuntimeError:
+        raise ValueError(
+            "GANWORKS_HOME: this user has no home folder; set it to a folder that can be written"
+        ) from None
+
+
+def _token(variable: str, text: str) -> str:
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError(f"{variable}: has characters that no token has, such as a line's end in its middle")
+    return text
 
 
 def _port(text: str) -> int:
@@ -113,7 +132,7 @@ def _seconds(environ: Mapping[str, str], name: str) -> float:
 def _runtime_env(text: str) -> dict[str, Any]:
     """Accept JSON, or the path of a JSON file."""
     try:
-        value = json.loads(text if text.lstrip().startswith("{") else Path(text).read_text())
+        value = json.loads(text if text.lstrip().startswith("{") else Path(text).read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(f"GANWORKS_RUNTIME_ENV: a JSON object, or a file with one, is expected: {error}") from None
     if not isinstance(value, dict):
@@ -126,7 +145,7 @@ def _ray_token(environ: Mapping[str, str]) -> str | None:
     if environ.get("RAY_AUTH_MODE", "disabled") != "token":
         return None
     if environ.get("RAY_AUTH_TOKEN"):
-        return environ["RAY_AUTH_TOKEN"]
+        return environ["RAY_AUTH_TOKEN"].strip()
     path = Path(environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token").expanduser()
     try:
         return path.read_text().strip()

@@ -1,6 +1,7 @@
 """Real servers for every test that needs one: each started once a session, ended by pid."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,11 @@ import pytest
 
 from tests.support import weed
 from tests.support.works import TheWorks
+
+
+def pytest_configure() -> None:
+    """A shell starts background jobs with SIGINT ignored, and what a test starts would inherit that: no Ctrl-C would reach it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

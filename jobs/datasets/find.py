@@ -91,8 +91,13 @@ def download(url: str, report: Report) -> tuple[bytes | None, str | None]:
             return b"".join(blocks), None
     except httpx.HTTPStatusError as error:
         return None, f"HTTP {error.response.status_code}"
-    except httpx.HTTPError as error:
-        return None, f"cannot be reached ({type(error).__name__})"
+    except (
+        httpx.HTTPError,
+        httpx.InvalidURL,
+        ImportError,
+        ValueError,
+    ) as error:  # the last three: of a proxy's setting
+        return None, f"cannot be reached ({type(error).__name__}: {str(error).partition('. ')[0]})"
 
 
 def _write(target: Path, content: bytes) -> None:

@@ -1,5 +1,6 @@
 """What a job would train on, before there is a job: the source is prepared as a worker does, into the same cache."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ SHOWN = 64  # pictures of the contact sheet
 
 def inspect(data: Data, home: Path, sheet: Path, report: Report) -> dict[str, Any]:
     """Return the account of a source as plain JSON, and draw the contact sheet `sheet`. Raises BadData."""
-    packed = prepare(data, home / "data", report)
+    packed = prepare(data, home / "data", report, processes=len(os.sched_getaffinity(0)))
     samples = packed.samples[chosen(packed, SHOWN)]
     save_grid(samples, sheet)
     channels, height, width = packed.shape

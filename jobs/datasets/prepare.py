@@ -1,12 +1,12 @@
 """Find, pack and cache: what every rank calls before it trains. One process of a machine works, the others wait."""
 
-import fcntl
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from jobs import digest
+from jobs import digest, locks
 from jobs.datasets import cifar, remote
 from jobs.datasets.builtin import BUILTINS, NAMES, PROCEDURAL
 from jobs.datasets.find import NotToBeHad, Report, find_idx
@@ -21,25 +21,29 @@ from trainers.data.readers.shapes import ProceduralSource
 from trainers.data.readers.sources import BadSource
 from trainers.data.readers.walk import Found, walk
 
-PACKER = 2  # raise it when the same source would pack to other bytes
+PACKER = 3  # raise it when the same source would pack to other bytes
 
 
 class BadData(ValueError):
     """The data cannot be had or used; the message names the source and the way out."""
 
 
-def prepare(data: Data, home: Path, report: Report, env: Mapping[str, str] | None = None) -> PackedData:
+def prepare(
+    data: Data, home: Path, report: Report, env: Mapping[str, str] | None = None, *, processes: int = 1
+) -> PackedData:
     """Return the packed data set of a `data:` entry, from the cache below `home` or made now. Raises BadData.
 
-    env: AWS_* settings for a source in object storage; None, or without a key: the process's own.
+    env: AWS_* settings for a source in object storage; None, or without a key: the process's own. processes: that
+    decode pictures.
     """
     if not data.source:
         raise BadData("data: only `source` is supported yet")
     try:
         objects = _listed(data.source, env)
         folder = home / "packed" / _key(data, objects)
-        with _only_one(folder):
-            return _cached(folder) or _pack_source(data, folder, home / "sources", report, objects, env)
+        _remove_interrupted(folder.parent)
+        with locks.held(_lock(folder)):
+            return _cached(folder) or _pack_source(data, folder, home / "sources", report, objects, env, processes)
     except (NotToBeHad, BadSource, UnreadableImage, UnreadableImages) as error:
         raise BadData(str(error)) from error
 
@@ -68,15 +72,19 @@ def _pack_source(
     report: Report,
     objects: Sequence[ObjectInfo],
     env: Mapping[str, str] | None,
+    processes: int,
 ) -> PackedData:
     source = str(data.source)
     if not objects:
-        return _pack(data, PROCEDURAL.get(source), out, cache, report)
+        return _pack(data, PROCEDURAL.get(source), out, cache, report, processes)
     with remote.held(source, cache):
-        return _pack(data, remote.fetch(source, objects, cache, report, _credentials(env)), out, cache, report)
+        fetched = remote.fetch(source, objects, cache, report, _credentials(env))
+        return _pack(data, fetched, out, cache, report, processes)
 
 
-def _pack(data: Data, where: Path | ProceduralSource | None, out: Path, cache: Path, report: Report) -> PackedData:
+def _pack(
+    data: Data, where: Path | ProceduralSource | None, out: Path, cache: Path, report: Report, processes: int
+) -> PackedData:
     """Pack what `where` names: None for a built-in set, else a procedural source or a local path."""
     source = str(data.source)
     split = data.split or "train"
@@ -99,6 +107,7 @@ def _pack(data: Data, where: Path | ProceduralSource | None, out: Path, cache: P
         kind=data.format,
         label=data.label,
         roots=data_roots(),
+        processes=processes,
     )
 
 
@@ -170,10 +179,14 @@ def _state(found: Found) -> tuple[int, int]:
     return state.st_size, state.st_mtime_ns
 
 
-@contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """Let one process of the machine hold it; the lock goes with the process, however it ends."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _lock(folder: Path) -> Path:
+    """Return what one process of the machine holds while it packs into the folder."""
+    return folder.with_name(f"{folder.name}.lock")
+
+
+def _remove_interrupted(packed: Path) -> None:
+    """Remove what packers left that were ended: half a folder whose lock nobody holds."""
+    for half in packed.glob(".*-*"):
+        key = half.name[1:].rpartition("-")[0]
+        with suppress(locks.Held), locks.held(_lock(packed / key), wait=False):
+            shutil.rmtree(half, ignore_errors=True)

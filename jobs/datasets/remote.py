@@ -1,14 +1,13 @@
 """A data source in object storage -> files in the cache, kept like its listing: what changed is fetched, what went goes."""
 
-import fcntl
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from jobs import digest
+from jobs import digest, locks
 from jobs.datasets.find import NotToBeHad, Report
 from jobs.specs.units import parse_bytes
 from jobs.store import ObjectInfo, Store, open_store
@@ -58,10 +57,7 @@ def fetch(
 @contextmanager
 def held(uri: str, cache: Path) -> Iterator[None]:
     """Let nobody else change or remove the local copy; the lock goes with the process, however it ends."""
-    folder = _copy_of(uri, cache)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(folder).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locks.held(_lock(_copy_of(uri, cache))):
         yield
 
 
@@ -118,15 +114,12 @@ def _prune(copies: Path, needed: int, *, but: Path) -> None:
 
 def _removed(folder: Path) -> int:
     """Return the bytes that were freed: none where somebody reads the copy."""
-    with _lock(folder).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return 0
+    with suppress(locks.Held), locks.held(_lock(folder), wait=False):
         size = _size(folder)
         _record(folder).unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
         return size
+    return 0
 
 
 def _size(folder: Path) -> int:

@@ -25,6 +25,7 @@ FAILURES = {
     "OutOfMemoryError": "out_of_memory",
     "MemoryError": "out_of_memory",
     "Stale": "stale",
+    "Interrupted": "interrupted",
 }
 
 

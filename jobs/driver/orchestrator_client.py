@@ -16,7 +16,7 @@ from http import HTTPStatus
 import httpx
 from pydantic import JsonValue
 
-from jobs import wire
+from jobs import direct, wire
 from jobs.driver.retrying import until_answered
 from jobs.wire import Claim, Command, Mismatch
 
@@ -43,7 +43,8 @@ def claim(url: str, attempt_id: str, code: str, patience: float = 300.0) -> Clai
     """
     request = wire.ClaimRequest(claim=code, nonce=secrets.token_hex(16), host=socket.gethostname(), pid=os.getpid())
     path = f"{url}/api/v1/attempts/{attempt_id}/claim"
-    answer = until_answered(lambda: httpx.post(path, json=request.plain(), headers=HEADERS, timeout=30), patience)
+    with direct.client(headers=HEADERS, timeout=30) as http:
+        answer = until_answered(lambda: http.post(path, json=request.plain()), patience)
     if answer is None or answer.status_code in REFUSED:
         raise ClaimRefused(f"attempt {attempt_id}: {_reason(answer)}")
     if answer.status_code in NOT_UNDERSTOOD:
@@ -71,7 +72,7 @@ class OrchestratorClient:
     def __init__(self, url: str, attempt_id: str, token: str, *, heartbeat_seconds: float | None = None) -> None:
         self.command = Command.CONTINUE
         self._base = f"{url}/api/v1/attempts/{attempt_id}"
-        self._client = httpx.Client(headers={"Authorization": f"Bearer {token}", **HEADERS}, timeout=15)
+        self._client = direct.client(headers={"Authorization": f"Bearer {token}", **HEADERS}, timeout=15)
         self._ticks: deque[dict[str, JsonValue]] = deque(maxlen=BUFFERED)
         self._heartbeat_seconds = heartbeat_seconds
         self._wake = threading.Event()

@@ -59,6 +59,12 @@ class Work:
         return recorded[recorded.index(self.resume) :] if self.resume in recorded else [self.resume]
 
     @property
+    def cores(self) -> int:
+        """Return how many the job's workers have on this machine, at most: while data are prepared, one of them works."""
+        held = int(self.claim.cpus_per_worker * self.claim.workers)
+        return max(1, min(held, len(os.sched_getaffinity(0))))
+
+    @property
     def workspace(self) -> Path:
         return Path(self.home) / "attempts" / self.claim.attempt_id
 
@@ -70,7 +76,9 @@ def run_rank(work: Work, *, rank: int, device: str) -> TrainEnd:
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(work.workspace / "compiled")
     client = OrchestratorClient(work.claim.url, work.claim.attempt_id, work.claim.token) if rank == 0 else None
     try:
-        data = prepare(spec.data, Path(work.home) / "data", _reporter(client), work.claim.store.env)
+        data = prepare(
+            spec.data, Path(work.home) / "data", _reporter(client), work.claim.store.env, processes=work.cores
+        )
         if client:
             client.event("prepared", data.account.line, data.account.plain())
         resume = checkpoints.fetch(store, work.resume, work.workspace / "resume") if work.resume else None
@@ -133,12 +141,13 @@ def settings(spec: TrainJob, cpus: float, device: str) -> loop.Settings:
 
 
 def _reporter(client: OrchestratorClient | None) -> Callable[[str, int, int | None], None]:
-    """Return what reports preparation as ticks."""
+    """Return what reports preparation as ticks, and raises Interrupted once the job is to stop."""
 
     def report(label: str, done: int, total: int | None) -> None:
-        if client:
-            unit = "bytes" if label.startswith("fetching") else "pictures"
-            client.tick(Preparing(progress=Progress(label=label, done=done, total=total, unit=unit)))
+        unit = "bytes" if label.startswith("fetching") else "pictures"
+        tick = Preparing(progress=Progress(label=label, done=done, total=total, unit=unit))
+        if client and (command := client.tick(tick)) != Command.CONTINUE:
+            raise Interrupted(command.value)
 
     return _throttled(report)
 
@@ -154,6 +163,10 @@ def _throttled(report: Callable[..., None]) -> Callable[..., None]:
             report(*arguments)
 
     return sometimes
+
+
+class Interrupted(RuntimeError):
+    """A command to stop that came while the data was prepared: there is nothing yet to keep."""
 
 
 class RankZeroHooks:

@@ -14,5 +14,7 @@ def join(client: OrchestratorClient) -> None:
     # Ray this machine started last, and wait for it for as long as a dead one does not answer.
     env = {"RAY_ADDRESS": os.environ["RAY_ADDRESS"]} if "RAY_ADDRESS" in os.environ else {}
     env["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"  # a lost node ends the attempt, watched or not
-    ray.init(log_to_driver=True, runtime_env={"env_vars": env})
+    # The workers take our names as this process did: before they look for anything in our packages.
+    runtime_env = {"env_vars": env, "worker_process_setup_hook": "ganworks_launcher.begin"}
+    ray.init(log_to_driver=True, runtime_env=runtime_env)
     sigterm.tell(client)

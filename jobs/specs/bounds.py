@@ -45,12 +45,13 @@ def shown(number: float) -> str:
 
 EXAMPLES = Bound(1, 10**12, "object names have twelve digits for examples")
 DURATION = Bound(0, YEARS, "ten years: later moments are no dates for calendars and databases")
+LIMIT = Bound(0.001, YEARS, "a time of 0 would end every job before it begins; ten years are no limit any more")
 SAMPLES = Bound(1, 10**10, "ten milliards at a kilobyte each are ten terabytes")
 
 BOUNDS: dict[str, Bound] = {
     "priority": Bound(0, 100, "a scale that people can agree on"),
-    "timeout": DURATION,
-    "queue_timeout": DURATION,
+    "timeout": LIMIT,
+    "queue_timeout": LIMIT,
     "ttl": DURATION,
     "params": Bound(-INT64 - 1, INT64, "whole numbers of 64 bits, as JSON readers and databases keep them"),
     "data.resolution": Bound(4, 4096, "a larger picture is 200 MB in float32"),

@@ -104,7 +104,7 @@ def _source(spec: TrainJob) -> list[Problem]:
 
 
 def _split(spec: TrainJob) -> list[Problem]:
-    """Return a rank owns whole groups: otherwise two workers would not compute what one does."""
+    """Refuse gangs in which a rank would own part of a group: otherwise two workers would not compute what one does."""
     groups = spec.train.groups
     sizes = spec.resources.sizes
     fitting = divisors(groups)

@@ -4,6 +4,8 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+MANY = 40  # choices that nobody wants to read
+
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
@@ -34,4 +36,6 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     if near:
         return f"; did you mean {near[0]!r}?"
+    if len(known) > MANY:
+        return f"; there are {len(known)}, such as {', '.join(known[:: -(-len(known) // 5)])}"
     return f"; choices: {', '.join(known)}" if known else ""

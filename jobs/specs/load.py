@@ -1,14 +1,16 @@
 """YAML text -> specs; errors as `file:line: field: why`."""
 
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from jobs.specs import check, plain, spec, strict_yaml
+from jobs.specs import check, plain, spec, strict_yaml, writing
 from jobs.specs.errors import Problem, SpecError, did_you_mean
 from jobs.specs.override import override
 from jobs.specs.sources import is_local
@@ -17,13 +19,14 @@ from jobs.specs.strict_yaml import Document
 
 _REFERENCE = re.compile(r"\$\{([a-z_]+(?:\.[A-Za-z0-9_-]+)?)\}")
 EXAMPLES = Path(__file__).parents[1] / "examples"
+STDIN = Path("/dev/stdin")
 
 
 def find(name: str) -> Path:
-    """Return a spec file, or one of the shipped examples by its bare name (`quickstart`)."""
-    path = Path(name)
+    """Return a spec file, standard input (`-`), or one of the shipped examples by its bare name (`quickstart`)."""
+    path = STDIN if name == "-" else Path(name)
     shipped = EXAMPLES / f"{name}.yaml"
-    if path.is_file():
+    if path.exists() and not path.is_dir():  # a file, a pipe of the shell's `<(…)`, /dev/stdin
         return path
     if shipped.is_file():
         return shipped
@@ -47,14 +50,34 @@ def load_file(
     overrides: fields by path (`train.batch_size`) and what is to stand there. data_is_here: the jobs run on this
     machine, so that local data must be there.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError([Problem(path="", message=f"cannot be read: {error}", file=str(path))]) from None
-    folder = path.resolve().parent
+    text = read_text(path)
+    folder = Path.cwd() if _is_piped(path) else path.resolve().parent
     return load_text(
         text, file=str(path), parameters=parameters, overrides=overrides, folder=folder, data_is_here=data_is_here
     )
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file or a pipe. Raises SpecError with the line at which it is none."""
+    try:
+        content = _piped(path) if _is_piped(path) else path.read_bytes()
+    except OSError as error:
+        raise SpecError([Problem(path="", message=f"cannot be read: {error.strerror}", file=str(path))]) from None
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        line, message = writing.not_utf8(content)
+        raise SpecError([Problem(path="", message=message, file=str(path), line=line)]) from None
+
+
+def _is_piped(path: Path) -> bool:
+    return path == STDIN or path.is_fifo()
+
+
+@cache
+def _piped(path: Path) -> bytes:
+    """Return what came through a pipe, which can be read no second time."""
+    return sys.stdin.buffer.read() if path == STDIN else path.read_bytes()
 
 
 def load_text(
@@ -90,6 +113,10 @@ def load_text(
 def _load_document(document: Document, parameters: Mapping[str, str], folder: Path | None) -> Job:
     if not isinstance(document.value, dict):
         raise SpecError([Problem(path="", message="a job is a mapping of fields, such as `kind: train`")])
+    if strange := list(writing.strange_keys(document.value)):
+        raise SpecError(strange)
+    if wrong := [*writing.unclosed(document.value), *writing.bare_durations(document.value)]:
+        raise SpecError(wrong)
     value = substitute(document.value, parameters)
     job = parse(value)
     if problems := check.problems(job):
@@ -149,6 +176,10 @@ def _message(detail: Mapping[str, Any], path: tuple[str | int, ...], model: type
         return f"{_plain(detail['msg'])} (got {_show(got)})"
     if kind == "string_pattern_mismatch" and path[-1] in ("name", "from", "queue"):
         return f"a name is 1 to 50 of a-z, 0-9 and - (got {_show(got)})"
+    if kind == "string_type" and isinstance(got, int | float):
+        return f"a text is expected; put it in quotes: '{_show(got)}'"
+    if kind in ("model_type", "dict_type"):
+        return f"a mapping of fields is expected (got {'nothing' if got is None else _show(got)})"
     return f"{detail['msg'].removeprefix('Input ')} (got {_show(got)})"
 
 
@@ -254,6 +285,12 @@ def _doubled(documents: list[Document], file: str) -> list[Problem]:
             )
         seen.setdefault(name, number)
     return problems
+
+
+def located(problems: Sequence[Problem], path: Path) -> list[Problem]:
+    """Return problems of a file's documents with its name, and the lines on which the fields stand."""
+    documents = strict_yaml.read(read_text(path), str(path))
+    return [_place(problem, documents[problem.document], str(path), problem.document) for problem in problems]
 
 
 def _place(problem: Problem, document: Document, file: str, number: int) -> Problem:

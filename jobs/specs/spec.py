@@ -5,8 +5,6 @@ never ignored. Models are frozen; durations are seconds, counts and bytes whole 
 """
 
 import json
-from functools import reduce
-from operator import or_
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -19,7 +17,8 @@ NAME_PATTERN = r"^[a-z0-9-]{1,50}$"
 
 
 class Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # The text below a field is what the schema and `ganworks explain` say of it.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
@@ -33,7 +32,9 @@ class SecretRef(Part):
 
 class Environment(Part):
     pip: tuple[str, ...] = ()
+    """packages to install for this job's processes"""
     env: dict[str, str | SecretRef] = {}
+    """environment variables of this job's processes"""
 
 
 class TrainModel(Part):
@@ -52,7 +53,9 @@ class Data(Part):
         default=None, description="pixels; null: as the source is"
     )
     channels: Annotated[int, BOUNDS["data.channels"]] | None = None
+    """1 grey, 3 colour, 2 and 4 with alpha; null: as the source is"""
     labels: Literal["auto", "none", "required"] = "auto"
+    """none: do without; required: refuse a source that has none"""
     label: str | None = Field(
         default=None, description="column of the labels; `folder`: the folders, though there is a column"
     )
@@ -66,8 +69,11 @@ class Data(Part):
         default=0.0, description="share of unreadable files that is tolerated"
     )
     a: "Data | None" = None
+    """one of two sets, for families that translate"""
     b: "Data | None" = None
+    """the other of two sets"""
     paired: bool | None = None
+    """whether number i of a belongs to number i of b"""
 
     @model_validator(mode="after")
     def one_origin(self) -> "Data":
@@ -81,7 +87,9 @@ class Data(Part):
 
 class Best(Part):
     metric: str
+    """which quality decides, such as kid"""
     mode: Literal["min", "max"] = "min"
+    """whether a smaller or a larger value is better"""
 
 
 class CheckpointPolicy(Part):
@@ -89,7 +97,9 @@ class CheckpointPolicy(Part):
         default=None, description="examples; null: a tenth of the run"
     )
     keep: Annotated[int, BOUNDS["train.checkpoint.keep"]] = 3
+    """how many stay, the newest"""
     best: Best | None = None
+    """also keep the best by a metric of `evaluate`"""
 
 
 class Grids(Part):
@@ -97,14 +107,20 @@ class Grids(Part):
         default=None, description="examples; null: a tenth of the run"
     )
     count: Annotated[int, BOUNDS["train.grids.count"]] = 64
+    """pictures in a grid, of the same latents each time"""
 
 
 class Evaluation(Part):
     every: Annotated[Count, BOUNDS["train.evaluate.every"]]
+    """examples between two evaluations"""
     metrics: tuple[str, ...] = ("kid",)
+    """what is measured"""
     samples: Annotated[Count, BOUNDS["train.evaluate.samples"]] = 10_000
+    """how many are drawn for it"""
     features: str = "inception-v3"
+    """the network whose features are compared"""
     reference: Data
+    """real data that samples are compared with"""
 
 
 Reaction = Literal["warn", "rollback", "fail"]
@@ -112,7 +128,9 @@ Reaction = Literal["warn", "rollback", "fail"]
 
 class Health(Part):
     on_collapse: Reaction | None = None
+    """what to do when samples look alike; null: warn"""
     on_divergence: Reaction | None = None
+    """what to do when a loss is no number any more; null: fail"""
 
 
 class Training(Part):
@@ -124,11 +142,17 @@ class Training(Part):
         default=None, description="null: 32, or the batch if smaller"
     )
     seed: Annotated[int, BOUNDS["train.seed"]] = 0
+    """of initial weights, order and draws"""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """of the forward pass; auto: bf16 on a GPU that has it"""
     checkpoint: CheckpointPolicy = CheckpointPolicy()
+    """when one is taken and which are kept"""
     grids: Grids = Grids()
+    """when pictures are drawn"""
     evaluate: Evaluation | None = None
+    """measure quality on the way"""
     health: Health = Health()
+    """what happens when the training goes wrong"""
 
     @property
     def group_size(self) -> int:
@@ -148,7 +172,9 @@ class Training(Part):
 
 class Elastic(Part):
     min: Annotated[int, BOUNDS["resources.workers"]]
+    """fewest workers that will do"""
     max: Annotated[int, BOUNDS["resources.workers"]]
+    """most workers that are of use"""
 
     @model_validator(mode="after")
     def ordered(self) -> "Elastic":
@@ -159,11 +185,17 @@ class Elastic(Part):
 
 class Resources(Part):
     workers: Annotated[int, BOUNDS["resources.workers"]] | Elastic = 1
+    """processes that work together; {min, max}: as many as there is room for"""
     cpus_per_worker: Annotated[float, BOUNDS["resources.cpus_per_worker"]] = 1
+    """CPUs of each"""
     gpus_per_worker: Literal["auto"] | Annotated[float, BOUNDS["resources.gpus_per_worker"]] = "auto"
+    """GPUs of each; auto: one where the cluster has as many"""
     memory_per_worker: Annotated[Bytes, BOUNDS["resources.memory_per_worker"]] | None = None
+    """kept free on the node for each"""
     accelerator: str | None = None
+    """kind of GPU, as the cluster names it"""
     node_labels: dict[str, str] = {}
+    """labels that a node must have"""
 
     @property
     def sizes(self) -> Elastic:
@@ -172,7 +204,9 @@ class Resources(Part):
 
 class Rule(Part):
     failure: str | None = None
+    """name of a failure, such as user_code"""
     exit_code: Annotated[int, BOUNDS["retry.rules.exit_code"]] | None = None
+    """with which a worker ended"""
     log: str | None = Field(default=None, max_length=patterns.LONGEST, description="a regular expression of RE2")
     action: Literal["retry", "fail", "ignore"] = Field(description="ignore: again, and it costs no budget")
 
@@ -188,52 +222,81 @@ class Rule(Part):
 class Retry(Part):
     limit: Annotated[int, BOUNDS["retry.limit"]] = Field(default=3, description="further attempts after the first")
     backoff: Annotated[Duration, BOUNDS["retry.backoff"]] = 10.0
+    """wait before the second attempt; it doubles with each"""
     rules: tuple[Rule, ...] = Field(default=(), max_length=20, description="each is looked for in the log's end")
 
 
 class Need(Part):
     name: Name
+    """the job that is needed"""
     when: Literal["succeeded", "failed", "finished"] = "succeeded"
+    """how it must have ended"""
 
 
 class History(Part):
     succeeded: Annotated[int, BOUNDS["schedule.history.succeeded"]] = 3
+    """how many that succeeded are shown"""
     failed: Annotated[int, BOUNDS["schedule.history.failed"]] = 1
+    """how many others are shown"""
 
 
 class Schedule(Part):
     cron: str
+    """minute, hour, day of month, month, day of week"""
     time_zone: str = "UTC"
+    """whose clock it goes by, such as Europe/Berlin"""
     concurrency: Literal["allow", "forbid", "replace"] = "forbid"
+    """what a firing does while a job of an earlier one runs"""
     starting_deadline: Annotated[Duration, BOUNDS["schedule.starting_deadline"]] | None = None
+    """a firing that is later than this is left out"""
     catch_up: Literal["none", "latest", "all"] = "latest"
+    """which firings of an outage run afterwards"""
     jitter: Annotated[Duration, BOUNDS["schedule.jitter"]] = 0.0
+    """firings are spread over this time"""
     suspend: bool = False
+    """make the schedule, and do not fire yet"""
     history: History = History()
+    """how many past firings are shown"""
 
 
 class Job(Part):
     """What every kind of job has."""
 
     version: Literal[1] = 1
+    """of this format"""
     kind: str
+    """what the job does"""
     name: Name
+    """by which it is found; one unfinished job has it"""
     labels: dict[str, str] = {}
+    """words of your own, to find jobs by"""
     queue: Name = "default"
+    """whose quota it uses"""
     priority: Annotated[int, BOUNDS["priority"]] = 50
+    """higher goes first within its queue"""
     params: dict[str, Scalar] = {}
+    """values for ${params.NAME}, which -p replaces"""
     code: str | None = None
+    """a folder or archive with modules of your own"""
     environment: Environment = Environment()
+    """of the job's processes"""
     resources: Resources = Resources()
+    """what each of its attempts holds"""
     retry: Retry = Retry()
+    """what happens after a failure"""
     timeout: Annotated[Duration, BOUNDS["timeout"]] | None = Field(
         default=None, description="running time over all attempts"
     )
     queue_timeout: Annotated[Duration, BOUNDS["queue_timeout"]] | None = None
+    """longest wait for a place; then it has failed"""
     ttl: Annotated[Duration, BOUNDS["ttl"]] | None = None
+    """its record is deleted so long after its end"""
     needs: tuple[Need, ...] = ()
+    """jobs that must have ended before"""
     matrix: dict[str, tuple[Scalar, ...]] = {}
+    """values by field: a job for each combination"""
     schedule: Schedule | None = None
+    """when a new job of it runs"""
 
     @property
     def from_jobs(self) -> tuple[str, ...]:
@@ -244,8 +307,11 @@ class Job(Part):
 class TrainJob(Job):
     kind: Literal["train"]
     model: TrainModel
+    """what is trained"""
     data: Data
+    """on which examples"""
     train: Training = Training()
+    """for how long, and how"""
 
     @property
     def from_jobs(self) -> tuple[str, ...]:
@@ -254,8 +320,11 @@ class TrainJob(Job):
 
 class ModelRef(Part):
     from_: Name | None = Field(default=None, alias="from")
+    """a job that trains it, by name: its newest model"""
     checkpoint: Literal["latest", "best"] | Annotated[Count, BOUNDS["model.checkpoint"]] = "latest"
+    """of that job, instead of its last weights: latest, best, or the examples it was taken at"""
     uri: str | None = None
+    """a model in the object store"""
 
     @model_validator(mode="after")
     def one_origin(self) -> "ModelRef":
@@ -268,7 +337,9 @@ class ModelRef(Part):
 
 class Sampling(Part):
     seed: Annotated[int, BOUNDS["sampling.seed"]] = 0
+    """sample i of a seed is the same, always"""
     truncation: Annotated[float, BOUNDS["sampling.truncation"]] | None = None
+    """below 1: more usual samples, and less variety"""
     classes: Literal["balanced"] | tuple[Annotated[int, BOUNDS["sampling.classes"]] | str, ...] | None = Field(
         default=None, description="names, or labels as the data's source wrote them; null: each sample draws its class"
     )
@@ -276,29 +347,43 @@ class Sampling(Part):
 
 class Output(Part):
     format: Literal["webdataset", "parquet", "png", "webp", "jpeg", "npz"] = "webdataset"
+    """of the shards"""
     samples_per_shard: Annotated[Count, BOUNDS["output.samples_per_shard"]] = 10_000
+    """samples in one file"""
 
 
 class Bound(Part):
     min: Annotated[float, BOUNDS["gate.require"]] | None = None
+    """the least that passes"""
     max: Annotated[float, BOUNDS["gate.require"]] | None = None
+    """the most that passes"""
 
 
 class Gate(Part):
     reference: Data
+    """real data that the generated are compared with"""
     samples: Annotated[Count, BOUNDS["gate.samples"]] = 10_000
+    """how many are compared"""
     features: str = "inception-v3"
+    """the network whose features are compared"""
     require: dict[str, Bound]
+    """bounds by metric; data outside are held back"""
 
 
 class GenerateJob(Job):
     kind: Literal["generate"]
     model: ModelRef
+    """which generator"""
     samples: Annotated[Count, BOUNDS["samples"]] | None = None
+    """how many are made"""
     data: Data | None = None
+    """inputs, of which one sample each is made"""
     sampling: Sampling = Sampling()
+    """how samples are drawn"""
     output: Output = Output()
+    """how samples are written"""
     gate: Gate | None = None
+    """a quality that the data must have to be published"""
 
     @model_validator(mode="after")
     def something_to_make(self) -> "GenerateJob":
@@ -319,10 +404,15 @@ class GenerateJob(Job):
 class EvaluateJob(Job):
     kind: Literal["evaluate"]
     data: Data
+    """what is measured"""
     reference: Data
+    """real data that it is compared with"""
     metrics: tuple[str, ...] = ("fid", "kid")
+    """what is measured"""
     samples: Annotated[Count, BOUNDS["samples"]] | None = None
+    """how many are compared; null: all"""
     features: str = "inception-v3"
+    """the network whose features are compared"""
 
     @property
     def from_jobs(self) -> tuple[str, ...]:
@@ -360,14 +450,3 @@ def upstream(spec: Job) -> tuple[Need, ...]:
     named = {need.name for need in spec.needs}
     implied = tuple(Need(name=name) for name in spec.from_jobs if name not in named)
     return spec.needs + implied
-
-
-def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema (draft 7) of one document, for editors."""
-    from pydantic import TypeAdapter
-
-    of_any_kind: Any = reduce(or_, KINDS.values())
-    adapter: TypeAdapter[Any] = TypeAdapter(Annotated[of_any_kind, Field(discriminator="kind")])
-    text = adapter.json_schema(by_alias=True, ref_template="#/definitions/{model}")
-    text["definitions"] = text.pop("$defs", {})
-    return {"$schema": "http://json-schema.org/draft-07/schema#", "title": "ganworks job", **text}

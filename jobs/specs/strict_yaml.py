@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from jobs.specs.errors import Problem, SpecError
+from jobs.specs.writing import hint_for
 
 LARGEST = 1 << 20  # bytes of one file
 DEEPEST = 24  # levels of nesting
@@ -96,11 +97,19 @@ def read(text: str, file: str) -> list[Document]:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else None
         message = " ".join(filter(None, [error.problem, f"({error.context})" if error.context else None]))
-        raise SpecError([Problem(path="", message=f"not YAML: {message}", file=file, line=line)]) from None
+        raise SpecError(
+            [Problem(path="", message=f"not YAML: {message}{_hint(text, line)}", file=file, line=line)]
+        ) from None
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n") + 1
         raise SpecError([Problem(path="", message=f"not YAML: {error.reason}", file=file, line=line)]) from None
     return [document for document in documents if document.value is not None]
+
+
+def _hint(text: str, line: int | None) -> str:
+    """Return what is wrong with the line at which reading stopped, or else with one before it."""
+    lines = text.splitlines()[: line or 0]
+    return next((hint for each in reversed(lines) if (hint := hint_for(each))), "")
 
 
 def _build(node: Any, path: Path, document: Document, file: str) -> Any:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from jobs import digest
+from jobs import digest, locks
 from jobs.store.probe import probe
 from jobs.store.protocol import (
     AccessRefused,
@@ -23,6 +23,7 @@ from jobs.store.protocol import (
 )
 
 _UPLOADS = ".uploads"  # half-written files live here, and never appear in a listing
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 RACES = 1000  # tries of one put beside deletes that empty its folder; each takes microseconds
 
 
@@ -45,7 +46,7 @@ class DirectoryStore:
     def _link(self, half: Path, key: str, data: bytes) -> None:
         """Link it. Raises FileNotFoundError when what was there first has been deleted since: then it is our turn."""
         try:
-            os.link(half, self._path(key))  # atomic, and fails if the name is taken
+            _link(half, self._path(key))
         except FileExistsError:
             if self._path(key).read_bytes() != data:
                 raise AlreadyExists(f"{self.locate(key)}: already there with another content") from None
@@ -165,6 +166,19 @@ class DirectoryStore:
                     f"{self.root}: no room left; free some space, or set GANWORKS_STORE to another place"
                 ) from None
             raise StoreError(f"{self.root / key}: {error.strerror or error}") from error
+
+
+def _link(half: Path, path: Path) -> None:
+    """Give what was written its name, unless the name is taken: then FileExistsError."""
+    try:
+        os.link(half, path)  # atomic
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        with locks.held(half.parent / "names.lock"):  # FAT, some network and container file systems have none
+            if path.exists():
+                raise FileExistsError(path) from None
+            os.replace(half, path)
 
 
 def _copy(source: Path, target: Path, progress: Progress | None) -> None:

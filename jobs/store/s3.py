@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import secrets
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ PART = 32 << 20
 _PAUSE = wait_random_exponential(multiplier=0.2, max=10)
 
 _TAKEN = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
+_UNKNOWN = {"NotImplemented", "501", "MethodNotAllowed", "405"}  # of a request that this store does not know
 _MISSING = {"404", "NoSuchKey", "NotFound"}
 _MD5 = re.compile(r'"?([0-9a-f]{32})"?')
 
@@ -130,8 +132,21 @@ class S3Store:
         with self._explained(target):
             name = self._name(target)
             extra = {"Metadata": about, "MetadataDirective": "REPLACE"}  # in parts, nothing comes along by itself
-            self.client.copy(self._name(source), name["Bucket"], name["Key"], ExtraArgs=extra, Config=self._transfer)
+            try:
+                self.client.copy(
+                    self._name(source), name["Bucket"], name["Key"], ExtraArgs=extra, Config=self._transfer
+                )
+            except aws.ClientError as error:
+                if code(error) not in _UNKNOWN:
+                    raise
+                return self._carry(source, target)
             self._check_stored(target, found["ContentLength"], about["sha256"])
+
+    def _carry(self, source: str, target: str) -> None:
+        """For a store that copies nothing by itself: the content comes here and goes back."""
+        with tempfile.TemporaryDirectory(prefix="ganworks-copy-") as folder:
+            self.get_file(source, Path(folder) / "object")
+            self.put_file(target, Path(folder) / "object")
 
     # botocore repeats refused and failed requests; a connection that breaks inside a body is repeated here.
     @retry(

@@ -7,8 +7,8 @@ from pathlib import Path
 from jobs.specs import check, load
 from jobs.specs import spec as job_spec
 from jobs.specs.errors import Problem, SpecError, did_you_mean
+from jobs.specs.spec import GenerateJob, Plain, TrainJob
 from jobs.specs.spec import Job as Spec
-from jobs.specs.spec import Plain
 from jobs.storage.layout import is_like_an_id
 from orchestrator import scheduler
 from orchestrator.admission.expand import expanded
@@ -30,19 +30,21 @@ class Understood:
         return Understood(specs={n: spec for n, spec in self.specs.items() if n not in numbers}, origins=self.origins)
 
 
-def understand(documents: Sequence[Plain], settings: Settings, nodes: Sequence[Node] | None) -> Understood:
+def understand(
+    documents: Sequence[Plain], settings: Settings | None = None, nodes: Sequence[Node] | None = None
+) -> Understood:
     """Read and check all that can be told without the database, so that no transaction waits for it.
 
-    Raises SpecError with every problem.
+    Without a server's settings, as `ganworks validate` calls it: all that can be told without a server. Raises
+    SpecError with every problem.
     """
     listed, origins = expanded(documents)
     specs, problems = _parse(listed)
-    problems += _doubled(specs)
+    problems += _doubled(specs) + _without_classes(specs)
     for number, spec in specs.items():
         found = (
             check.problems(spec)
-            + _local_paths(spec, settings)
-            + _capacity(spec, nodes, settings)
+            + (_local_paths(spec, settings) + _capacity(spec, nodes, settings) if settings else [])
             + _timing(spec)
             + _rules(spec)
             + _name(spec)
@@ -76,6 +78,23 @@ def _doubled(specs: dict[int, Spec]) -> list[Problem]:
         if first.setdefault(spec.name, number) != number:
             message = f"{spec.name!r} is the name of document {first[spec.name] + 1} too"
             problems.append(Problem(path="name", message=message, document=number))
+    return problems
+
+
+def _without_classes(specs: dict[int, Spec]) -> list[Problem]:
+    """Refuse classes of a model that has none, where it is trained by the same submission."""
+    by_name = {spec.name: spec for spec in specs.values()}
+    problems = []
+    for number, spec in specs.items():
+        trained = by_name.get(spec.model.from_ or "") if isinstance(spec, GenerateJob) else None
+        if not isinstance(spec, GenerateJob) or not isinstance(trained, TrainJob) or spec.sampling.classes is None:
+            continue
+        family = trained.model.family
+        if check.families().get(family, {}).get("conditional", True):
+            continue
+        able = ", ".join(sorted(name for name, about in check.families().items() if about.get("conditional")))
+        message = f"{family}, which {trained.name} trains, knows no classes; families that do: {able}"
+        problems.append(Problem(path="sampling.classes", message=message, document=number))
     return problems
 
 

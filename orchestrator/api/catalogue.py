@@ -6,7 +6,7 @@ from functools import cache
 from fastapi import APIRouter, Response
 
 from jobs.specs import check
-from jobs.specs import spec as job_spec
+from jobs.specs.schema import json_schema
 from orchestrator import __version__
 from orchestrator.api.answers import JsonObject
 from orchestrator.api.jobs import User
@@ -28,7 +28,7 @@ def schema(user: User) -> Response:
 @cache
 def _schema() -> bytes:
     """It is large, and the same for as long as this server runs."""
-    return json.dumps(job_spec.json_schema()).encode()
+    return json.dumps(json_schema()).encode()
 
 
 @router.get("/version")

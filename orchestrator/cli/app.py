@@ -1,5 +1,7 @@
 """The command line put together: one file a noun, errors to stderr, exit codes of `errors.Exit`."""
 
+import errno
+import signal
 import sys
 from typing import Annotated
 
@@ -7,6 +9,7 @@ import typer
 
 from orchestrator.cli import cluster, cron, data, describe, info, jobs, login, logs, queues, stack
 from orchestrator.cli.errors import CliError, Exit
+from orchestrator.cli.output import close_streams, note, settle_streams
 from orchestrator.cli.target import Target
 
 app = typer.Typer(
@@ -35,6 +38,9 @@ def server(
         _say_what_is_next(context.obj)
 
 
+READER_LEFT = 128 + signal.SIGPIPE  # as a shell calls the end of a program whose output nobody reads, `… | head`
+
+
 def _say_what_is_next(target: Target) -> None:
     """Answer a bare `ganworks`: what there is, and what a user would do now."""
     try:
@@ -53,29 +59,40 @@ def _say_what_is_next(target: Target) -> None:
 
 def run(arguments: list[str] | None = None) -> None:
     """Run a command line, that of the process where none is given, and exit."""
+    settle_streams()
+    code = int(_run(arguments))
+    unwritten = close_streams()
+    if unwritten:
+        code = code or _say(unwritten, Exit.FAILED)
+    elif unwritten == "":
+        code = code or READER_LEFT
+    sys.exit(code)
+
+
+def _run(arguments: list[str] | None) -> int:
     try:
         # click hands the code of a typer.Exit back as the result; a command's own result is None.
-        code = app(arguments, standalone_mode=False) or Exit.DONE
+        return app(arguments, standalone_mode=False) or Exit.DONE
     except CliError as error:
-        code = _say(str(error), error.code)
-    except typer.Abort:
-        code = Exit.INTERRUPTED
-    except KeyboardInterrupt:
-        code = Exit.INTERRUPTED
-    except BrokenPipeError:  # `ganworks list | head`
-        code = Exit.DONE
+        return _say(str(error), error.code)
+    except (typer.Abort, KeyboardInterrupt):
+        return Exit.INTERRUPTED
+    except SystemExit as left:  # click's own answer to a reader that left is 1, which is a failed job's
+        return READER_LEFT if isinstance(left.__context__, BrokenPipeError) else int(left.code or 0)
     except Exception as error:
-        code = _usage_or_crash(error)
-    sys.exit(int(code))
+        return _usage_or_crash(error)
 
 
 def _say(message: str, code: int) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    note(f"error: {message}")
     return code
 
 
 def _usage_or_crash(error: Exception) -> int:
-    """Print click's own usage errors, and what we did not foresee: a line for people, the traceback on request."""
+    """Print click's own usage errors, what the machine refuses, and what we did not foresee: a line for people, the
+    traceback on request."""
+    import os
+
     show = getattr(error, "show", None)
     if show is not None:
         show()
@@ -84,8 +101,9 @@ def _usage_or_crash(error: Exception) -> int:
         return _say(
             f"this command needs {error.name}, which is not installed here; pip install 'ganworks[all]'", Exit.BAD_INPUT
         )
-    import os
-
     if os.environ.get("GANWORKS_DEBUG"):
         raise error
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else "the output: " if error.errno == errno.ENOSPC else ""
+        return _say(f"{where}{error.strerror}", Exit.FAILED)
     return _say(f"{type(error).__name__}: {error} (this is a fault of ganworks; GANWORKS_DEBUG=1 shows where)", 1)

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import tenacity
 
+from jobs import direct
 from orchestrator.cli.errors import CliError, Exit
 
 _CODES = {401: Exit.REFUSED, 403: Exit.REFUSED, 503: Exit.UNREACHABLE}
@@ -15,9 +16,11 @@ TRIES = 4  # for a POST, which carries a key and so is never done twice
 class Client:
     def __init__(self, url: str, token: str, *, timeout: float = 30.0) -> None:
         self.url = url
-        self._http = httpx.Client(
-            base_url=f"{url}/api/v1", headers={"Authorization": f"Bearer {token}"}, timeout=timeout
-        )
+        headers = {"Authorization": f"Bearer {token}"}
+        try:
+            self._http = direct.client(base_url=f"{url}/api/v1", headers=headers, timeout=timeout)
+        except (httpx.InvalidURL, UnicodeEncodeError) as error:
+            raise CliError(f"{url!r} or its token cannot be sent: {error}") from None
 
     def close(self) -> None:
         self._http.close()

@@ -67,8 +67,6 @@ def _of_file(file: str, count: int) -> list[dict[str, Any]]:
         schedule = parse(document).schedule
         if schedule is None:
             continue
-        if wrong := policy.problem(schedule):
-            raise CliError(f"{file}: schedule.{wrong}")
         found += [
             {"scheduled_time": each.scheduled, "at": each.at, "text": policy.text(schedule, each.scheduled)}
             for each in policy.coming(document["name"], schedule, time.time(), count)

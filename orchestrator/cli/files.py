@@ -1,5 +1,6 @@
 """Spec files as a command gets them: several, folders of them, with values replaced from the command line."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,8 +12,10 @@ from orchestrator.cli.target import Target, is_local
 if TYPE_CHECKING:
     from jobs.specs.spec import Plain
 
-WHAT = "a YAML file, a folder of them, or the name of a shipped example"
-File = Annotated[str, typer.Argument(metavar="FILE", help="a YAML file, or the name of a shipped example")]
+WHAT = "a YAML file, a folder of them, - for standard input, or the name of a shipped example"
+File = Annotated[
+    str, typer.Argument(metavar="FILE", help="a YAML file, - for standard input, or the name of a shipped example")
+]
 Files = Annotated[list[str], typer.Argument(metavar="FILE...", help=f"{WHAT}; several are one submission")]
 Parameters = Annotated[list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="replace a value of `params`")]
 Overrides = Annotated[
@@ -43,13 +46,27 @@ def documents(
             found += [(path, spec.dump(job)) for job in jobs]
         except SpecError as error:
             problems.append(str(error))
-    first: dict[str, Path] = {}
-    for path, document in found:
-        if first.setdefault(document["name"], path) != path:
-            problems.append(f"{path}: name: {document['name']!r} is the name of a job of {first[document['name']]} too")
-    if problems:
+    if problems := problems or _together(found):
         raise CliError("\n".join(problems))
     return [document for _, document in found]
+
+
+def _together(found: "list[tuple[Path, Plain]]") -> list[str]:
+    """Return what is wrong with jobs of all files together, as the server would say it, each with its file and line."""
+    from jobs.specs import load
+    from jobs.specs.errors import SpecError
+    from orchestrator.admission.understand import understand
+
+    try:
+        understand([document for _, document in found])
+    except SpecError as error:
+        files = [path for path, _ in found]
+        placed = []
+        for problem in error.problems:
+            path = files[problem.document]
+            placed += load.located([replace(problem, document=problem.document - files.index(path))], path)
+        return [str(problem) for problem in placed]
+    return []
 
 
 def paths(files: list[str]) -> list[Path]:
@@ -74,10 +91,12 @@ def paths(files: list[str]) -> list[Path]:
 
 def text(files: list[str]) -> str:
     """Return what stands in the files, as it was written; several follow each other, each under its name."""
+    from jobs.specs import load
+
     found = paths(files)
     if len(found) == 1:
-        return found[0].read_text(encoding="utf-8")
-    return "\n---\n".join(f"# {path.name}\n{path.read_text(encoding='utf-8')}" for path in found)
+        return load.read_text(found[0])
+    return "\n---\n".join(f"# {path.name}\n{load.read_text(path)}" for path in found)
 
 
 def is_here(target: Target) -> bool:

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from orchestrator.cli import progress
@@ -23,7 +24,7 @@ ENDED = ("SUCCEEDED", "FAILED", "CANCELLED")
 def follow(client: Client, ids: list[str], *, alive: Callable[[], None] = lambda: None) -> "list[WholeJobAnswer]":
     """Show progress until every job has ended; returns them. `alive` may raise to give up."""
     view: Bars | Lines = Bars() if sys.stderr.isatty() else Lines()
-    seen, server = dict.fromkeys(ids, 0), Patient(client, say=view.say, alive=alive)
+    seen, told, server = dict.fromkeys(ids, 0), set[str](), Patient(client, say=view.say, alive=alive)
     with view:
         while True:
             jobs = [server.get(f"/jobs/{one}") for one in ids]
@@ -32,6 +33,10 @@ def follow(client: Client, ids: list[str], *, alive: Callable[[], None] = lambda
                 view.show(job)
             if all(job["status"] in ENDED for job in jobs):
                 return jobs
+            for job in jobs:  # of the last one to end the summary tells, which comes at once
+                if job["status"] == "FAILED" and job["id"] not in told:
+                    told.add(job["id"])
+                    view.say(why_failed(job))
             time.sleep(POLL)
 
 
@@ -44,6 +49,11 @@ def _new_events(server: Patient, view: "Bars | Lines", job: "WholeJobAnswer", af
         if event["type"] in LOUD:
             view.say(f"{job['name']}: {event['type']}: {event['message']}")
     return after
+
+
+def why_failed(job: "WholeJobAnswer") -> str:
+    """Return a job's failure and its reason in a line."""
+    return f"{job['name']}: {job.get('failure') or job['status'].lower()}: {job.get('reason') or ''}".rstrip(": ")
 
 
 def worst(jobs: "Sequence[WholeJobAnswer]") -> Exit:
@@ -79,7 +89,7 @@ def measures(job: "WholeJobAnswer") -> str:
     told = progress.of(job)
     if job["status"] != "RUNNING" or not told.rate:
         return ""
-    losses = [f"{name[:5]} {value:.2f}" for name, value in told.losses.items()]
+    losses = [f"{name} {value:.2f}" for name, value in told.losses.items()]
     return "  ".join([f"{told.rate:,.0f}/s", *losses])
 
 
@@ -107,7 +117,8 @@ class Bars:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.progress.stop()
+        with suppress(OSError):  # of a terminal that was closed
+            self.progress.stop()
 
     def say(self, text: str) -> None:
         self.progress.console.print(plain(text), highlight=False, markup=False)

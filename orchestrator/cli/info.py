@@ -11,7 +11,7 @@ from orchestrator.cli.select import Job
 
 
 def register(app: typer.Typer) -> None:
-    for command in (families, schema, grids, version):
+    for command in (families, schema, explain, grids, version):
         app.command()(command)
 
 
@@ -24,8 +24,8 @@ def families(
     from jobs.specs.errors import did_you_mean
 
     if family is None:
-        rows = [(name, about.get("summary"), about.get("paper")) for name, about in known().items()]
-        return show(known(), output, ("family", "summary", "paper"), rows)
+        rows = [(name, about.get("summary"), about.get("paper")) for name, about in sorted(known().items())]
+        return show(dict(sorted(known().items())), output, ("family", "summary", "paper"), rows)
     if family not in known():
         raise CliError(f"unknown family {family!r}{did_you_mean(family, known())}")
     dump(known()[family], Format.YAML if output is Format.TABLE else output)
@@ -33,9 +33,30 @@ def families(
 
 def schema(output: Output = Format.JSON) -> None:
     """Print the JSON Schema (draft 7) of a job, for editors."""
-    from jobs.specs.spec import json_schema
+    from jobs.specs.schema import json_schema
 
     dump(json_schema(), Format.JSON if output is Format.TABLE else output)
+
+
+def explain(
+    field: Annotated[str, typer.Argument(metavar="FIELD", help="such as train.checkpoint or model.params.dcgan")] = "",
+    kind: Annotated[str | None, typer.Option(help="of this kind of job alone")] = None,
+) -> None:
+    """Say what a field of a spec is, what it may be, and which fields are within it."""
+    from jobs.specs.explain import explain as find
+
+    try:
+        found = find(field, kind)
+    except LookupError as error:
+        raise CliError(str(error.args[0])) from None
+    for n, each in enumerate(found):
+        print("\n" * (n > 0) + (each.path or "a job"), f"({each.type})")
+        for text in (each.text, f"default: {each.default}" if each.default is not None else ""):
+            if text:
+                print(f"  {text}")
+        width = max(map(len, each.fields), default=0)
+        for name, line in each.fields.items():
+            print(f"    {name:<{width}}  {line}")
 
 
 def grids(

@@ -1,13 +1,16 @@
 """Answers on the terminal: tables for people, JSON or YAML for programs. Results go to stdout, all else to stderr."""
 
+import io
 import json
+import os
 import sys
 import textwrap
 import time
 import unicodedata
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -84,7 +87,43 @@ def _is_shown(character: str) -> bool:
 
 
 def note(text: str) -> None:
-    print(plain(text), file=sys.stderr, flush=True)
+    """Say it to whoever still listens: a terminal that was closed, or a reader that left, stops no command."""
+    with suppress(OSError):
+        print(plain(text), file=sys.stderr, flush=True)
+
+
+def settle_streams() -> None:
+    """Let a terminal of another encoding than UTF-8 show as its code what it cannot show: no name ends a command."""
+    for number in range(3):  # one that is closed would be the number of the next file that is opened
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower().replace("-", "") != "utf8":
+            stream.reconfigure(errors="backslashreplace")
+
+
+def close_streams() -> str | None:
+    """Write what is left; return why it could not be written, if so: "" where the reader has left (`| head`)."""
+    said: str | None = None
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            said = said or ""
+            _redirect(stream)
+        except OSError as error:
+            said = said or f"the output cannot be written: {error.strerror}"
+            _redirect(stream)
+    return said
+
+
+def _redirect(stream: TextIO) -> None:
+    """Let it go nowhere: Python would try once more at its end, and end with a traceback."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def ago(moment: float | None) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli import progress
+from orchestrator.cli.follow import why_failed
 from orchestrator.cli.output import duration, note, print_table, size
 from orchestrator.cli.progress import result_of
 
@@ -22,7 +23,7 @@ def print_results(jobs: "Sequence[WholeJobAnswer]") -> None:
             print(f"{job['name']:<24} {label:<8} {place}")
     for job in jobs:
         if job["status"] not in ("SUCCEEDED", "CANCELLED"):
-            note(f"{job['name']}: {job.get('failure') or job['status'].lower()}: {job.get('reason') or ''}".rstrip())
+            note(why_failed(job))
 
 
 def _row(job: "WholeJobAnswer") -> tuple[Any, ...]:

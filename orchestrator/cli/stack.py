@@ -1,14 +1,18 @@
 """run, up, down, serve, doctor: everything on this machine."""
 
+import os
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from orchestrator import signals
 from orchestrator.cli.errors import CliError, Exit
 from orchestrator.cli.files import File, Overrides, Parameters, documents
 from orchestrator.cli.output import note
@@ -35,7 +39,7 @@ def run(
 ) -> None:
     """Run a file's jobs here, with everything they need, and leave nothing running.
 
-    Ctrl-C takes a checkpoint and ends; the same command goes on from there.
+    Ctrl-C, SIGTERM and a closed terminal take a checkpoint and end; the same command goes on from there.
     """
     specs = documents(file, parameter, override, data_is_here=True)
     from orchestrator.cli import follow
@@ -44,22 +48,33 @@ def run(
     from orchestrator.local import record
 
     kept = record.read(home())
-    if kept and kept.keeper_is_alive:
-        client, stop = Client(kept.url, _token()), _nothing
-    else:
-        client, stop = _embedded(cpus)
-    ids: list[str] = []
-    try:
-        ids = _begin(client, specs, fresh)
-        jobs = follow.follow(client, ids)
-        _await_archive(client, ids)
-    except KeyboardInterrupt:
-        _suspend(client, ids, file)
-        raise typer.Exit(Exit.INTERRUPTED) from None
-    finally:
-        stop()
+    with _orderly():
+        if kept and kept.keeper_is_alive:
+            client, stop, alive = Client(kept.url, _token()), _nothing, _nothing
+        else:
+            client, stop, alive = _embedded(cpus)
+        ids: list[str] = []
+        try:
+            ids = _begin(client, specs, fresh)
+            jobs = follow.follow(client, ids, alive=alive)
+            _await_archive(client, ids)
+        except KeyboardInterrupt:
+            _suspend(client, ids or _unfinished(client, specs), file)
+            raise
+        finally:
+            stop()
     print_results(jobs)
     raise typer.Exit(follow.worst(jobs))
+
+
+@contextmanager
+def _orderly() -> Iterator[None]:
+    """Within it SIGTERM and SIGHUP interrupt as Ctrl-C does; the exit code says which it was."""
+    try:
+        with signals.like_ctrl_c():
+            yield
+    except KeyboardInterrupt as interrupt:
+        raise typer.Exit(signals.exit_code(interrupt)) from None
 
 
 def _nothing() -> None:
@@ -67,10 +82,11 @@ def _nothing() -> None:
 
 
 def _token() -> str:
-    return (home() / "token").read_text().strip()
+    return os.environ.get("GANWORKS_TOKEN", "").strip() or (home() / "token").read_text().strip()
 
 
-def _embedded(cpus: int | None) -> tuple[Any, Any]:
+def _embedded(cpus: int | None) -> tuple[Any, Any, Any]:
+    """Return the client of a stack that was started, what ends it, and what raises CliError once it cannot go on."""
     from orchestrator.cli.client import Client
     from orchestrator.local import Stack, StackError
 
@@ -79,13 +95,20 @@ def _embedded(cpus: int | None) -> tuple[Any, Any]:
         stack.start(note)
     except StackError as error:
         raise CliError(str(error)) from None
-    return Client(stack.url, stack.token), stack.stop
+
+    def alive() -> None:
+        try:
+            stack.check()
+        except StackError as error:
+            raise CliError(str(error)) from None
+
+    return Client(stack.url, stack.token), stack.stop, alive
 
 
 def _begin(client: Any, specs: "list[Plain]", fresh: bool) -> list[str]:
     """Submit, or go on with what an earlier run of the same file left unfinished."""
     if fresh:
-        _cancel_unfinished(client, {spec["name"] for spec in specs})
+        _cancel_unfinished(client, specs)
     jobs = client.submit(specs, key=None, once=True)["jobs"]
     for job in jobs:
         if job["status"] == "SUSPENDED":
@@ -94,16 +117,18 @@ def _begin(client: Any, specs: "list[Plain]", fresh: bool) -> list[str]:
     return [job["id"] for job in jobs]
 
 
-def _cancel_unfinished(client: Any, names: set[str]) -> None:
+def _unfinished(client: Any, specs: "list[Plain]") -> list[str]:
+    """The ids of jobs of these names that have not ended."""
+    names = {spec["name"] for spec in specs}
     ended = ("SUCCEEDED", "FAILED", "CANCELLED")
-    mine = [
-        job["id"]
-        for job in client.get("/jobs", limit=1000)["jobs"]
-        if job["name"] in names and job["status"] not in ended
-    ]
-    for job in mine:
+    jobs = client.get("/jobs", limit=1000)["jobs"]
+    return [job["id"] for job in jobs if job["name"] in names and job["status"] not in ended]
+
+
+def _cancel_unfinished(client: Any, specs: "list[Plain]") -> None:
+    for job in _unfinished(client, specs):
         client.post(f"/jobs/{job}/cancel")
-    while any(client.get(f"/jobs/{job}")["status"] not in ended for job in mine):
+    while _unfinished(client, specs):
         time.sleep(0.3)
 
 
@@ -150,13 +175,20 @@ def up(
     arguments = [str(home()), "--host", host, "--port", str(port), *(["--cpus", str(cpus)] if cpus else [])]
     with log.open("wb") as output:
         keeper = subprocess.Popen(
-            [sys.executable, "-P", "-m", "orchestrator.local.keeper", *arguments],
+            [sys.executable, "-P", "-m", "ganworks_launcher", "orchestrator.local.keeper", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    _wait_until_ready(keeper, log)
+    with _orderly():
+        try:
+            _wait_until_ready(keeper, log)
+        except KeyboardInterrupt:
+            with signals.deaf():
+                keeper.terminate()
+                keeper.wait()
+            raise
     kept = record.read(home())
     assert kept
     _say_up(kept)
@@ -165,7 +197,7 @@ def up(
 def _wait_until_ready(keeper: subprocess.Popen[bytes], log: Path) -> None:
     said = 0
     while True:
-        lines = log.read_text().splitlines()
+        lines = log.read_text("utf-8", errors="replace").splitlines()
         for line in lines[said:]:
             if line == "ready":
                 return
@@ -173,7 +205,7 @@ def _wait_until_ready(keeper: subprocess.Popen[bytes], log: Path) -> None:
                 note(line)
         said = len(lines)
         if keeper.poll() is not None:
-            text = log.read_text().strip()
+            text = log.read_text("utf-8", errors="replace").strip()
             raise CliError(text.partition("error: ")[2] or text)
         time.sleep(0.1)
 
@@ -197,7 +229,7 @@ def down(
     else:
         _end(kept)
         left = processes.end(kept.stack)
-        ray_head.clean(kept.stack)
+        ray_head.clean(kept.folder)
         record.remove(home())
         note("down" if not left else f"down ({left} processes had to be ended)")
     if purge:
@@ -205,7 +237,6 @@ def down(
 
 
 def _end(kept: Any) -> None:
-    import os
     import signal
 
     if not kept.keeper_is_alive:

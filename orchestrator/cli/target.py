@@ -55,9 +55,16 @@ class Target:
             )
         url = understand_url(url)
         token = self.token or _from_environment(url) or _from_login(url, kept) or _from_home(url)
-        if not token:
+        if not (token or "").strip():
             raise CliError(f"no token for {url}: `ganworks login {url}`, or GANWORKS_TOKEN, or --token", Exit.REFUSED)
-        return url, token
+        return url, _sound(str(token).strip(), url)
+
+
+def _sound(token: str, url: str) -> str:
+    """Return a token that can be sent. CliError for one that no server has made, such as two lines of a file."""
+    if not (token.isascii() and token.isprintable()):
+        raise CliError(f"the token for {url} has characters that no token has; look at GANWORKS_TOKEN", Exit.REFUSED)
+    return token
 
 
 def understand_url(text: str) -> str:

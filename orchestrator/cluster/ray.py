@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from jobs import direct
 from orchestrator.cluster.protocol import LogPart, Refused, Unreachable
 from orchestrator.policies.liveness import Driver
 from orchestrator.scheduler import Node
@@ -34,8 +35,7 @@ class RayCluster:
         self.address = address.rstrip("/")
         self.runtime_env = dict(runtime_env or {})
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        # trust_env: a proxy of the environment must not come between us and Ray
-        self._http = httpx.Client(base_url=self.address, headers=headers, timeout=TIMEOUT, trust_env=False)
+        self._http = direct.client(base_url=self.address, headers=headers, timeout=TIMEOUT)
         self._places: dict[str, _Place] = {}  # by driver
 
     def nodes(self) -> list[Node]:

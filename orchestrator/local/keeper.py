@@ -5,8 +5,13 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from types import FrameType
 
 from orchestrator.local.stack import Stack, StackError
+
+
+class _Over(BaseException):
+    """Told to end while the stack was being started."""
 
 
 def main() -> int:
@@ -16,15 +21,24 @@ def main() -> int:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--cpus", type=int)
     options = parser.parse_args()
-    over = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: over.set())
+    over, started = threading.Event(), threading.Event()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        over.set()
+        if not started.is_set():
+            raise _Over
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, end)
     stack = Stack(options.home, host=options.host, port=options.port, cpus=options.cpus)
     try:
         stack.start(lambda text: print(text, flush=True))
+        started.set()
     except StackError as error:
         print(f"error: {error}", flush=True)
         return 2
+    except _Over:
+        return 0
     print("ready", flush=True)
     over.wait()
     stack.stop()

@@ -9,11 +9,12 @@ import itertools
 import os
 import random
 import signal
-import socket
 import time
 from collections.abc import Iterator
 
 import psutil
+
+from orchestrator import addresses
 
 MARK = "GANWORKS_STACK"
 
@@ -101,10 +102,8 @@ def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
 
 
 def is_taken(host: str, port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return True
+    try:
+        addresses.listen(host, port).close()
+    except addresses.CannotListen:
+        return True
     return False

@@ -18,6 +18,7 @@ class Record:
     url: str
     ray_url: str
     ray_ports: dict[str, int]
+    folder: str = ""  # of Ray's sessions, removed at the end; empty: of a stack from before it was kept
 
     @property
     def keeper_is_alive(self) -> bool:

@@ -18,6 +18,7 @@ from cronsim import CronSim, CronSimError
 
 from jobs.specs.errors import did_you_mean
 from jobs.specs.spec import Schedule
+from jobs.specs.writing import NICKNAMES
 
 ON_TIME = 15.0  # seconds: a firing decided this soon was not missed by an outage; a step takes less
 HORIZON = 31 * 86400.0  # an outage longer than this is not looked back through
@@ -37,6 +38,8 @@ class Firing:
 def problem(schedule: Schedule) -> str | None:
     """Say what is wrong with its cron line or time zone, or None."""
     fields = schedule.cron.split()
+    if schedule.cron.strip().lower() in NICKNAMES:
+        return f"cron: {schedule.cron!r} is written '{NICKNAMES[schedule.cron.strip().lower()]}'"
     if len(fields) != len(FIELDS):
         return f"cron: five fields are expected ({', '.join(FIELDS)}); got {len(fields)} in {schedule.cron!r}"
     if schedule.time_zone not in available_timezones():

@@ -1,11 +1,11 @@
 """One server for one database: a lock that dies with its holder."""
 
-import fcntl
 import os
 from pathlib import Path
 
 from sqlalchemy import Connection, text
 
+from jobs import locks
 from orchestrator.db import Database
 
 PG_KEY = 0x67616E77  # "ganw": the advisory lock's number
@@ -28,13 +28,10 @@ class Leadership:
             self._lock_in_database(database)
 
     def _lock_file(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(self._file, 20).decode() or "unknown"
-            os.close(self._file)
+            self._file = locks.take(path, wait=False)
+        except locks.Held as held:
+            holder = Path(str(held)).read_text("ascii") or "unknown"
             raise Taken(
                 f"another server (pid {holder}) works on {path.with_suffix('')}; stop it, or set GANWORKS_DATABASE"
             ) from None

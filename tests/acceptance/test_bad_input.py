@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from orchestrator.local.processes import free_ports
-from tests.support.works import GANWORKS, TheWorks
+from tests.support.works import GANWORKS, PATIENCE, TheWorks
 
 TRAIN = """\
 kind: train
@@ -25,7 +25,7 @@ retry: {limit: 0}
 
 def ganworks(home: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(home), "GANWORKS_HOME": str(home / "home"), **env}
-    return subprocess.run([*GANWORKS, *arguments], env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run([*GANWORKS, *arguments], env=environment, capture_output=True, text=True, timeout=PATIENCE)
 
 
 def check(done: subprocess.CompletedProcess[str], code: int, *said: str) -> None:

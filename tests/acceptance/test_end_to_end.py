@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.works import TheWorks
+from tests.support.works import PATIENCE, TheWorks
 
 TEXT = """\
 kind: train
@@ -54,7 +54,7 @@ def run(works: TheWorks, tmp_path_factory: pytest.TempPathFactory) -> Run:
     jobs = {job["name"]: job["id"] for job in works.jobs()}
     works.wait(jobs["e2e-train"], lambda job: (job["tick"] or {}).get("examples", 0) >= 1000)
     run.metrics_while_training = works.metrics()
-    out, err = following.communicate(timeout=300)
+    out, err = following.communicate(timeout=PATIENCE)
     assert following.returncode == 0, out + err + works.story(jobs["e2e-train"])
     run.followed = out
     run.train, run.generate = (works.job(jobs[name]) for name in ("e2e-train", "e2e-samples"))
@@ -94,7 +94,7 @@ def test_the_bucket_holds_what_the_design_says(works: TheWorks, run: Run) -> Non
         "job.yaml", "events.jsonl", "stats.jsonl", "report/losses.png", "README.md", "MANIFEST.json", "SHA256SUMS",
         "model/generator.safetensors", "model/config.json", "logs/a1/driver.log.gz",
     ):  # fmt: skip
-        works.wait_for(lambda expected=expected: works.store.head(prefix(run.train) + expected), within=20)
+        works.wait_for(lambda expected=expected: works.store.head(prefix(run.train) + expected))
     assert len([key for key in keys if re.fullmatch(r"grids/\d{12}\.png", key)]) == 3
     assert len([key for key in keys if re.fullmatch(r"checkpoints/\d{12}-a1/COMMIT\.json", key)]) == 2  # keep: 2
     assert not [key for key in keys if key.endswith(".pkl")]

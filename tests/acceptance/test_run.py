@@ -1,5 +1,6 @@
 """`ganworks run`: everything embedded; Ctrl-C takes a checkpoint, the same command goes on, nothing is left running."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import psutil
 import pytest
 
 from orchestrator.local import processes, record
-from tests.support.works import GANWORKS
+from tests.support.works import GANWORKS, PATIENCE
 
 TEXT = """\
 kind: train
@@ -30,7 +31,7 @@ resources: {workers: 1}
 
 def start(folder: Path, *options: str) -> subprocess.Popen[str]:
     env = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "RAY_"))}
-    env |= {"GANWORKS_HOME": str(folder / "home"), "RAY_ADDRESS": "10.255.255.1:6379"}
+    env |= {"GANWORKS_HOME": str(folder / "home"), **hostile(folder)}
     return subprocess.Popen(
         [*GANWORKS, "run", *options, str(folder / "jobs.yaml")],
         cwd=folder,
@@ -42,12 +43,35 @@ def start(folder: Path, *options: str) -> subprocess.Popen[str]:
     )
 
 
+def hostile(folder: Path) -> dict[str, str]:
+    """A shell that is set to a proxy, to another Ray, and to code of its user's that has our names."""
+    dead = "http://127.0.0.1:9"
+    for name in ("jobs", "orchestrator", "trainers"):
+        (folder / "mine" / name).mkdir(parents=True, exist_ok=True)
+        (folder / "mine" / name / "__init__.py").write_text("raise SystemExit('not the one that was meant')")
+    return {
+        "RAY_ADDRESS": "10.255.255.1:6379", "RAY_AUTH_TOKEN": "of-another", "PYTHONPATH": str(folder / "mine"),
+        "http_proxy": dead, "https_proxy": dead, "ALL_PROXY": "socks5://127.0.0.1:9", "NO_PROXY": "[::1]",
+        "TMPDIR": "/nowhere", "LANG": "C",
+    }  # fmt: skip
+
+
+def open_to_all(stack: str) -> list[str]:
+    """Where a stack listens beyond loopback."""
+    found = []
+    for process in processes.marked(stack):
+        with contextlib.suppress(psutil.Error):
+            listening = [each.laddr for each in process.net_connections() if each.status == "LISTEN"]
+            found += [f"{ip}:{port}" for ip, port in listening if not ip.endswith("127.0.0.1") and ip != "::1"]
+    return found
+
+
 def checkpoints(folder: Path) -> list[Path]:
     return sorted((folder / "home" / "store").glob("default/shapes/*/checkpoints/*/COMMIT.json"))
 
 
 def wait_for_checkpoint(folder: Path, running: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + PATIENCE
     while not checkpoints(folder):
         assert running.poll() is None, running.communicate()
         assert time.monotonic() < deadline
@@ -57,19 +81,20 @@ def wait_for_checkpoint(folder: Path, running: subprocess.Popen[str]) -> None:
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     """Run, Ctrl-C in the middle, run again with a shorter job."""
-    folder = tmp_path_factory.mktemp("run")
+    folder = tmp_path_factory.mktemp("run") / "it's-here"
+    folder.mkdir()
     (folder / "jobs.yaml").write_text(TEXT)
     first = start(folder)
     wait_for_checkpoint(folder, first)
     kept = record.read(folder / "home")
     assert kept
-    started = list(processes.marked(kept.stack))
+    started, wide = list(processes.marked(kept.stack)), open_to_all(kept.stack)
     os.killpg(first.pid, signal.SIGINT)  # as a terminal does: to the whole group
-    out, err = first.communicate(timeout=120)
+    out, err = first.communicate(timeout=PATIENCE)
     left = [process for process in started if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
     stopped_at = int(checkpoints(folder)[-1].parent.name.split("-")[0])
     second = start(folder)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     while int(checkpoints(folder)[-1].parent.name.split("-")[0]) == stopped_at:
         assert second.poll() is None, second.communicate()
         assert time.monotonic() < deadline
@@ -81,9 +106,9 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     orphans = len(list(processes.marked(kept_again.stack)))
     (folder / "jobs.yaml").write_text(TEXT.replace("200k", "1k").replace("2k}", "1k}"))
     third = start(folder, "--fresh")
-    third_out, third_err = third.communicate(timeout=240)
+    third_out, third_err = third.communicate(timeout=PATIENCE)
     return {
-        "folder": folder, "first": (first.returncode, out, err), "left": left, "stopped_at": stopped_at,
+        "folder": folder, "first": (first.returncode, out, err), "left": left, "wide": wide, "stopped_at": stopped_at,
         "orphans": orphans, "third": (third.returncode, third_out, third_err), "stack": kept_again.stack,
     }  # fmt: skip
 
@@ -103,6 +128,10 @@ def test_after_a_killed_run_the_next_one_cleans_up_and_works(story: dict[str, ob
     assert "SUCCEEDED" in out
     assert not list(processes.marked(str(story["stack"])))
     assert not (story["folder"] / "home" / "stack.json").exists()  # type: ignore[operator]
+
+
+def test_nothing_of_it_listens_but_on_loopback(story: dict[str, object]) -> None:
+    assert story["wide"] == []
 
 
 def test_nothing_of_it_runs_on(story: dict[str, object]) -> None:

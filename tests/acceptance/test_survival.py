@@ -14,7 +14,7 @@ import pytest
 from safetensors.numpy import load
 
 from jobs.storage.layout import parse_commit_key
-from tests.support.works import TheWorks
+from tests.support.works import PATIENCE, TheWorks
 
 TRAIN = """\
 kind: train
@@ -102,7 +102,7 @@ def _wake(process: psutil.Process) -> None:
     """SIGCONT, if it was left alive; then it must leave by itself."""
     try:
         process.send_signal(signal.SIGCONT)
-        process.wait(timeout=30)
+        process.wait(timeout=PATIENCE)
     except psutil.NoSuchProcess:
         pass
 

@@ -12,6 +12,7 @@ BENCHES = {
     "bench_start": "submit to first step, beside a bare TorchTrainer's and beside `import torch`",
     "bench_ranks": "two ranks over twice one rank",
     "bench_upkeep": "a checkpoint's stall, a tick and the loader, beside what they cannot do without",
+    "bench_packing": "pictures packed over all cores, beside Pillow in a loop and `datasets`' imagefolder",
     "bench_penalty": "a gradient penalty beside the same with torch's own second derivative of convolutions",
     "bench_mimicry": "the engine's step beside torch-mimicry's, on its own networks",
     "simulate": "a month of 100,000 jobs on 10,000 GPUs: the plan beside plain FIFO, and the time of one plan",

@@ -1,6 +1,8 @@
 """What every store promises: the same checks over a directory and over a real S3 server."""
 
+import errno
 import hashlib
+import os
 import threading
 from pathlib import Path
 
@@ -11,12 +13,18 @@ from jobs.store.directory import DirectoryStore
 from tests.support import weed
 
 
-@pytest.fixture(params=["directory", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    if request.param == "directory":
+@pytest.fixture(params=["directory", "directory without hard links", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    if "without" in request.param:  # FAT, some network and container file systems
+        monkeypatch.setattr(os, "link", _no_link)
+    if "directory" in request.param:
         return open_store(str(tmp_path / "store"))
     server: weed.S3Server = request.getfixturevalue("s3_server")
     return open_store(f"s3://{weed.BUCKET}/contract/{tmp_path.name}", env=server.env)
+
+
+def _no_link(source: Path, target: Path) -> None:
+    raise PermissionError(errno.EPERM, "Operation not permitted", str(source))
 
 
 def keys(store: Store, prefix: str) -> list[str]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jobs import locks
 from jobs.datasets import BadData, prepare
 from jobs.datasets.builtin import FASHION_MNIST
 from jobs.specs.spec import Data
@@ -176,3 +177,15 @@ def test_a_changed_folder_is_packed_again(tmp_path: Path) -> None:
 def test_a_wrong_source_is_told(tmp_path: Path, data: Data, said: str) -> None:
     with pytest.raises(BadData, match=said):
         prepare(data, tmp_path, quiet)
+
+
+def test_what_an_interrupted_packer_left_goes_at_the_next_start(tmp_path: Path) -> None:
+    packed = tmp_path / "data" / "packed"
+    for name in (".0123abcd-x1y2", ".4567-held"):
+        (packed / name).mkdir(parents=True)
+        (packed / name / "samples.npy").write_bytes(b"half")
+    with locks.held(packed / "4567.lock"):  # somebody packs this one now
+        prepare(Data(source="ring"), tmp_path / "data", quiet)
+    assert [path.name for path in packed.glob(".*")] == [".4567-held"]
+    assert prepare(Data(source="ring"), tmp_path / "data", quiet).count
+    assert list(packed.glob(".*")) == []

@@ -8,7 +8,7 @@ import pytest
 from jobs.datasets import BadData
 from jobs.driver.attempt import layout_of, store_of
 from jobs.driver.failures import failure_of
-from jobs.driver.rank import Work, run_rank
+from jobs.driver.rank import Interrupted, Work, run_rank
 from jobs.storage import checkpoints
 from jobs.wire import Claim
 from tests.support import sources
@@ -49,6 +49,20 @@ def test_what_became_of_the_pictures_is_one_event_and_goes_into_the_manifest(
     assert event["message"] == said
     assert event["data"] == end.data
     assert (end.data or {})["by_class"] == {"cat": 1, "dog": 1}
+
+
+@pytest.mark.parametrize("command", ["checkpoint_and_stop", "cancel", "stale"])
+def test_a_stop_while_pictures_are_packed_is_heeded_at_the_next_report(
+    command: str, orchestrator: Orchestrator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.driver.rank.QUIET", 0.0)
+    monkeypatch.setattr("trainers.data.pack.PROGRESS_EVERY", 1)
+    sources.folder(tmp_path / "pets", {f"{number}.png": png(number) for number in range(400)})
+    orchestrator.command = command
+    with pytest.raises(Interrupted, match=command) as raised:
+        run_rank(work(orchestrator, tmp_path, 16), rank=0, device="cpu")
+    assert failure_of(raised.value) == "interrupted"
+    assert not list((tmp_path / "home" / "data" / "packed").glob("*/meta.json"))  # it had not come to its end
 
 
 def test_one_picture_is_enough(orchestrator: Orchestrator, tmp_path: Path) -> None:

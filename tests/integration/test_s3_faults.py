@@ -12,10 +12,16 @@ from s3transfer import exceptions as transfer
 
 from jobs.datasets import remote
 from jobs.driver.failures import named
+from jobs.driver.receipts import commit_shard, files_of, read_all
+from jobs.sinks import Written
+from jobs.storage.layout import Layout
+from jobs.storage.manifest import Manifest, head, made_by, publish
+from jobs.storage.shards import plan
 from jobs.store import (
     AccessRefused,
     AlreadyExists,
     BucketMissing,
+    NotFound,
     ObjectInfo,
     Store,
     StoreError,
@@ -38,6 +44,55 @@ def proxy(s3_server: weed.S3Server) -> Iterator[FaultProxy]:
 @pytest.fixture
 def store(proxy: FaultProxy, s3_server: weed.S3Server) -> Store:
     return open_store(f"s3://{weed.BUCKET}/faults", env={**s3_server.env, "AWS_ENDPOINT_URL_S3": proxy.url})
+
+
+@pytest.mark.parametrize("newer", ["ignored", "refused"])
+def test_a_store_without_conditions_is_known_as_one(store: Store, proxy: FaultProxy, newer: str) -> None:
+    proxy.newer = newer
+    assert not store.probe().put_if_absent
+    proxy.newer = "kept"
+    assert store.probe().put_if_absent
+
+
+@pytest.mark.parametrize("newer", ["ignored", "refused"])
+@pytest.mark.parametrize("size", [0, 1000, 9 << 20])
+def test_a_store_without_copies_of_its_own_copies_through_here(
+    store: Store, proxy: FaultProxy, newer: str, size: int
+) -> None:
+    content = bytes(range(250)) * (size // 250)
+    store.put("a/source", content)
+    proxy.newer = newer
+    store.copy("a/source", "b/target")
+    assert store.get("b/target") == content
+    assert store.sha256("b/target") == store.sha256("a/source")
+    with pytest.raises(NotFound, match="nothing"):
+        store.copy("nothing", "b/target")
+
+
+@pytest.mark.parametrize("newer", ["ignored", "refused"])
+def test_a_job_is_published_in_such_a_store(store: Store, proxy: FaultProxy, newer: str) -> None:
+    """Shards with their receipts, then the manifest and what it names: everything that a job's end puts."""
+    proxy.newer = newer
+    job, shards = Layout(project="p", job_name=f"n-{newer}", job_id="j"), plan(4, 2)
+    honoured = store.probe().put_if_absent
+    made = [Written(key=f"{shard.number}.tar", content=b"x" * 10) for shard in shards]
+    for shard, written in zip(shards, made, strict=True):
+        commit_shard(store, job, shard, [written], attempt=1, put_if_absent=honoured)
+    receipts = read_all(store, job, shards, lambda *_: None)
+    store.put(job.draft(1, job.model_prefix + "weights"), b"weights")
+    files = [*files_of(receipts.values()), *made_by(store, job, 1)]
+    manifest = Manifest(kind="train", **head(job, files))
+    published = publish(store, job, Accepting(), manifest, "card", attempt=1)
+    assert len(published.files) == 3
+    assert {store.sha256(job.prefix + file.key) for file in published.files} == {file.sha256 for file in files}
+    assert store.head(job.manifest)
+
+
+class Accepting:
+    """A server that accepts what is committed."""
+
+    def commit(self, sha256: str) -> None:
+        pass
 
 
 def test_a_third_of_requests_refused_does_not_matter(store: Store, proxy: FaultProxy) -> None:

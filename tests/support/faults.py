@@ -11,14 +11,19 @@ from urllib.parse import urlparse
 # "portal": the page of a network that wants a login, with status 200
 Fault = Callable[[str, str, int], str | None]
 _PAGE = b"<html><head><title>Welcome</title></head><body>Please log in to go on.</body></html>"
-_REFUSALS = {"503": "SlowDown", "409": "ConditionalRequestConflict"}
+_REFUSALS = {"503": "SlowDown", "409": "ConditionalRequestConflict", "501": "NotImplemented"}
+# What an older or a smaller store than Amazon's does not know: the condition of a put, and copies without a way through here.
+_NEWER = ("if-none-match", "x-amz-copy-source")
 
 
 class FaultProxy:
-    """`fault` decides for each request; `url` is what the client is given."""
+    """`fault` decides for each request; `url` is what the client is given.
 
-    def __init__(self, upstream: str, fault: Fault = lambda method, path, number: None) -> None:
-        self.fault, self.seen = fault, []
+    newer: what becomes of requests that not every store knows: `kept`, `ignored` (conditions alone), or `refused` with 501.
+    """
+
+    def __init__(self, upstream: str, fault: Fault = lambda method, path, number: None, *, newer: str = "kept") -> None:
+        self.fault, self.seen, self.newer = fault, [], newer
         proxy, target = self, urlparse(upstream)
 
         class Handler(BaseHTTPRequestHandler):
@@ -31,6 +36,10 @@ class FaultProxy:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 proxy.seen.append((self.command, self.path))
                 verdict = proxy.fault(self.command, self.path, len(proxy.seen))
+                if proxy.newer == "refused" and any(name in self.headers for name in _NEWER):
+                    verdict = "501"
+                if proxy.newer == "ignored":
+                    del self.headers["if-none-match"]
                 if verdict in _REFUSALS:
                     return self.refuse(verdict)
                 if verdict == "portal":

@@ -46,7 +46,8 @@ class Nodes:
             "--num-cpus=1", *([f"--labels={named}"] if named else []),
             *(f"--{name}={port}" for name, port in ports.items()),
         ]  # fmt: skip
-        env = ray_head.environment(self.works.home, self.works.stack)
+        env = ray_head.environment(self.works.home, self.works.stack, Path(self.works.record.folder))
+        env["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "1"  # the embedded head is for one node; these join it all the same
         with (self.works.home / f"node-{ip}.log").open("ab") as log:
             return subprocess.Popen(
                 command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True

@@ -78,7 +78,7 @@ def _ports() -> list[int]:
 
 
 def _await_ready(server: S3Server, log: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while True:
         try:
             server.client.create_bucket(Bucket=BUCKET)

@@ -8,13 +8,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import tee
 from pathlib import Path
 
 import numpy as np
 
 from trainers.data.account import fitted_counts
 from trainers.data.classes import Classes, Label, classes_of
-from trainers.data.fit import WAYS, Way, fit, fitting
+from trainers.data.decoding import WORTH, Content, Fitted, fitted_in_order
+from trainers.data.fit import WAYS, Way
 from trainers.data.packed import LABELS, META, VERSION, DamagedData, PackedData, content_digest, open_packed
 from trainers.data.readers.decode import UnreadableImage
 from trainers.data.readers.recognise import find_source
@@ -56,6 +59,7 @@ def pack(
     kind: str | None = None,
     label: str | None = None,
     roots: Sequence[Path] = (),
+    processes: int = 1,
 ) -> PackedData:
     """Pack `source` into the folder `out`, which appears whole or not at all.
 
@@ -68,6 +72,7 @@ def pack(
     kind: pictures, parquet, webdataset or idx, where a folder holds several.
     label: name of the column of labels; `folder` where folders are classes though there is such a column.
     roots: folders that links may lead to, beside the source.
+    processes: that decode pictures; the same bytes come of any number.
     Raises BadSource for the source as a whole, UnreadableImages naming the pictures.
     """
     if labels not in LABEL_MODES:
@@ -86,6 +91,7 @@ def pack(
         max_corrupt_share=max_corrupt_share,
         progress=progress,
         way=way,
+        processes=processes,
     )
 
 
@@ -138,12 +144,15 @@ def _pack(
     max_corrupt_share: float,
     progress: Progress | None,
     way: Way | None,
+    processes: int = 1,
 ) -> PackedData:
     if channels not in (None, 1, 3):
         raise ValueError(f"channels is {channels}; it is 1 or 3, or left out")
     with _appearing(out) as folder, SampleWriter(folder, channels=channels) as writer:
         done = _Done(labelled=labelled)
-        _write(source, writer, done, resolution, way, progress or (lambda done, total: None))
+        many = processes if source.encoded and source.count >= WORTH else 1
+        decoded = partial(fitted_in_order, resolution=resolution, way=way, processes=many)
+        _write(source, writer, done, decoded, progress or (lambda done, total: None))
         if len(done.unreadable) > max_corrupt_share * source.count or not writer.count:
             raise UnreadableImages(source.name, source.count, done.unreadable or done.unlabelled)
         if len(done.unlabelled) > source.count / 2:
@@ -169,27 +178,38 @@ class _Done:
     unlabelled: Skipped = field(default_factory=list)
     fitted: Counter[str] = field(default_factory=Counter)
 
+    def takes(self, item: Item) -> bool:
+        """Return whether a picture is to be read: one without a label, where labels are wanted, is noted and left out."""
+        if self.labelled and item.label is None:
+            self.unlabelled.append({"name": item.name, "reason": "has no label"})
+            return False
+        return True
+
 
 def _write(
-    source: Source, writer: SampleWriter, done: _Done, resolution: int | None, way: Way | None, progress: Progress
+    source: Source,
+    writer: SampleWriter,
+    done: _Done,
+    decoded: Callable[[Iterable[Callable[[], Content]]], Iterator[Fitted]],
+    progress: Progress,
 ) -> None:
-    for number, item in enumerate(source.items(), start=1):
-        if done.labelled and item.label is None:
-            done.unlabelled.append({"name": item.name, "reason": "has no label"})
-        else:
-            _write_item(item, writer, done, resolution, way)
-        if number % PROGRESS_EVERY == 0 or number == source.count:
+    wanted, to_read = tee((number, item) for number, item in enumerate(source.items(), start=1) if done.takes(item))
+    for (number, item), result in zip(wanted, decoded(item.read for _, item in to_read), strict=True):
+        _write_item(item, result, writer, done)
+        if number % PROGRESS_EVERY == 0:
             progress(number, source.count)
+    progress(source.count, source.count)
 
 
-def _write_item(item: Item, writer: SampleWriter, done: _Done, resolution: int | None, way: Way | None) -> None:
+def _write_item(item: Item, result: Fitted, writer: SampleWriter, done: _Done) -> None:
     try:
-        picture = item.read()
-        writer.append(fit(picture, resolution, way) if resolution else picture)
+        if result.picture is None:
+            raise UnreadableImage(str(result.problem))
+        writer.append(result.picture)
     except UnreadableImage as error:
         done.unreadable.append({"name": item.name, "reason": str(error)})
         return
-    done.fitted[fitting(picture, resolution, way) if resolution else "kept"] += 1
+    done.fitted[result.how] += 1
     if done.labelled and item.label is not None:
         done.labels.append(item.label)
 

@@ -110,8 +110,8 @@ def test_a_file_tells_when_it_would_fire(ganworks: Commands, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ("0 2 * * *", "0 2 31 2 *", "never comes"),
-        ("0 2 * * *", "61 2 * * *", "nightly.yaml"),
+        ("0 2 * * *", "0 2 31 2 *", "nightly.yaml:5: schedule.cron: Bad day-of-month in '0 2 31 2 *'"),
+        ("0 2 * * *", "61 2 * * *", "nightly.yaml:5: schedule.cron: Bad minute"),
         ("Asia/Tokyo", "Asia/Tokio", "did you mean 'Asia/Tokyo'?"),
     ],
 )

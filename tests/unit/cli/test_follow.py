@@ -44,7 +44,7 @@ def test_a_bar_says_what_its_job_does(changes: dict[str, Any], position: tuple[A
 
 
 def test_rate_and_losses_stand_beside_the_bar() -> None:
-    assert follow.measures(job(tick=TRAINING)) == "250/s  gener 1.50  discr 0.50"
+    assert follow.measures(job(tick=TRAINING)) == "250/s  generator 1.50  discriminator 0.50"
     assert follow.measures(job()) == ""
 
 
@@ -88,6 +88,42 @@ def test_the_results_name_every_place_and_every_failure(capsys: pytest.CaptureFi
     for text in ("1,000 examples", "333 examples/s", "generator 1.500", "2.0 KiB", "1m15s", "/s/x/model", "/s/g.png"):
         assert text in out
     assert "other: bad_data: no such folder" in err
+
+
+class _Server:
+    """Answers as the API does: at each look the next of the jobs' states, the last for ever."""
+
+    def __init__(self, *looks: list[dict[str, Any]]) -> None:
+        self.looks, self.asked = list(looks), 0
+
+    def get(self, path: str, **query: Any) -> Any:
+        if path.endswith("/events"):
+            return {"events": []}
+        states = self.looks[min(self.asked // len(self.looks[0]), len(self.looks) - 1)]
+        self.asked += 1
+        return next(state for state in states if path == f"/jobs/{state['id']}")
+
+
+def test_why_a_job_failed_is_said_when_it_fails_not_when_all_have_ended(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(follow, "POLL", 0.0)
+    bad = job(id="1", name="bad", status="FAILED", failure="bad_data", reason="no such folder")
+    looks = [job(id="2", name="slow")], [job(id="2", name="slow")], [job(id="2", name="slow", status="SUCCEEDED")]
+    follow.follow(_Server(*([bad, *others] for others in looks)), ["1", "2"])  # type: ignore[arg-type]
+    lines = capsys.readouterr().err.splitlines()
+    assert lines.count("bad: bad_data: no such folder") == 1
+    assert lines.index("bad: bad_data: no such folder") < lines.index("slow: done 1/1")
+
+
+def test_of_the_last_job_to_end_the_summary_tells(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(follow, "POLL", 0.0)
+    jobs = follow.follow(_Server([job(status="FAILED", failure="bad_data", reason="none")]), ["1"])  # type: ignore[arg-type]
+    assert "bad_data" not in capsys.readouterr().err
+    print_results(jobs)
+    assert capsys.readouterr().err == "shirts: bad_data: none\n"
 
 
 def test_quantities_for_people() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import Commands
 from sqlalchemy import select
 
@@ -45,8 +46,7 @@ def test_every_wrong_file_is_told(ganworks: Commands, spec: Spec) -> None:
 def test_one_name_in_two_files_names_both(ganworks: Commands, spec: Spec) -> None:
     ran = ganworks("validate", spec("1.yaml", "a"), spec("2.yaml", "a"))
     assert ran.code == 2
-    assert "2.yaml: name: 'a' is the name of a job of" in ran.err
-    assert "1.yaml too" in ran.err
+    assert "2.yaml:2: name: 'a' is the name of document 1 too" in ran.err
 
 
 def test_a_folder_without_specs_is_told(ganworks: Commands, tmp_path: Path) -> None:
@@ -139,3 +139,50 @@ def test_a_dry_run_starts_nothing(ganworks: Commands, spec: Spec) -> None:
     ran = ganworks("submit", spec("1.yaml", "a"), "--dry-run")
     assert "1 job would be accepted; nothing was started" in ran.err
     assert jobs_of(ganworks) == {}
+
+
+ALONE = "kind: train\nname: a\nmodel: {family: dcgan}\ndata: {source: fashion-mnist}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (ALONE + "schedule:\n  cron: '* * *'\n", "1.yaml:6: schedule.cron: five fields are expected"),
+        (ALONE + "schedule:\n  cron: '0 0 30 2 *'\n", "1.yaml:6: schedule.cron: "),
+        (
+            ALONE + "schedule:\n  cron: '0 0 * * *'\n  time_zone: Europe/Zurch\n",
+            "1.yaml:7: schedule.time_zone: unknown 'Europe/Zurch'; did you mean 'Europe/Zurich'?",
+        ),
+        (
+            ALONE + "needs: [{name: b}]\n---\n" + ALONE.replace("name: a", "name: b") + "needs: [{name: a}]\n",
+            "jobs need each other in a circle: ",
+        ),
+        (
+            ALONE + "retry:\n  rules:\n  - {failure: user_cod, action: fail}\n",
+            "1.yaml:7: retry.rules.0.failure: unknown 'user_cod'; did you mean 'user_code'?",
+        ),
+        (
+            ALONE.replace("name: a", "name: 20260101t000000z-abcdef"),
+            "1.yaml:2: name: '20260101t000000z-abcdef' looks like",
+        ),
+        (ALONE + "matrix: {params.n: []}\n", "1.yaml:5: matrix"),
+        (
+            ALONE + "---\nkind: generate\nname: b\nmodel: {from: a}\nsamples: 10\nsampling:\n  classes: balanced\n",
+            "sampling.classes: dcgan, which a trains, knows no classes; families that do: biggan, cgan",
+        ),
+        (ALONE.replace("fashion-mnist", "fashion-mnits"), "1.yaml:4: data.source: "),
+        (ALONE.replace("dcgan", "dcgna"), "1.yaml:3: model.family: unknown 'dcgna'; did you mean 'dcgan'?"),
+    ],
+)
+def test_validate_says_what_the_server_would(ganworks: Commands, tmp_path: Path, text: str, message: str) -> None:
+    """With the file and the line on which it stands; and the server, asked over the API, says the same of each."""
+    path = tmp_path / "1.yaml"
+    path.write_text(text)
+    ran = ganworks("validate", str(path))
+    assert ran.code == 2
+    assert message in ran.err
+    documents = [yaml.safe_load(part) for part in text.split("---\n")]
+    answer = ganworks.bench.post("/api/v1/jobs", {"documents": documents})
+    assert answer.status_code == 422 or answer.status_code == 400
+    told = answer.json()["error"]["problems"]
+    assert any(problem["message"] in ran.err for problem in told), told

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import jsonschema
 import pytest
 
-from jobs.specs import check, load, spec
+from jobs.specs import check, load, spec, strict_yaml
 from jobs.specs.errors import SpecError
+from jobs.specs.schema import json_schema
 from tests.support import plugin
 
 TRAIN = """\
@@ -118,14 +120,11 @@ def test_from_implies_a_need() -> None:
 
 
 def test_the_json_schema_is_draft_7_and_takes_the_examples() -> None:
-    import jsonschema
-    import yaml
-
-    schema = spec.json_schema()
+    schema = json_schema()
     jsonschema.Draft7Validator.check_schema(schema)
     for example in load.EXAMPLES.glob("*.yaml"):
-        for document in yaml.safe_load_all(example.read_text().replace("4e-4", "0.0004")):
-            jsonschema.validate(document, schema, cls=jsonschema.Draft7Validator)
+        for document in strict_yaml.read(example.read_text(), example.name):
+            jsonschema.validate(document.value, schema, cls=jsonschema.Draft7Validator)
 
 
 def test_a_file_that_is_not_there_names_the_examples() -> None:

@@ -245,6 +245,6 @@ def test_the_history_of_a_schedule_reads_no_large_column(long_past: Bench) -> No
 
 def test_the_schema_is_made_once(bench: Bench, monkeypatch: Any) -> None:
     first = bench.get("/api/v1/schema").json()
-    monkeypatch.setattr("jobs.specs.spec.json_schema", dict)
+    monkeypatch.setattr("orchestrator.api.catalogue.json_schema", dict)
     assert bench.get("/api/v1/schema").json() == first
     assert "samples_per_shard" in str(first)

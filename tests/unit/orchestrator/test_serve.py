@@ -77,7 +77,7 @@ def test_a_second_server_is_refused(running: Running) -> None:
 def test_a_taken_port_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(CannotStart, match=f"port {port} on 127.0.0.1 cannot be used .* GANWORKS_PORT"):
+        with pytest.raises(CannotStart, match=f"port {port} on 127.0.0.1 is taken; .* GANWORKS_PORT"):
             run_server(Settings(home=tmp_path, port=port))
 
 

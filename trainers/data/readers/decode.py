@@ -20,12 +20,16 @@ class UnreadableImage(ValueError):
     """The reason why one picture cannot be used."""
 
 
-def decode(data: bytes) -> np.ndarray:
-    """Return uint8 [height, width, 1 or 3]; UnreadableImage with the reason."""
+def decode(data: bytes, at_least: int | None = None) -> np.ndarray:
+    """Return uint8 [height, width, 1 or 3]; UnreadableImage with the reason.
+
+    at_least: pixels a side that are needed; a JPEG that has twice as many or more is decoded at a half, a quarter or an
+    eighth of its size, which its coding gives for a fraction of the time.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return _to_array(_opened(data))
+            return _to_array(_opened(data, at_least))
     except UnreadableImage:
         raise
     except UnidentifiedImageError:
@@ -46,11 +50,13 @@ def _what_it_is(data: bytes) -> str:
     return "cannot identify image file"
 
 
-def _opened(data: bytes) -> Image.Image:
+def _opened(data: bytes, at_least: int | None) -> Image.Image:
     image = Image.open(io.BytesIO(data))
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":  # phones put a preview beside the picture (MPO)
         raise UnreadableImage(f"has {frames} frames; save the wanted one as a picture of its own")
+    if at_least and image.format == "JPEG":
+        image.draft(None, (at_least, at_least))  # None keeps the mode
     image.load()
     return ImageOps.exif_transpose(image)
 

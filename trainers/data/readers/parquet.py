@@ -10,12 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trainers.data.classes import Label
-from trainers.data.readers.decode import UnreadableImage, decode
+from trainers.data.readers.decode import UnreadableImage
 from trainers.data.readers.sources import BadSource, Item, Source
 from trainers.data.readers.tables import HIVE, as_label, column
 from trainers.data.readers.walk import Found, files_of_split
@@ -84,7 +83,7 @@ def _items(files: list[tuple[Path, pq.ParquetFile]], image: str, label: str | No
         of_folder = _of_folder(path)
         for row in _rows(path, file, columns):
             value = as_label(row[label], f"{path}, row {index}, column {label!r}") if label else of_folder
-            yield Item(name=f"row {index}", label=value, read=partial(_decoded, row[image]))
+            yield Item(name=f"row {index}", label=value, read=partial(_content, row[image]))
             index += 1
 
 
@@ -96,8 +95,8 @@ def _rows(path: Path, file: pq.ParquetFile, columns: list[str]) -> Iterator[dict
         raise BadSource(f"{path} is damaged Parquet: {error}") from None
 
 
-def _decoded(cell: Any) -> np.ndarray:
-    content = cell.get("bytes") if isinstance(cell, dict) else cell
+def _content(cell: Any) -> bytes:
+    content: bytes | None = cell.get("bytes") if isinstance(cell, dict) else cell
     if content is None:
         raise UnreadableImage("has no bytes")
-    return decode(content)
+    return content

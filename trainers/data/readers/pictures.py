@@ -11,11 +11,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
 from trainers.data.classes import Label
 from trainers.data.natural import natural
-from trainers.data.readers.decode import UnreadableImage, decode
+from trainers.data.readers.decode import UnreadableImage
 from trainers.data.readers.sources import SPLITS, BadSource, Item, Source
 from trainers.data.readers.tables import HIVE, is_metadata, read_all
 from trainers.data.readers.walk import Found, is_litter
@@ -73,9 +71,9 @@ def _tree(where: Path, files: list[File], split: str | None, label: str | None) 
 
     def items() -> Iterator[Item]:
         for file in files:
-            yield Item(name=str(file.path), label=labels.get(file.name), read=partial(_decoded, file))
+            yield Item(name=str(file.path), label=labels.get(file.name), read=file.read)
 
-    return Source(name=where.name, count=len(files), items=items, labelled=told, ignored=tuple(ignored))
+    return Source(name=where.name, count=len(files), items=items, labelled=told, ignored=tuple(ignored), encoded=True)
 
 
 def _labels(
@@ -117,10 +115,6 @@ def _read_table(where: Path, table: File) -> bytes:
         return table.read()
     except UnreadableImage as error:
         raise BadSource(f"{where}: {table.name} {error}") from None
-
-
-def _decoded(file: File) -> np.ndarray:
-    return decode(file.read())
 
 
 def _pictures_among(files: list[File]) -> tuple[list[File], list[tuple[str, str]]]:

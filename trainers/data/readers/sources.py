@@ -24,7 +24,8 @@ class BadSource(ValueError):
 class Item:
     name: str
     label: Label | None  # as the source wrote it
-    read: Callable[[], np.ndarray]  # [height, width, channels], uint8 or float32 in -1..1; UnreadableImage
+    # An encoded picture, or [height, width, channels] of uint8 or float32 in -1..1; UnreadableImage.
+    read: Callable[[], bytes | np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,7 @@ class Source:
     labelled: bool
     told: Mapping[Label, str] = field(default_factory=dict)  # what the source calls its labels
     ignored: tuple[tuple[str, str], ...] = field(default=())  # (name, reason) of what is no picture
+    encoded: bool = False  # its items are encoded pictures, which other processes may decode
 
 
 def ready(picture: np.ndarray) -> Callable[[], np.ndarray]:

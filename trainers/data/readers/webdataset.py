@@ -11,10 +11,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
 from trainers.data.classes import Label
-from trainers.data.readers.decode import UnreadableImage, decode
+from trainers.data.readers.decode import UnreadableImage
 from trainers.data.readers.pictures import PICTURES
 from trainers.data.readers.sources import SPLITS, BadSource, Item, Source
 from trainers.data.readers.tables import as_label, column
@@ -149,13 +147,13 @@ def _items(tars: list[Path], labels: Labels, beside: set[str]) -> Iterator[Item]
         for _, sample, extension, content in _members(tar):
             name = f"{sample}{extension}"
             if _is_picture(extension) and name not in beside:
-                yield Item(name=name, label=labels.get(sample), read=partial(_decoded, content()))
+                yield Item(name=name, label=labels.get(sample), read=partial(_there, content()))
 
 
-def _decoded(content: bytes) -> np.ndarray:
+def _there(content: bytes) -> bytes:
     if not content:
         raise UnreadableImage("is empty")
-    return decode(content)
+    return content
 
 
 def _members(tar: Path) -> Iterator[tuple[PurePosixPath, str, str, Callable[[], bytes]]]:
