@@ -15,8 +15,8 @@ from trainers.data.inputs import Data, by_input
 from trainers.data.stream import Stream
 from trainers.devices import dtype_of, prepare
 from trainers.engine import Engine
+from trainers.gan.helpers import FindHelper, load_helpers
 from trainers.generation.sampling import complete, inputs_config
-from trainers.helpers import FindHelper, load_helpers
 from trainers.hooks import Command, Hooks, NoHooks, Outcome, Tick
 from trainers.monitoring.health import Collapsed, Diverged, Finding, Watches, not_finite, prefix_of
 from trainers.monitoring.health import reaction as react

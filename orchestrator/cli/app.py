@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli import cluster, cron, data, describe, info, jobs, login, logs, queues, stack
+from orchestrator.cli.commands import cluster, cron, data, describe, info, jobs, login, logs, queues, stack
 from orchestrator.cli.errors import CliError, Exit
 from orchestrator.cli.output import close_streams, note, settle_streams
 from orchestrator.cli.target import Target

@@ -28,10 +28,10 @@ from trainers.data.packed import PackedData
 from trainers.engine import make_ready
 from trainers.gan.describe import described
 from trainers.gan.family import Family, LabelsNeeded, Request
+from trainers.gan.helpers import load_helpers
 from trainers.gan.registry import build, get, names
 from trainers.generation.row_draws import RowDraws
 from trainers.generation.sampling import Sampler
-from trainers.helpers import load_helpers
 from trainers.randomness.draws import Draws
 from trainers.randomness.groups import Share
 from trainers.randomness.source import drawing_from

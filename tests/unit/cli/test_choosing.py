@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from conftest import Commands
 
-from orchestrator.cli import jobs, select
+from orchestrator.cli import select
+from orchestrator.cli.commands import jobs
 from orchestrator.cli.target import Target
 
 Spec = Callable[..., str]

@@ -85,7 +85,7 @@ def test_a_log_that_steers_a_terminal_is_only_shown(
     monkeypatch.setattr(ganworks.bench.cluster.entries[running.id], "log", "50%\r100%\n\x1b[2Jgone\n", raising=False)
     monkeypatch.setattr(ganworks.bench.cluster, "logs", lambda id: "50%\r100%\n\x1b[2Jgone\n", raising=False)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    from orchestrator.cli.logs import _shown
+    from orchestrator.cli.commands.logs import _shown
 
     assert _shown("50%\r100%\n\x1b[2Jgone\n") == "50%\r100%\n\\x1b[2Jgone\n"
 

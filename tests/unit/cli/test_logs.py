@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import typer
 
-from orchestrator.cli import logs
+from orchestrator.cli.commands import logs
 from orchestrator.cli.errors import CliError, Exit
 
 

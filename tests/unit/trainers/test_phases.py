@@ -12,7 +12,7 @@ from trainers.batch import Batch, Examples
 from trainers.config import OptimizerConfig
 from trainers.data.inputs import InputsMissing
 from trainers.data.stream import Unpairable
-from trainers.helpers import HelperMissing
+from trainers.gan.helpers import HelperMissing
 from trainers.phase import Loss, Phase, batches_in
 
 plugin.install()

@@ -1,17 +1,20 @@
-"""Pictures that are arrays already: an .npz, an .npy (mapped, not read), or whatever a caller hands over.
+"""Pictures that are arrays already: an .npz or .npy, mapped where it is not compressed.
 
 Read are [n, height, width], [n, height, width, channels] and [n, channels, height, width] of uint8, uint16 (scaled to
 8 bits) or floats in 0..1 or -1..1 (kept as float32 in -1..1). An array of four channels is laid on white.
 """
 
+import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.lib import format as npy
 
 from trainers.data.readers.decode import UnreadableImage, wide_to_bytes
 from trainers.data.readers.sources import BadSource, Item, Source, choose_split
@@ -19,9 +22,11 @@ from trainers.data.readers.sources import BadSource, Item, Source, choose_split
 IMAGE_NAMES = ("images", "x", "data", "arr_0")
 LABEL_NAMES = ("labels", "y", "targets", "arr_1")
 CHANNELS = (1, 3, 4)
+AT_ONCE = 1024  # pictures looked at for the range of all
 
 
 def npz_source(path: Path, split: str | None) -> Source:
+    """Return the source of an .npz; BadSource."""
     images, labels = _load(path, split)
     pictures = as_pictures(images, str(path))
     if labels is not None:
@@ -34,8 +39,26 @@ def npz_source(path: Path, split: str | None) -> Source:
     )
 
 
-def as_pictures(images: np.ndarray, what: str) -> np.ndarray:
-    """Return [n, height, width, channels], uint8 or float32 in -1..1; BadSource names `what`."""
+@dataclass(frozen=True)
+class Pictures:
+    """Arrays as they lie in a file, each converted when its turn comes: a large file is never in memory as a whole."""
+
+    stored: np.ndarray  # [n, height, width, channels], of any type that is read
+    convert: Callable[[np.ndarray], np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Return [height, width, channels], uint8 or float32 in -1..1; UnreadableImage where it is not finite."""
+        picture = self.stored[index]
+        if picture.dtype.kind == "f" and not np.isfinite(picture).all():
+            raise UnreadableImage("has pixels that are not finite")
+        return _on_white(self.convert(picture))
+
+
+def as_pictures(images: np.ndarray, what: str) -> Pictures:
+    """Return [n, height, width] or [n, …, channels] or [n, channels, …] as pictures; BadSource names `what`."""
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or len(images) == 0:
@@ -44,7 +67,7 @@ def as_pictures(images: np.ndarray, what: str) -> np.ndarray:
         images = images.transpose(0, 2, 3, 1)
     if images.shape[3] not in CHANNELS:
         raise BadSource(f"{what}: pictures of shape {images.shape} have no axis of 1, 3 or 4 channels")
-    return _on_white(_as_bytes_or_floats(images, what))
+    return Pictures(images, _conversion(images, what))
 
 
 def _channels_come_first(shape: tuple[int, ...]) -> bool:
@@ -55,20 +78,21 @@ def _channels_come_first(shape: tuple[int, ...]) -> bool:
     return shape[1] in CHANNELS and (shape[3] not in CHANNELS or shape[2] == shape[3])
 
 
-def _as_bytes_or_floats(images: np.ndarray, what: str) -> np.ndarray:
+def _conversion(images: np.ndarray, what: str) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what makes uint8, or float32 in -1..1, of each picture; all of them say which range they are of."""
     if images.dtype == np.uint8:
-        return images
+        return lambda picture: picture
     if images.dtype == np.bool_:
-        return images.astype(np.uint8) * 255
+        return lambda picture: picture.astype(np.uint8) * 255
     if images.dtype == np.uint16:
-        return wide_to_bytes(images)
+        return wide_to_bytes
     low, high = _range(images)
     if images.dtype.kind == "f" and low >= 0 and high <= 1:
-        return images.astype(np.float32) * 2 - 1
+        return lambda picture: picture.astype(np.float32) * 2 - 1
     if images.dtype.kind == "f" and low >= -1 and high <= 1:
-        return images.astype(np.float32)
+        return lambda picture: picture.astype(np.float32)
     if images.dtype.kind in "iu" and low >= 0 and high <= 255:
-        return images.astype(np.uint8)
+        return lambda picture: picture.astype(np.uint8)
     wanted = "floats in 0..1 or -1..1" if images.dtype.kind == "f" else "integers in 0..255, or uint16"
     raise BadSource(
         f"{what}: {images.dtype} pixels in {low:g}..{high:g}; wanted {wanted}{_hint(images.dtype, low, high)}"
@@ -79,12 +103,14 @@ def _range(images: np.ndarray) -> tuple[float, float]:
     """Return the least and the greatest that is finite: pictures with others are refused one by one, by their number."""
     if images.dtype.kind not in "iuf":
         return np.nan, np.nan
-    if images.dtype.kind != "f":
-        return float(images.min()), float(images.max())
-    finite = np.isfinite(images)
-    if not finite.any():
-        return 0.0, 0.0
-    return float(images.min(where=finite, initial=np.inf)), float(images.max(where=finite, initial=-np.inf))
+    lows, highs = [], []
+    for begin in range(0, len(images), AT_ONCE):
+        some = images[begin : begin + AT_ONCE]
+        finite = some[np.isfinite(some)]
+        if finite.size:
+            lows.append(float(finite.min()))
+            highs.append(float(finite.max()))
+    return (min(lows), max(highs)) if lows else (0.0, 0.0)
 
 
 def _hint(dtype: np.dtype, low: float, high: float) -> str:
@@ -92,7 +118,7 @@ def _hint(dtype: np.dtype, low: float, high: float) -> str:
 
 
 def _on_white(images: np.ndarray) -> np.ndarray:
-    if images.shape[3] != 4:
+    if images.shape[-1] != 4:
         return images
     if images.dtype != np.uint8:
         alpha = (images[..., 3:] + 1) / 2
@@ -113,7 +139,23 @@ def _load(path: Path, split: str | None) -> tuple[np.ndarray, np.ndarray | None]
         if isinstance(file, np.ndarray):
             raise BadSource(f"{path} is an .npy; give it that suffix")
         images, labels = _names(list(file.files), split, path)
-        return file[images], file[labels] if labels else None
+        mapped = _mapped(path, images)
+        return file[images] if mapped is None else mapped, file[labels] if labels else None
+
+
+def _mapped(path: Path, name: str) -> np.ndarray | None:
+    """Return an array of an .npz mapped, not read; None where it is compressed, or holds Python objects."""
+    with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+        member = archive.getinfo(f"{name}.npy")
+        if member.compress_type != zipfile.ZIP_STORED:
+            return None
+        file.seek(member.header_offset + 26)
+        file.seek(sum(struct.unpack("<HH", file.read(4))), 1)  # past its name and what is beside it
+        read_header = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
+        shape, is_fortran, dtype = read_header(file)
+        if dtype.hasobject or 0 in shape:
+            return None
+        return np.memmap(path, dtype, "r", file.tell(), shape, "F" if is_fortran else "C")
 
 
 @contextmanager
@@ -151,13 +193,7 @@ def _checked_labels(labels: np.ndarray, count: int, path: Path) -> np.ndarray:
     return labels
 
 
-def _items(pictures: np.ndarray, labels: np.ndarray | None) -> Iterator[Item]:
-    for index, picture in enumerate(pictures):
+def _items(pictures: Pictures, labels: np.ndarray | None) -> Iterator[Item]:
+    for index in range(len(pictures)):
         label = None if labels is None else labels[index].item()
-        yield Item(name=str(index), label=label, read=partial(_finite, picture))
-
-
-def _finite(picture: np.ndarray) -> np.ndarray:
-    if picture.dtype != np.uint8 and not np.isfinite(picture).all():
-        raise UnreadableImage("has pixels that are not finite")
-    return picture
+        yield Item(name=str(index), label=label, read=partial(pictures.__getitem__, index))

@@ -8,12 +8,21 @@ agreed range), pictures large enough to be a decompression bomb.
 
 import io
 import warnings
+from contextlib import suppress
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 WIDE = ("I;16", "I;16L", "I;16B", "I;16N")
+NUMPY = b"\x93NUMPY"
+HEIC = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim")
 WITH_ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
+
+
+with suppress(ImportError):  # phones' pictures, where the library is there
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
 
 
 class UnreadableImage(ValueError):
@@ -27,6 +36,8 @@ def decode(data: bytes, at_least: int | None = None) -> np.ndarray:
     eighth of its size, which its coding gives for a fraction of the time.
     """
     try:
+        if data.startswith(NUMPY):
+            return _of_numpy(data)
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             return _to_array(_opened(data, at_least))
@@ -47,7 +58,22 @@ def _what_it_is(data: bytes) -> str:
         return "is a pointer of Git LFS, and the picture is not there; `git lfs pull` fetches it"
     if start.startswith((b"<!doctype html", b"<html")):
         return "is a page of HTML, as a server sends in place of a picture that it does not have; fetch it again"
+    if data[4:8] == b"ftyp" and data[8:12] in HEIC:
+        return "is a HEIC picture; `pip install pillow-heif` where it is packed, or save it as JPEG or PNG"
     return "cannot identify image file"
+
+
+def _of_numpy(data: bytes) -> np.ndarray:
+    """Return a picture that was saved with np.save. Of floats a single one does not tell the range."""
+    pixels = np.load(io.BytesIO(data), allow_pickle=False)
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3):
+        raise UnreadableImage(f"is an array of shape {pixels.shape}; wanted [height, width] or with 1 or 3 channels")
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise UnreadableImage(
+            f"has {pixels.dtype} pixels; of single arrays uint8 and uint16 are read, or stack them as one"
+        )
+    return pixels if pixels.dtype == np.uint8 else wide_to_bytes(pixels)
 
 
 def _opened(data: bytes, at_least: int | None) -> Image.Image:

@@ -6,12 +6,13 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from trainers.data.readers.arrays import as_pictures
-from trainers.data.readers.sources import BadSource, Item, Source, choose_split, ready
+from trainers.data.readers.arrays import Pictures, as_pictures
+from trainers.data.readers.sources import BadSource, Item, Source, choose_split
 
 NAME = re.compile(r"(?P<stem>.*?)[-_.]?(?P<what>images|labels)[-_.]idx\d[-_](u?byte|short|int|float|double)(\.gz)?$")
 TYPES = {8: "u1", 9: ">i1", 0xB: ">i2", 0xC: ">i4", 0xD: ">f4", 0xE: ">f8"}  # by the third byte of a file
@@ -48,19 +49,17 @@ def _parts(path: Path) -> dict[str, dict[str, Path]]:
     return {name: files for name, files in parts.items() if files.get("images") == path}
 
 
-def _items(pictures: np.ndarray, labels: np.ndarray | None) -> Iterator[Item]:
-    for index, picture in enumerate(pictures):
+def _items(pictures: Pictures, labels: np.ndarray | None) -> Iterator[Item]:
+    for index in range(len(pictures)):
         label = None if labels is None else int(labels[index])
-        yield Item(name=str(index), label=label, read=ready(picture))
+        yield Item(name=str(index), label=label, read=partial(pictures.__getitem__, index))
 
 
-def _pictures(file: Path) -> np.ndarray:
+def _pictures(file: Path) -> Pictures:
     array = read_idx(file)
     if array.ndim not in (3, 4):
         raise BadSource(f"{file} holds arrays of {array.ndim} dimensions; pictures have 3 (or 4 with channels)")
-    if array.dtype != np.uint8:
-        return as_pictures(array.astype(array.dtype.newbyteorder("=")), str(file))
-    return array[..., None] if array.ndim == 3 else array
+    return as_pictures(array.astype(array.dtype.newbyteorder("="), copy=False), str(file))
 
 
 def _labels(file: Path, count: int) -> np.ndarray:

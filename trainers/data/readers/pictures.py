@@ -20,7 +20,7 @@ from trainers.data.readers.walk import Found, is_litter
 
 PICTURES = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"),
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".pcx", ".jp2", ".j2k", ".avif"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".pcx", ".jp2", ".j2k", ".avif", ".npy"),
     # Pictures to their owner, though Pillow reads none of them: they are refused by name.
     *(".heic", ".heif", ".jxl", ".svg", ".psd", ".exr", ".hdr", ".raw", ".cr2", ".nef", ".dng", ".arw"),
 )

@@ -12,7 +12,7 @@ from trainers.data.readers.walk import Found, walk
 KINDS: dict[str, Callable[[Found], bool]] = {  # what a folder may be of
     "pictures": lambda found: found.name.suffix.lower() in pictures.PICTURES,
     "parquet": lambda found: found.name.suffix.lower() == ".parquet",
-    "webdataset": lambda found: found.name.suffix.lower() == ".tar",
+    "webdataset": lambda found: found.name.name.lower().endswith(webdataset.TARS),
     "idx": lambda found: len(found.name.parts) == 1 and bool(idx.NAME.match(found.name.name)),
 }
 
@@ -51,7 +51,7 @@ def find_source(
         case found_kind if found_kind == "pictures" or source.is_dir():
             return pictures.folder_source(source, found, split, label)
     raise BadSource(
-        f"{source} is none of: a folder of pictures, a .zip of one, IDX files, an .npz or .npy, Parquet, WebDataset"
+        f"{source} is none of: a folder of pictures, a .zip of one, IDX files, an .npz or .npy, Parquet, WebDataset or other tars"
     )
 
 

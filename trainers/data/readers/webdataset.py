@@ -6,6 +6,7 @@ The tars are read from front to back, twice: once for names and labels, once for
 
 import json
 import tarfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,11 +14,12 @@ from pathlib import Path, PurePosixPath
 
 from trainers.data.classes import Label
 from trainers.data.readers.decode import UnreadableImage
-from trainers.data.readers.pictures import PICTURES
+from trainers.data.readers.pictures import MAX_MEMBER_BYTES, MAX_RATIO, PICTURES
 from trainers.data.readers.sources import SPLITS, BadSource, Item, Source
 from trainers.data.readers.tables import as_label, column
 from trainers.data.readers.walk import Found, files_of_split, is_litter
 
+TARS = (".tar", ".tar.gz", ".tgz")
 BLOCK = 512  # bytes, of a tar
 Labels = dict[str, Label]  # by sample
 
@@ -61,7 +63,7 @@ def _look_through(tar: Path, looked: _Looked) -> None:
     for path, sample, extension, content in _members(tar):
         if _is_picture(extension):
             looked.pictures.setdefault(sample, []).append(extension)
-            looked.tars[sample], looked.paths[sample] = tar.stem, path
+            looked.tars[sample], looked.paths[sample] = tar.name.partition(".t")[0], path
         elif extension == ".cls":
             looked.labels[".cls"][sample] = _number(content(), tar, sample)
         elif extension == ".json":
@@ -158,15 +160,20 @@ def _there(content: bytes) -> bytes:
 
 def _members(tar: Path) -> Iterator[tuple[PurePosixPath, str, str, Callable[[], bytes]]]:
     """Return (path, sample with the tar's name, extension from the first dot in lower case, bytes on demand) of every file."""
-    _refuse_torn(tar)
+    is_compressed = tar.suffix.lower() != ".tar"
+    if not is_compressed:
+        _refuse_torn(tar)  # a compressed one that is cut off does not open
     try:
-        with tarfile.open(tar, "r:") as archive:
+        with tarfile.open(tar, "r:gz" if is_compressed else "r:") as archive:
+            most = MAX_MEMBER_BYTES if not is_compressed else min(MAX_MEMBER_BYTES, MAX_RATIO * tar.stat().st_size)
             for member in archive:
+                if member.size > most:
+                    raise BadSource(f"{tar}: {member.name!r} unpacks to {member.size} bytes; that is no picture")
                 path = PurePosixPath(member.name.removeprefix("./"))
                 if member.isfile() and not is_litter(path):
                     stem, dot, extension = path.name.partition(".")
                     yield path, f"{tar.name}/{path.with_name(stem)}", dot + extension.lower(), _Content(archive, member)
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise BadSource(f"{tar} is a damaged tar: {error}") from None
 
 
