@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ from trainers.data.readers.decode import UnreadableImage, decode
 WORTH = 2000  # pictures from which it pays to start processes: each imports for half a second
 CHUNK_PICTURES, CHUNK_BYTES = 32, 4 << 20  # handed over at once: few hops, little memory
 AHEAD = 2  # chunks of each process that wait or are under way
+
+OURS = str(Path(__file__).parents[2])
 
 Content = bytes | np.ndarray  # an encoded picture, or one that is decoded already
 
@@ -117,7 +120,8 @@ class _Process:
 
     def __init__(self, resolution: int | None, way: Way | None) -> None:
         command = [sys.executable, "-P", "-m", "trainers.data.decoding_process", str(resolution or 0), way or ""]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        path = os.pathsep.join(filter(None, (OURS, os.environ.get("PYTHONPATH"))))  # no other `trainers` goes first
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
         self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
 
     def fitted(self, contents: list[bytes]) -> list[Fitted]:

@@ -136,6 +136,12 @@ def test_no_process_is_left_when_somebody_stops_listening(monkeypatch: pytest.Mo
     assert [child.poll() for child in started] == [-9, -9]
 
 
+def test_somebody_elses_trainers_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "trainers.py").write_text("raise RuntimeError('not ours')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert len(list(fitted_in_order([partial(encoded, 1)], 8, None, processes=2))) == 1
+
+
 def test_arrays_are_fitted_where_they_are() -> None:
     array = np.arange(20 * 20 * 3, dtype=np.uint8).reshape(20, 20, 3)
     assert fitted(lambda: array, 8, "stretch").how == "stretched"
