@@ -15,6 +15,7 @@ BENCHES = {
     "bench_packing": "pictures packed over all cores, beside Pillow in a loop and `datasets`' imagefolder",
     "bench_penalty": "a gradient penalty beside the same with torch's own second derivative of convolutions",
     "bench_mimicry": "the engine's step beside torch-mimicry's, on its own networks",
+    "bench_server": "the API's CPU time with 10,000 finished jobs, and 200 clients at once: no ratio, so say what else ran",
     "simulate": "a month of 100,000 jobs on 10,000 GPUs: the plan beside plain FIFO, and the time of one plan",
 }
 
