@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 import structlog
 import uvicorn
@@ -38,6 +39,8 @@ class Served:
         self._thread.start()
         while not self._server.started:
             assert self._thread.is_alive()
+        # One request alone: routes are put together at the first, and two at once would do it twice.
+        httpx.get(f"http://127.0.0.1:{self.port}/healthz")
 
     @property
     def port(self) -> int:
