@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.cli.client import Client
 from orchestrator.cli.errors import CliError, Exit
 from orchestrator.cli.output import note
+
+if TYPE_CHECKING:
+    from orchestrator.cli.client import Client
 
 POLL = 0.5  # seconds
 PATIENCE = 120.0  # seconds that a server may be away
@@ -17,7 +19,7 @@ class Patient:
 
     def __init__(
         self,
-        client: Client,
+        client: "Client",
         *,
         say: Callable[[str], None] = note,
         alive: Callable[[], None] = lambda: None,
