@@ -196,7 +196,7 @@ def _write(
     wanted, to_read = tee((number, item) for number, item in enumerate(source.items(), start=1) if done.takes(item))
     for (number, item), result in zip(wanted, decoded(item.read for _, item in to_read), strict=True):
         _write_item(item, result, writer, done)
-        if number % PROGRESS_EVERY == 0:
+        if number % PROGRESS_EVERY == 0 and number < source.count:
             progress(number, source.count)
     progress(source.count, source.count)
 

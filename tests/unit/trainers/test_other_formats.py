@@ -91,6 +91,17 @@ def test_a_folder_of_npy_is_one_of_pictures_with_classes(tmp_path: Path) -> None
     same(packed, np.concatenate([images[1::2], images[0::2]]))
 
 
+def test_arrays_beside_pictures_are_none(tmp_path: Path) -> None:
+    """They hold labels, or what somebody has computed."""
+    images = pictures(2)
+    for number, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+    np.save(tmp_path / "mean.npy", images.mean(axis=0))
+    packed = pack(tmp_path, tmp_path / "out", resolution=None)
+    same(packed, images)
+    assert [(each.count, each.reason) for each in packed.account.left_out] == [(1, "not a picture (.npy)")]
+
+
 def test_grey_and_16_bit_arrays_are_read(tmp_path: Path) -> None:
     deep = RANDOM.integers(0, 65536, (3, 8, 8), dtype=np.uint16)
     packed = pack(folder_of_arrays(tmp_path / "arrays", deep), tmp_path / "out", resolution=None, labels="none")

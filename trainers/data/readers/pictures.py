@@ -20,10 +20,11 @@ from trainers.data.readers.walk import Found, is_litter
 
 PICTURES = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"),
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".pcx", ".jp2", ".j2k", ".avif", ".npy"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".pcx", ".jp2", ".j2k", ".avif"),
     # Pictures to their owner, though Pillow reads none of them: they are refused by name.
     *(".heic", ".heif", ".jxl", ".svg", ".psd", ".exr", ".hdr", ".raw", ".cr2", ".nef", ".dng", ".arw"),
 )
+ARRAY = ".npy"  # a picture where there are no others: beside some it holds labels, or statistics
 MAX_MEMBER_BYTES = 1 << 30
 MAX_RATIO = 1000  # a member that unpacks to more than this many times its size is a bomb
 
@@ -119,7 +120,9 @@ def _read_table(where: Path, table: File) -> bytes:
 
 def _pictures_among(files: list[File]) -> tuple[list[File], list[tuple[str, str]]]:
     pictures = [file for file in files if file.path.suffix.lower() in PICTURES]
-    others = [file for file in files if file.path.suffix.lower() not in PICTURES]
+    pictures = pictures or [file for file in files if file.path.suffix.lower() == ARRAY]
+    chosen = {file.name for file in pictures}
+    others = [file for file in files if file.name not in chosen]
     return pictures, [(str(file.path), f"not a picture ({file.path.suffix or 'no extension'})") for file in others]
 
 
