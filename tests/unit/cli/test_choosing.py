@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from conftest import Commands
+from commands import Commands
 
 from orchestrator.cli import select
 from orchestrator.cli.commands import jobs

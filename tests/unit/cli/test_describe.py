@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Commands
+from commands import Commands
 from server_bench import DriverDouble
 
 Spec = Callable[..., str]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import Commands
+from commands import Commands
 from sqlalchemy import select
 
 from orchestrator.db.tables import sources

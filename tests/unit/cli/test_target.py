@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from conftest import Commands
+from commands import Commands
 from server_bench import TOKEN
 
 from orchestrator.cli import contexts
