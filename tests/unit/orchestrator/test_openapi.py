@@ -16,7 +16,7 @@ from server_bench import TOKEN, Bench, DriverDouble, train
 from jobs import wire
 from orchestrator.serve import ROUTERS
 
-pytestmark = [pytest.mark.skipif("GANWORKS_CASES" not in os.environ, reason="make soak"), pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.timeout(1800)
 CASES = int(os.environ.get("GANWORKS_CASES", "0"))
 PATHS = sorted({(route.path, verb) for noun in ROUTERS for route in noun.router.routes for verb in route.methods})  # type: ignore[attr-defined]
 EACH = max(CASES // len(PATHS) // 2, 2)
