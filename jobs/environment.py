@@ -27,19 +27,19 @@ def changes(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
-    """This machine is never reached through a proxy; what else is exempt stays so."""
+    """Exempt this machine, which is never reached through a proxy; what else is exempt stays so."""
     listed = ",".join(environ.get(name, "") for name in _NO_PROXY).replace(" ", ",").split(",")
     hosts = [_plain(host) for host in listed if host]
     return dict.fromkeys(_NO_PROXY, ",".join(dict.fromkeys([*hosts, *LOOPBACK])))
 
 
 def _plain(host: str) -> str:
-    """`[::1]` -> `::1`: with brackets httpx takes it for a name with a bad port."""
+    """Return `::1` for `[::1]`: with brackets httpx takes it for a name with a bad port."""
     return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
 
 def _person(environ: Mapping[str, str]) -> dict[str, str]:
-    """A name for a user whom the system does not know, and a home for one who has none: Ray and torch look for both."""
+    """Return a name for a user whom the system does not know, and a home for one who has none: Ray and torch look for both."""
     name, home = _known() or (f"uid-{os.getuid()}", environ.get("GANWORKS_HOME"))
     person = {} if any(environ.get(variable) for variable in _USER) else {"LOGNAME": name}
     return person | ({"HOME": home} if home and not environ.get("HOME") else {})

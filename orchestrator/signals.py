@@ -24,7 +24,7 @@ def exit_code(interrupt: KeyboardInterrupt) -> int:
 
 @contextmanager
 def like_ctrl_c() -> Iterator[None]:
-    """Within it they raise Ended; those that whoever started us wants ignored (`nohup`) stay so."""
+    """Let them raise Ended; those that whoever started us wants ignored (`nohup`) stay so."""
 
     def end(number: int, frame: FrameType | None) -> NoReturn:
         raise Ended(number)
@@ -36,7 +36,7 @@ def like_ctrl_c() -> Iterator[None]:
 
 @contextmanager
 def deaf() -> Iterator[None]:
-    """Within it nothing interrupts: what is being ended is ended to the last process."""
+    """Let nothing interrupt: what is being ended is ended to the last process."""
     with _handled(dict.fromkeys(ENDINGS, signal.SIG_IGN)):
         yield
 

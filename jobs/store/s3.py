@@ -143,7 +143,7 @@ class S3Store:
             self._check_stored(target, found["ContentLength"], about["sha256"])
 
     def _carry(self, source: str, target: str) -> None:
-        """For a store that copies nothing by itself: the content comes here and goes back."""
+        """Copy for a store that copies nothing by itself: the content comes here and goes back."""
         with tempfile.TemporaryDirectory(prefix="ganworks-copy-") as folder:
             self.get_file(source, Path(folder) / "object")
             self.put_file(target, Path(folder) / "object")

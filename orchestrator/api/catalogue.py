@@ -27,7 +27,7 @@ def schema(user: User) -> Response:
 
 @cache
 def _schema() -> bytes:
-    """It is large, and the same for as long as this server runs."""
+    """Return it as bytes: it is large, and the same for as long as this server runs."""
     return json.dumps(json_schema()).encode()
 
 

@@ -25,7 +25,7 @@ Check = tuple[str, bool, str]  # name, ok, what was found or what to do
 
 
 def checks() -> Iterator[Check]:
-    """Every check, whatever the others meet: one that cannot be made says why."""
+    """Yield every check, whatever the others meet: one that cannot be made says why."""
     for name, check in _CHECKS.items():
         try:
             yield check()
@@ -38,13 +38,13 @@ def _python() -> Check:
 
 
 def _names() -> Check:
-    """Whether somebody else's modules have the names of ours."""
+    """Look whether somebody else's modules have the names of ours."""
     found = list(importlib.import_module("ganworks_launcher").clashes())
     return "names", not found, found[0] if found else f"ours are in {Path(__file__).parents[2]}"
 
 
 def _user() -> Check:
-    """Without an entry in passwd the launcher has given it a name."""
+    """Name the user; without an entry in passwd the launcher has given it a name."""
     return "user", True, f"{getpass.getuser()}, home folder {home()}"
 
 
@@ -58,7 +58,7 @@ def _temporary() -> Check:
 
 
 def _locks() -> Check:
-    """Where a home's file system has no locks or links, ganworks does without; it is slower, and nothing to mend."""
+    """Look for locks and links: where a home's file system has none, ganworks does without, and there is nothing to mend."""
     with tempfile.TemporaryDirectory(dir=_existing(str(home()))) as folder:
         Path(folder, "a").touch()
         lacks = []
@@ -104,7 +104,7 @@ def _proxies() -> Check:
 
 
 def _ray_variables() -> Check:
-    """What `run` and `up` do not take over from this shell."""
+    """Name what `run` and `up` do not take over from this shell."""
     found = [name for name in ray_head.FOREIGN if name in os.environ]
     return "ray settings", True, f"{', '.join(found)}: not for the embedded Ray" if found else "none of another Ray"
 

@@ -11,6 +11,7 @@ from orchestrator.cli.client import Client
 from orchestrator.cli.errors import Exit, exit_of
 from orchestrator.cli.output import duration, note, plain, size
 from orchestrator.cli.patient import POLL, Patient
+from orchestrator.states import ENDED
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from orchestrator.api.answers import WholeJobAnswer
 
 LINE_EVERY = 10.0  # seconds between two plain lines of one job
-ENDED = ("SUCCEEDED", "FAILED", "CANCELLED")
 
 
 def follow(client: Client, ids: list[str], *, alive: Callable[[], None] = lambda: None) -> "list[WholeJobAnswer]":

@@ -25,7 +25,7 @@ class Patient:
         alive: Callable[[], None] = lambda: None,
         patience: float = PATIENCE,
     ) -> None:
-        """alive: may raise to give up."""
+        """Take a client. alive: may raise to give up."""
         self._client, self._say, self._alive, self._patience = client, say, alive, patience
         self._away_since: float | None = None
 

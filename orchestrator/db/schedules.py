@@ -81,14 +81,14 @@ def unfinished_jobs(connection: Connection, project: str, name: str) -> list[Job
 
 
 def newest_firings(connection: Connection) -> dict[tuple[str, str], float]:
-    """When each schedule last made a job, by scheduled time."""
+    """Return when each schedule last made a job, by scheduled time."""
     mine = (schedule_ticks.c.schedule == schedules.c.name) & (schedule_ticks.c.project == schedules.c.project)
     made = select(schedule_ticks.c.scheduled_time).where(mine, schedule_ticks.c.job_id.is_not(None))
     return _of_each(connection, made.order_by(schedule_ticks.c.scheduled_time.desc()).limit(1))
 
 
 def newest_successes(connection: Connection) -> dict[tuple[str, str], float]:
-    """When a job of each schedule last succeeded."""
+    """Return when a job of each schedule last succeeded."""
     mine = (
         (jobs.c.schedule == schedules.c.name)
         & (jobs.c.name == schedules.c.name)

@@ -22,7 +22,7 @@ class Limits:
 
     @property
     def whole_cpus(self) -> int:
-        """What Ray is told: with none, nothing would ever run."""
+        """Return what Ray is told: with none, nothing would ever run."""
         return max(1, math.floor(self.cpus + 1e-6))
 
     @property

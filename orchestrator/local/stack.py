@@ -278,7 +278,7 @@ class Stack:
 
 
 def _reason(error: Exception) -> str:
-    """What the machine refused, with the file's name."""
+    """Return what the machine refused, with the file's name."""
     return f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
 
 

@@ -10,6 +10,7 @@ from orchestrator.cli.errors import CliError, Exit, exit_of
 from orchestrator.cli.output import note, plain
 from orchestrator.cli.patient import Patient
 from orchestrator.cli.select import Job
+from orchestrator.states import ENDED
 
 if TYPE_CHECKING:
     from orchestrator.cli.client import Client
@@ -49,7 +50,7 @@ def logs(
                     raise
             if not follow:
                 return
-            if found["status"] in ("SUCCEEDED", "FAILED", "CANCELLED"):
+            if found["status"] in ENDED:
                 raise typer.Exit(exit_of(found["status"], found["failure"]))
             time.sleep(POLL)
     except KeyboardInterrupt:

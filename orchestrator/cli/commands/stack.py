@@ -16,7 +16,8 @@ from orchestrator import signals
 from orchestrator.cli.errors import CliError, Exit
 from orchestrator.cli.files import File, Overrides, Parameters, documents
 from orchestrator.cli.output import note
-from orchestrator.cli.target import home
+from orchestrator.cli.target import Target, home
+from orchestrator.states import ENDED, Status
 
 if TYPE_CHECKING:
     from jobs.specs.spec import Plain
@@ -43,14 +44,13 @@ def run(
     """
     specs = documents(file, parameter, override, data_is_here=True)
     from orchestrator.cli import follow
-    from orchestrator.cli.client import Client
     from orchestrator.cli.results import print_results
     from orchestrator.local import record
 
     kept = record.read(home())
     with _orderly():
         if kept and kept.keeper_is_alive:
-            client, stop, alive = Client(kept.url, _token()), _nothing, _nothing
+            client, stop, alive = Target(url=kept.url).client, _nothing, _nothing
         else:
             client, stop, alive = _embedded(cpus)
         ids: list[str] = []
@@ -69,7 +69,7 @@ def run(
 
 @contextmanager
 def _orderly() -> Iterator[None]:
-    """Within it SIGTERM and SIGHUP interrupt as Ctrl-C does; the exit code says which it was."""
+    """Let SIGTERM and SIGHUP interrupt as Ctrl-C does; the exit code says which it was."""
     try:
         with signals.like_ctrl_c():
             yield
@@ -79,10 +79,6 @@ def _orderly() -> Iterator[None]:
 
 def _nothing() -> None:
     pass
-
-
-def _token() -> str:
-    return os.environ.get("GANWORKS_TOKEN", "").strip() or (home() / "token").read_text().strip()
 
 
 def _embedded(cpus: int | None) -> tuple[Any, Any, Any]:
@@ -118,11 +114,10 @@ def _begin(client: Any, specs: "list[Plain]", fresh: bool) -> list[str]:
 
 
 def _unfinished(client: Any, specs: "list[Plain]") -> list[str]:
-    """The ids of jobs of these names that have not ended."""
+    """Return the ids of jobs of these names that have not ended."""
     names = {spec["name"] for spec in specs}
-    ended = ("SUCCEEDED", "FAILED", "CANCELLED")
     jobs = client.get("/jobs", limit=1000)["jobs"]
-    return [job["id"] for job in jobs if job["name"] in names and job["status"] not in ended]
+    return [job["id"] for job in jobs if job["name"] in names and job["status"] not in ENDED]
 
 
 def _cancel_unfinished(client: Any, specs: "list[Plain]") -> None:
@@ -146,7 +141,7 @@ def _suspend(client: Any, ids: list[str], file: str) -> None:
     """Answer Ctrl-C with a checkpoint, then the end. A second Ctrl-C does not wait for it."""
     note("stopping with a checkpoint; Ctrl-C again ends at once")
     try:
-        settled = ("SUCCEEDED", "FAILED", "CANCELLED", "SUSPENDED")
+        settled = ENDED | {Status.SUSPENDED}
         for job in ids:
             if client.get(f"/jobs/{job}")["status"] not in settled:
                 client.post(f"/jobs/{job}/suspend")
@@ -248,7 +243,7 @@ def _end(kept: Any) -> None:
 
 
 # What the stack keeps in its home; anything else there is somebody else's.
-_OWN = ("ganworks.db", "ganworks.db-wal", "ganworks.db-shm", "store", "data", "attempts", "token", "scrape-token",
+_OWN = ("ganworks.db", "ganworks.db-wal", "ganworks.db-shm", "ganworks.db.lock", "store", "data", "attempts", "token", "scrape-token",
         "ray-token", "server.log", "ray.log", "keeper.log", "keeper.lock", "stack.json")  # fmt: skip
 
 

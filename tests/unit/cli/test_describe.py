@@ -39,7 +39,9 @@ def test_a_running_job_tells_how_it_is_doing(ganworks: Commands, running: Driver
     assert facts["losses"] == "generator 1.2500, discriminator 0.5000"
     assert facts["checkpoint"].startswith("at 200 examples, ")
     assert facts["checkpoint"].endswith(", 2.0 MiB")
-    assert facts["newest grid"].endswith("000000000200.png") or "200" in facts["newest grid"]
+    assert facts["newest grid"] == ganworks.bench.server.store.locate(
+        ganworks.bench.job(facts["id"]).layout.drawn_grid(200, 1)
+    )
     assert facts["queue"] == "default, priority 70"
     assert facts["labels"] == "team=vision"
     assert "cpus_per_worker 0.5" in facts["resources"]
@@ -82,12 +84,10 @@ def test_a_job_that_waits_has_no_log_and_says_why(ganworks: Commands, spec: Spec
 def test_a_log_that_steers_a_terminal_is_only_shown(
     ganworks: Commands, running: DriverDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ganworks.bench.cluster.entries[running.id], "log", "50%\r100%\n\x1b[2Jgone\n", raising=False)
-    monkeypatch.setattr(ganworks.bench.cluster, "logs", lambda id: "50%\r100%\n\x1b[2Jgone\n", raising=False)
+    ganworks.bench.cluster.entries[running.id].log = "50%\r100%\n\x1b[2Jgone\n"
+    assert ganworks("logs", "a").out == "50%\r100%\n\x1b[2Jgone\n", "a file gets it as it is"
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    from orchestrator.cli.commands.logs import _shown
-
-    assert _shown("50%\r100%\n\x1b[2Jgone\n") == "50%\r100%\n\\x1b[2Jgone\n"
+    assert ganworks("logs", "a").out == "50%\r100%\n\\x1b[2Jgone\n"
 
 
 SCHEDULED = """kind: generate
@@ -141,9 +141,7 @@ def test_a_schedule_is_looked_after_from_its_submission_to_its_end(ganworks: Com
     assert ganworks("cron", "suspend", "hourly").err == "hourly: suspended\n"
     assert "suspended" in ganworks("cron", "list").out
     assert ganworks("cron", "resume", "hourly").err.startswith("hourly: next in ")
-    assert (
-        "triggered" in ganworks("cron", "history", "hourly").out
-        or len(ganworks("cron", "history", "hourly").lines) >= 1
-    )
+    (fired,) = ganworks("cron", "history", "hourly").lines[1:]
+    assert "started" in fired
     assert ganworks("cron", "delete", "hourly").err == "hourly: deleted; its jobs and data stay\n"
     assert ganworks("cron", "list").lines[1:] == []
